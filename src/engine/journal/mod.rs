@@ -1,0 +1,159 @@
+//! The journal: append-only streams of records, the only truth of rollouts and the registry.
+//!
+//! A record is one event as bytes, with an id by which its own append can be recognised later. Streams are
+//! independent sequences that start at 1; one [`Append`] writes to several of them at once or to none.
+//! The port is written so that a replicated store fits behind it: an append may end [`AppendError::Unknown`],
+//! and a fencing epoch travels with every append.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+pub mod memory;
+pub mod sled;
+
+/// The longest stream name, in bytes.
+pub const STREAM_NAME_BYTES_MAX: usize = 120;
+/// The largest payload of one record, in bytes: a frozen runbook of several hundred steps is far below it.
+pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
+/// How many records one append may carry over all its streams.
+pub const APPEND_RECORDS_MAX: usize = 4096;
+
+/// The name of a stream: `registry`, `rollout/12`, `room/andromeda-rollouts`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct StreamName(String);
+
+impl StreamName {
+    /// A stream name is 1 to [`STREAM_NAME_BYTES_MAX`] bytes of `a-z 0-9 - _ . /`.
+    ///
+    /// # Panics
+    /// When it is not: names are made by this program, never by people.
+    #[must_use]
+    pub fn new(name: impl Into<String>) -> Self {
+        let name = name.into();
+        assert!(
+            (1..=STREAM_NAME_BYTES_MAX).contains(&name.len())
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_./".contains(&b)),
+            "not a stream name: {name:?}"
+        );
+        Self(name)
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for StreamName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One event on its way into the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NewRecord {
+    /// What an append of unknown fate is recognised by: unique within its stream.
+    pub id: String,
+    /// The event, encoded. At most [`PAYLOAD_BYTES_MAX`].
+    pub payload: Vec<u8>,
+}
+
+/// One event as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Its place in its stream, from 1 without gaps.
+    pub sequence: u64,
+    /// As given in [`NewRecord::id`].
+    pub id: String,
+    /// As given in [`NewRecord::payload`].
+    pub payload: Vec<u8>,
+}
+
+/// The part of an append that goes to one stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Append {
+    /// Where to.
+    pub stream: StreamName,
+    /// The sequence of the stream's last record as the writer knows it; 0 for a stream that must not exist yet.
+    pub expected: u64,
+    /// What is added after it, in order. Never empty.
+    pub records: Vec<NewRecord>,
+}
+
+/// Why an append did not end with its records known to be durable.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AppendError {
+    /// Another writer was first. Nothing was written: catch up and decide again.
+    #[error("stream {stream} is at {actual}, not where the writer thought")]
+    Conflict {
+        /// The first stream whose expectation failed.
+        stream: StreamName,
+        /// Where that stream is.
+        actual: u64,
+    },
+    /// It may or may not have been written: look for the records' ids at the tail.
+    #[error("the journal did not say whether the records were written: {0}")]
+    Unknown(String),
+    /// A sync failed earlier, so what the disk holds is uncertain: nothing is accepted until a restart.
+    #[error("the journal stopped accepting: {0}")]
+    Poisoned(String),
+    /// The request itself is impossible (empty, too large). Nothing was written.
+    #[error("not a possible append: {0}")]
+    Invalid(String),
+}
+
+/// Why a read failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReadError {
+    /// A record does not match its checksum or its predecessor's hash.
+    #[error("stream {stream} is damaged at {sequence}: {what}")]
+    Damaged {
+        /// The stream.
+        stream: StreamName,
+        /// The first bad sequence.
+        sequence: u64,
+        /// What does not match.
+        what: String,
+    },
+    /// The store did not answer.
+    #[error("the journal could not be read: {0}")]
+    Store(String),
+}
+
+/// The port. All methods may be called from any task.
+#[async_trait]
+pub trait Journal: Send + Sync + 'static {
+    /// Writes all of it or nothing, and returns when it is durable. `epoch` fences replicas; 0 where there is one writer.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    async fn append(&self, appends: Vec<Append>, epoch: u64) -> Result<(), AppendError>;
+
+    /// Up to `limit` records of a stream from sequence `from` on (1 is the first), checked against their checksums.
+    /// An unknown stream has no records.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn read(&self, stream: &StreamName, from: u64, limit: usize) -> Result<Vec<Record>, ReadError>;
+
+    /// The sequence of the stream's last durable record, 0 if there is none.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn head(&self, stream: &StreamName) -> Result<u64, ReadError>;
+
+    /// The names of all streams that start with `prefix`, sorted.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError>;
+
+    /// Changes whenever records became durable; the value is the store-wide commit number.
+    fn follow(&self) -> watch::Receiver<u64>;
+}
