@@ -1,0 +1,3 @@
+//! Platform-neutral messages: templates that become text, and the card.
+
+pub mod template;

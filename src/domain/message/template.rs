@@ -1,0 +1,211 @@
+//! Templates and expressions: MiniJinja, strict, with a limit on work, and values escaped for where they land.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, LazyLock};
+
+use minijinja::value::{Object, ObjectRepr};
+use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
+
+/// How many instructions one template or expression may take: far above any announcement, far below a stall.
+const FUEL: u64 = 50_000;
+/// The longest text a template may become, in characters: an announcement is read by people.
+pub const RENDERED_CHARS_MAX: usize = 20_000;
+
+/// Where the values of a template land.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Landing {
+    /// In Markdown that platforms render: values are escaped, so a version called `*x*` stays that.
+    Markdown,
+    /// In a value of an action, a name, a label: as it is.
+    Plain,
+}
+
+static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = environment();
+    environment.set_formatter(|out, _state, value| {
+        if value.is_undefined() {
+            return Err(minijinja::Error::from(ErrorKind::UndefinedError));
+        }
+        out.write_str(&escape_markdown(&text_of(value))).map_err(minijinja::Error::from)
+    });
+    environment
+});
+
+static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut environment = environment();
+    environment.set_formatter(|out, _state, value| {
+        if value.is_undefined() {
+            return Err(minijinja::Error::from(ErrorKind::UndefinedError));
+        }
+        out.write_str(&text_of(value)).map_err(minijinja::Error::from)
+    });
+    environment
+});
+
+fn environment() -> Environment<'static> {
+    let mut environment = Environment::new();
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    environment.set_auto_escape_callback(|_| AutoEscape::None);
+    environment.set_fuel(Some(FUEL));
+    environment.set_debug(false);
+    environment
+}
+
+/// Nothing reads as nothing, not as the word "none".
+fn text_of(value: &Value) -> String {
+    if value.is_none() { String::new() } else { value.to_string() }
+}
+
+/// Renders a template.
+///
+/// # Errors
+/// A sentence naming what is undefined or wrong.
+pub fn render(source: &str, landing: Landing, scope: &Value) -> Result<String, String> {
+    // Most texts have nothing to fill in.
+    if !source.contains("{{") && !source.contains("{%") && !source.contains("{#") {
+        return Ok(source.to_owned());
+    }
+    let environment = match landing {
+        Landing::Markdown => &*MARKDOWN,
+        Landing::Plain => &*PLAIN,
+    };
+    let text = environment.render_str(source, scope).map_err(|error| explain(&error))?;
+    if text.chars().count() > RENDERED_CHARS_MAX {
+        return Err(format!("the text becomes longer than {RENDERED_CHARS_MAX} characters"));
+    }
+    Ok(text)
+}
+
+/// Whether an expression holds.
+///
+/// # Errors
+/// A sentence naming what is undefined or wrong.
+pub fn holds(expression: &str, scope: &Value) -> Result<bool, String> {
+    let compiled = PLAIN.compile_expression_owned(expression.to_owned()).map_err(|error| explain(&error))?;
+    compiled.eval(scope).map(|value| value.is_true()).map_err(|error| explain(&error))
+}
+
+/// What a template refers to, as dotted names (`steps.backup.id`), or why it does not compile.
+///
+/// # Errors
+/// The first thing that does not compile.
+pub fn template_names(source: &str) -> Result<BTreeSet<String>, String> {
+    let template = PLAIN.template_from_str(source).map_err(|error| explain(&error))?;
+    Ok(template.undeclared_variables(true).into_iter().collect())
+}
+
+/// What an expression refers to, or why it does not compile.
+///
+/// # Errors
+/// The first thing that does not compile.
+pub fn expression_names(source: &str) -> Result<BTreeSet<String>, String> {
+    let expression = PLAIN.compile_expression_owned(source.to_owned()).map_err(|error| explain(&error))?;
+    Ok(expression.undeclared_variables(true).into_iter().collect())
+}
+
+fn explain(error: &minijinja::Error) -> String {
+    match error.kind() {
+        ErrorKind::UndefinedError => match error.detail() {
+            Some(detail) => format!("something in it is not defined: {detail}"),
+            None => "something in it is not defined".to_owned(),
+        },
+        ErrorKind::OutOfFuel => "it takes too much work to evaluate".to_owned(),
+        kind => error.detail().map_or_else(|| kind.to_string(), str::to_owned),
+    }
+}
+
+/// Makes a value literal in Markdown, without marks where none are needed: `4.3` stays `4.3`.
+#[must_use]
+pub fn escape_markdown(text: &str) -> String {
+    let mut escaped = String::with_capacity(text.len() + 8);
+    let mut at_start = true;
+    let mut leading_digits = false;
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '&' | '|' | '~' | '!' | '$' => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            // These begin a list, a rule or a heading only where a line begins.
+            '-' | '+' | '=' if at_start => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            '.' | ')' if leading_digits && chars.peek().is_none_or(|next| next.is_whitespace()) => {
+                escaped.push('\\');
+                escaped.push(c);
+            }
+            // A value is one run of text: it can't begin a paragraph, a quote or a list of its own.
+            '\n' | '\r' | '\t' => escaped.push(' '),
+            c if c.is_control() => {}
+            c => escaped.push(c),
+        }
+        leading_digits = c.is_ascii_digit() && (at_start || leading_digits);
+        at_start = at_start && c.is_whitespace();
+    }
+    escaped
+}
+
+/// A map whose missing keys read as none: a step that was skipped or not reached is not an error.
+#[derive(Debug)]
+pub struct Lenient(pub std::collections::BTreeMap<String, Value>);
+
+impl Object for Lenient {
+    fn repr(self: &Arc<Self>) -> ObjectRepr {
+        ObjectRepr::Map
+    }
+
+    fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
+        let found = key.as_str().and_then(|key| self.0.get(key)).cloned();
+        Some(found.unwrap_or_else(|| Value::from(())))
+    }
+
+    fn is_true(self: &Arc<Self>) -> bool {
+        !self.0.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use minijinja::context;
+
+    #[test]
+    fn values_are_escaped_for_markdown_and_left_alone_elsewhere() {
+        let scope = context! { version => "*4*_x_ <b> @channel" };
+        assert_eq!(render("**{{ version }}**", Landing::Markdown, &scope).unwrap(), r"**\*4\*\_x\_ \<b\> @channel**");
+        assert_eq!(render("{{ version }}", Landing::Plain, &scope).unwrap(), "*4*_x_ <b> @channel");
+        for (plain, escaped) in
+            [("4.3", "4.3"), ("4. x", "4\\. x"), ("- x", "\\- x"), ("a-b", "a-b"), ("a\nb", "a b"), ("4.", "4\\.")]
+        {
+            assert_eq!(escape_markdown(plain), escaped);
+        }
+    }
+
+    #[test]
+    fn undefined_is_an_error_and_none_is_nothing() {
+        let scope = context! { steps => Value::from_object(Lenient(std::collections::BTreeMap::new())) };
+        assert!(render("{{ nope }}", Landing::Plain, &scope).unwrap_err().contains("not defined"));
+        assert_eq!(render("[{{ steps.backup }}]", Landing::Plain, &scope).unwrap(), "[]");
+        assert_eq!(holds("steps.backup == 'x'", &scope), Ok(false));
+    }
+
+    #[test]
+    fn endless_work_is_stopped() {
+        let scope = context! {};
+        let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
+        assert!(render(endless, Landing::Plain, &scope).unwrap_err().contains("too much work"));
+    }
+
+    #[test]
+    fn names_used_are_known_before_anything_runs() {
+        let names = template_names("{{ version }} {% if steps.db.changes == 'yes' %}x{% endif %}").unwrap();
+        assert_eq!(names.into_iter().collect::<Vec<_>>(), ["steps.db.changes", "version"]);
+        assert_eq!(
+            expression_names("done('x') and decision.cutover == 'go'").unwrap().into_iter().collect::<Vec<_>>(),
+            ["decision.cutover", "done"]
+        );
+        assert!(template_names("{{ version").is_err());
+    }
+}

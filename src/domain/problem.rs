@@ -1,0 +1,122 @@
+//! What is wrong with a file that people wrote, and where.
+
+use std::fmt;
+
+/// A place in a text: both from 1, columns in characters; `chars` is how much of the line is underlined.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line, from 1. 0 where the whole file is meant.
+    pub line: usize,
+    /// Column in characters, from 1.
+    pub column: usize,
+    /// How many characters are meant, at least 1.
+    pub chars: usize,
+}
+
+/// How bad it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// The configuration cannot be used.
+    Error,
+    /// It can be used, and is probably not what was meant.
+    Warning,
+}
+
+/// One problem in one file. Checking returns all of them at once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// The file's path as the person knows it: `config/runbooks/andromeda-staging.yaml`.
+    pub file: String,
+    /// Where in it.
+    pub place: Place,
+    /// How bad.
+    pub severity: Severity,
+    /// What is wrong, one sentence without a full stop.
+    pub what: String,
+    /// What would be right, if that can be said.
+    pub help: Option<String>,
+}
+
+impl Problem {
+    /// An error at a place.
+    #[must_use]
+    pub fn error(file: &str, place: Place, what: impl Into<String>) -> Self {
+        Self { file: file.to_owned(), place, severity: Severity::Error, what: what.into(), help: None }
+    }
+
+    /// The same problem with advice.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// The problem as a compiler would print it, with the offending line of `source` underlined.
+    #[must_use]
+    pub fn render(&self, source: Option<&str>) -> String {
+        let label = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        let mut text = format!("{label}: {}\n", self.what);
+        if self.place.line == 0 {
+            text.push_str(&format!(" --> {}\n", self.file));
+        } else {
+            let number = self.place.line.to_string();
+            let margin = " ".repeat(number.len());
+            text.push_str(&format!("{margin}--> {}:{}:{}\n", self.file, self.place.line, self.place.column));
+            if let Some(line) = source.and_then(|s| s.lines().nth(self.place.line - 1)) {
+                let before = self.place.column.saturating_sub(1);
+                let room = line.chars().count().saturating_sub(before).max(1);
+                // Tabs are kept so that the underline stands under the text in any terminal.
+                let pad: String = line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+                let underline = "^".repeat(self.place.chars.clamp(1, room));
+                text.push_str(&format!("{margin} |\n{number} | {line}\n{margin} | {pad}{underline}\n"));
+            }
+        }
+        if let Some(help) = &self.help {
+            text.push_str(&format!("  = help: {help}\n"));
+        }
+        text
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.render(None))
+    }
+}
+
+/// The name in `known` that `word` was probably meant to be.
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    // Below this similarity a suggestion confuses more than it helps; found by trying typical slips.
+    const SIMILARITY_MIN: f64 = 0.78;
+    known
+        .into_iter()
+        .map(|k| (strsim::jaro_winkler(&word.to_lowercase(), &k.to_lowercase()), k))
+        .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, k)| k)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn renders_like_a_compiler() {
+        let problem =
+            Problem::error("a.yaml", Place { line: 2, column: 3, chars: 4 }, "unknown key `stpe`").help("did you mean `step`?");
+        assert_eq!(
+            problem.render(Some("x: 1\n  stpe: 2\n")),
+            "error: unknown key `stpe`\n --> a.yaml:2:3\n  |\n2 |   stpe: 2\n  |   ^^^^\n  = help: did you mean `step`?\n"
+        );
+    }
+
+    #[test]
+    fn suggests_only_what_is_close() {
+        assert_eq!(did_you_mean("strat", ["start", "status", "go"]), Some("start"));
+        assert_eq!(did_you_mean("xyzzy", ["start", "status", "go"]), None);
+    }
+}

@@ -1,0 +1,316 @@
+//! The registry: which rollouts there are, and who holds which environment. One stream, pure like a rollout.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::people::PersonId;
+
+use super::rollout::command::{CommandId, RolloutId};
+use super::rollout::event::{DecodeError, EVENT_VERSION};
+use super::runbook::model::Outcome;
+
+/// The longest id of a rollout, in characters: people type it.
+const ID_CHARS_MAX: usize = 80;
+
+/// An entry of the registry with its circumstances.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The version of the event's form.
+    #[serde(rename = "v")]
+    pub version: u16,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The command it came of.
+    pub command: CommandId,
+    /// The person who asked, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+    /// What happened.
+    pub event: RegistryEvent,
+}
+
+/// What can happen in the registry.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum RegistryEvent {
+    /// The installation got its tag, which is part of every effect's identity.
+    Founded {
+        /// The tag.
+        house: u16,
+    },
+    /// A rollout began. Its own stream begins in the same commit.
+    RolloutRegistered {
+        /// Its id.
+        id: RolloutId,
+        /// Its number.
+        number: u32,
+        /// Its runbook.
+        runbook: String,
+        /// Its title.
+        title: String,
+        /// Where it is hosted.
+        rooms: Vec<String>,
+    },
+    /// A rollout waits for an environment.
+    EnvironmentQueued {
+        /// Which.
+        environment: String,
+        /// Who waits.
+        rollout: RolloutId,
+    },
+    /// A rollout holds an environment.
+    EnvironmentLocked {
+        /// Which.
+        environment: String,
+        /// Who holds it.
+        rollout: RolloutId,
+    },
+    /// An environment is free of a rollout.
+    EnvironmentUnlocked {
+        /// Which.
+        environment: String,
+        /// Who held it.
+        rollout: RolloutId,
+    },
+    /// A rollout is over, and everything it owed is done.
+    RolloutClosed {
+        /// Which.
+        id: RolloutId,
+        /// How it ended.
+        result: Outcome,
+    },
+}
+
+impl Entry {
+    /// An entry that comes of a command.
+    #[must_use]
+    pub fn new(command: &CommandId, by: Option<&PersonId>, at: DateTime<Utc>, event: RegistryEvent) -> Self {
+        Self { version: EVENT_VERSION, at, command: command.clone(), by: by.cloned(), event }
+    }
+
+    /// As bytes for the journal.
+    ///
+    /// # Panics
+    /// Never: every part of an entry has a JSON form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("every part of an entry has a JSON form")
+    }
+
+    /// From the journal's bytes.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let entry: Self = serde_json::from_slice(bytes).map_err(|error| DecodeError::Malformed(error.to_string()))?;
+        if entry.version > EVENT_VERSION { Err(DecodeError::Newer(entry.version)) } else { Ok(entry) }
+    }
+}
+
+/// Everything known of all rollouts together.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Registry {
+    /// The installation's tag, once founded.
+    pub house: Option<u16>,
+    /// All rollouts by id.
+    pub rollouts: BTreeMap<RolloutId, Registered>,
+    /// Who holds which environment, and who waits for it.
+    pub environments: BTreeMap<String, Environment>,
+    /// The sequence of the last entry.
+    pub sequence: u64,
+    started_by: BTreeMap<CommandId, RolloutId>,
+}
+
+/// One rollout as the registry knows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Registered {
+    /// Its number.
+    pub number: u32,
+    /// Its runbook.
+    pub runbook: String,
+    /// Its title.
+    pub title: String,
+    /// Where it is hosted.
+    pub rooms: Vec<String>,
+    /// When it began.
+    pub at: DateTime<Utc>,
+    /// Who started it.
+    pub by: Option<PersonId>,
+    /// How it ended, once everything it owed was done.
+    pub closed: Option<Outcome>,
+}
+
+/// One environment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Environment {
+    /// Who holds it.
+    pub holder: Option<RolloutId>,
+    /// Who waits, in order.
+    pub queue: VecDeque<RolloutId>,
+}
+
+impl Registry {
+    /// What one entry changes.
+    pub fn evolve(&mut self, entry: &Entry) {
+        self.sequence += 1;
+        match &entry.event {
+            RegistryEvent::Founded { house } => self.house = Some(*house),
+            RegistryEvent::RolloutRegistered { id, number, runbook, title, rooms } => {
+                let registered = Registered {
+                    number: *number,
+                    runbook: runbook.clone(),
+                    title: title.clone(),
+                    rooms: rooms.clone(),
+                    at: entry.at,
+                    by: entry.by.clone(),
+                    closed: None,
+                };
+                self.rollouts.insert(id.clone(), registered);
+                self.started_by.insert(entry.command.clone(), id.clone());
+            }
+            RegistryEvent::EnvironmentQueued { environment, rollout } => {
+                self.environments.entry(environment.clone()).or_default().queue.push_back(rollout.clone());
+            }
+            RegistryEvent::EnvironmentLocked { environment, rollout } => {
+                let environment = self.environments.entry(environment.clone()).or_default();
+                environment.queue.retain(|waiting| waiting != rollout);
+                environment.holder = Some(rollout.clone());
+            }
+            RegistryEvent::EnvironmentUnlocked { environment, rollout } => {
+                let environment = self.environments.entry(environment.clone()).or_default();
+                environment.queue.retain(|waiting| waiting != rollout);
+                if environment.holder.as_ref() == Some(rollout) {
+                    environment.holder = None;
+                }
+            }
+            RegistryEvent::RolloutClosed { id, result } => {
+                if let Some(rollout) = self.rollouts.get_mut(id) {
+                    rollout.closed = Some(*result);
+                }
+            }
+        }
+    }
+
+    /// The rollout that a command started, if it arrived before.
+    #[must_use]
+    pub fn started_by(&self, command: &CommandId) -> Option<&RolloutId> {
+        self.started_by.get(command)
+    }
+
+    /// The rollouts that are not over.
+    pub fn open(&self) -> impl Iterator<Item = (&RolloutId, &Registered)> {
+        self.rollouts.iter().filter(|(_, rollout)| rollout.closed.is_none())
+    }
+
+    /// The number of the next rollout.
+    #[must_use]
+    pub fn next_number(&self) -> u32 {
+        u32::try_from(self.rollouts.len()).unwrap_or(u32::MAX).saturating_add(1)
+    }
+
+    /// An id that is free: the runbook's name and a slug of what tells it apart; a second try gets `-2`.
+    #[must_use]
+    pub fn free_id(&self, runbook: &str, tells_apart: &str) -> RolloutId {
+        let slug: String =
+            tells_apart.to_lowercase().chars().map(|c| if c.is_ascii_alphanumeric() || c == '.' { c } else { '-' }).collect();
+        let slug = slug.split('-').filter(|part| !part.is_empty()).collect::<Vec<_>>().join("-");
+        let base: String = format!("{runbook}-{slug}").trim_end_matches(['-', '.']).chars().take(ID_CHARS_MAX).collect();
+        let free = |id: &RolloutId| !self.rollouts.contains_key(id);
+        let first = RolloutId(base.clone());
+        if free(&first) {
+            return first;
+        }
+        (2u32..).map(|n| RolloutId(format!("{base}-{n}"))).find(free).unwrap_or(first)
+    }
+
+    /// What a claim becomes: the environment, or a place in the queue. Nothing, if the claim stands already.
+    #[must_use]
+    pub fn claim(&self, environment: &str, rollout: &RolloutId) -> Vec<RegistryEvent> {
+        let (environment, rollout) = (environment.to_owned(), rollout.clone());
+        match self.environments.get(&environment) {
+            Some(known) if known.holder.as_ref() == Some(&rollout) || known.queue.contains(&rollout) => Vec::new(),
+            Some(Environment { holder: Some(_), .. }) => vec![RegistryEvent::EnvironmentQueued { environment, rollout }],
+            _ => vec![RegistryEvent::EnvironmentLocked { environment, rollout }],
+        }
+    }
+
+    /// What a release becomes: the environment is free, and the next in the queue has it.
+    #[must_use]
+    pub fn release(&self, environment: &str, rollout: &RolloutId) -> Vec<RegistryEvent> {
+        let Some(known) = self.environments.get(environment) else { return Vec::new() };
+        if known.holder.as_ref() != Some(rollout) && !known.queue.contains(rollout) {
+            return Vec::new();
+        }
+        let unlocked = RegistryEvent::EnvironmentUnlocked { environment: environment.to_owned(), rollout: rollout.clone() };
+        let held_it = known.holder.as_ref() == Some(rollout);
+        let next = known.queue.iter().find(|waiting| *waiting != rollout).filter(|_| held_it);
+        let locked =
+            next.map(|next| RegistryEvent::EnvironmentLocked { environment: environment.to_owned(), rollout: next.clone() });
+        [Some(unlocked), locked].into_iter().flatten().collect()
+    }
+
+    /// Whether a rollout holds an environment.
+    #[must_use]
+    pub fn holds(&self, environment: &str, rollout: &RolloutId) -> bool {
+        self.environments.get(environment).is_some_and(|known| known.holder.as_ref() == Some(rollout))
+    }
+
+    /// Who holds an environment.
+    #[must_use]
+    pub fn holder(&self, environment: &str) -> Option<&RolloutId> {
+        self.environments.get(environment)?.holder.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn apply(registry: &mut Registry, events: Vec<RegistryEvent>) {
+        for event in events {
+            registry.evolve(&Entry::new(&CommandId("test".into()), None, DateTime::UNIX_EPOCH, event));
+        }
+    }
+
+    fn register(registry: &mut Registry, id: &RolloutId) {
+        let number = registry.next_number();
+        let (runbook, title) = ("andromeda-staging".to_owned(), String::new());
+        apply(registry, vec![RegistryEvent::RolloutRegistered { id: id.clone(), number, runbook, title, rooms: Vec::new() }]);
+    }
+
+    #[test]
+    fn ids_are_short_speakable_and_free() {
+        let mut registry = Registry::default();
+        for (value, expected) in [
+            ("4.3", "andromeda-staging-4.3"),
+            ("4.3", "andromeda-staging-4.3-2"),
+            ("4.3", "andromeda-staging-4.3-3"),
+            ("Näxt / week!", "andromeda-staging-n-xt-week"),
+            ("../..", "andromeda-staging-..-"),
+        ] {
+            let id = registry.free_id("andromeda-staging", value);
+            assert_eq!(id.as_str(), expected.trim_end_matches(['-', '.']), "{value}");
+            register(&mut registry, &id);
+        }
+    }
+
+    #[test]
+    fn one_rollout_at_a_time_holds_an_environment_and_the_next_in_line_gets_it() {
+        let mut registry = Registry::default();
+        let [a, b, c] = ["a", "b", "c"].map(|id| RolloutId(id.into()));
+        for rollout in [&a, &b, &c, &a, &b] {
+            let events = registry.claim("andromeda/staging", rollout);
+            apply(&mut registry, events);
+        }
+        assert!(registry.holds("andromeda/staging", &a));
+        assert_eq!(registry.environments["andromeda/staging"].queue, [b.clone(), c.clone()]);
+        for (leaves, then_holds) in [(&a, Some(&b)), (&c, Some(&b)), (&b, None)] {
+            let events = registry.release("andromeda/staging", leaves);
+            apply(&mut registry, events);
+            assert_eq!(registry.holder("andromeda/staging"), then_holds);
+        }
+        assert_eq!(registry.release("andromeda/staging", &a), []);
+    }
+}

@@ -1,0 +1,258 @@
+//! What is asked of a rollout, by whom, and how it is refused.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::people::PersonId;
+
+use super::event::{ActionOutcome, Choice, DeliveryOutcome};
+
+/// The id of a rollout as people say it: `andromeda-staging-4.3`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RolloutId(pub String);
+
+impl RolloutId {
+    /// As text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RolloutId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// The id of a command: the platform's own (an envelope, an update, an idempotency key), or made of an effect and its outcome.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CommandId(pub String);
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Actor {
+    /// A known person.
+    Person {
+        /// Who.
+        id: PersonId,
+        /// What they may do in the installation.
+        roles: BTreeSet<String>,
+    },
+    /// T-minus itself: a timer, a receipt.
+    Engine,
+}
+
+impl Actor {
+    /// The person, if it is one.
+    #[must_use]
+    pub const fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Person { id, .. } => Some(id),
+            Self::Engine => None,
+        }
+    }
+}
+
+/// One thing asked of one rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Command {
+    /// Its id; a second arrival of the same id is answered, not applied.
+    pub id: CommandId,
+    /// Who asks.
+    pub actor: Actor,
+    /// Where it was asked.
+    pub room: Option<String>,
+    /// When, on the rollout's clock.
+    pub at: DateTime<Utc>,
+    /// What.
+    pub body: CommandBody,
+}
+
+/// Which step is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepRef {
+    /// The only open one that fits.
+    TheOpenOne,
+    /// The one of this id.
+    Named(String),
+    /// The one a button belongs to.
+    Button {
+        /// Its index in the runbook.
+        index: usize,
+        /// The generation the button was made for.
+        generation: u32,
+    },
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum CommandBody {
+    /// Acknowledge, each for themselves.
+    Acknowledge {
+        /// Which acknowledgement.
+        step: StepRef,
+    },
+    /// Say that a task is done, with its evidence as typed.
+    CompleteStep {
+        /// Which task.
+        step: StepRef,
+        /// Evidence by field name.
+        typed: BTreeMap<String, String>,
+    },
+    /// Tick one item of a task.
+    TickItem {
+        /// Which task.
+        step: StepRef,
+        /// Which item, from 0.
+        item: usize,
+    },
+    /// Answer a question.
+    AnswerStep {
+        /// Which question.
+        step: StepRef,
+        /// Answers by field name.
+        typed: BTreeMap<String, String>,
+    },
+    /// Vote.
+    CastVote {
+        /// On which decision.
+        step: StepRef,
+        /// GO or NO-GO.
+        choice: Choice,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Start an action, or start it again after it failed.
+    RunStep {
+        /// Which.
+        step: StepRef,
+    },
+    /// Leave a note.
+    AddNote {
+        /// Its text.
+        text: String,
+    },
+    /// Start nothing new by itself.
+    Hold,
+    /// Go on.
+    Resume,
+    /// Stop the rollout.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+    /// A moment that the rollout waits for may have come.
+    Wake,
+    /// Move the rollout's clock forward (demo and rehearsal only).
+    AdvanceClock {
+        /// By how much, in seconds.
+        seconds: i64,
+    },
+    /// What became of a delivery.
+    RecordDelivery {
+        /// The sequence of the announcement's event.
+        announcement: u64,
+        /// Which destination, from 0.
+        slot: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// What became of it.
+        outcome: DeliveryOutcome,
+    },
+    /// An adapter is about to be called.
+    BeginAttempt {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// What became of an action.
+    RecordAction {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// What became of it.
+        outcome: ActionOutcome,
+    },
+    /// The registry gave the environment to this rollout.
+    RecordEnvironmentGranted,
+    /// The registry took note that this rollout gave the environment back.
+    RecordEnvironmentReleased,
+    /// The card was posted in a room for the first time.
+    RecordCard {
+        /// The room.
+        room: String,
+        /// The platform's reference to the message.
+        reference: String,
+    },
+}
+
+/// What kind of no it is. Gateways choose a status by it, metrics count by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum RefusalKind {
+    /// Nothing here has that name.
+    Unknown,
+    /// This person may not.
+    NotAllowed,
+    /// The button or the moment has passed.
+    Stale,
+    /// It can't be done now.
+    NotNow,
+    /// What was typed is not right.
+    Invalid,
+    /// More than one thing could be meant.
+    Ambiguous,
+}
+
+impl RefusalKind {
+    /// For metrics and the API.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Unknown => "unknown",
+            Self::NotAllowed => "not-allowed",
+            Self::Stale => "stale",
+            Self::NotNow => "not-now",
+            Self::Invalid => "invalid",
+            Self::Ambiguous => "ambiguous",
+        }
+    }
+}
+
+/// A polite, specific no to the person who asked. Nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Refusal {
+    /// What kind of no.
+    pub kind: RefusalKind,
+    /// What happened and what is possible now, in Markdown.
+    pub says: String,
+    /// Problems by field name, where a form was filled in.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Refusal {
+    /// A refusal of a kind.
+    #[must_use]
+    pub fn new(kind: RefusalKind, says: impl Into<String>) -> Self {
+        Self { kind, says: says.into(), fields: BTreeMap::new() }
+    }
+}
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.says)
+    }
+}

@@ -1,0 +1,228 @@
+//! What the world is owed: a pure function of the state, so that recovery and the live path are the same.
+
+use std::fmt;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::runbook::model::{Address, StepKind};
+
+use super::command::RolloutId;
+use super::state::{ActionStage, EnvironmentStage, State, StepStatus};
+
+/// The identity of one effect: which rollout, which event, which of its effects, which attempt.
+///
+/// Outside it is a fixed token of 26 characters `0-9 a-z`, short enough for every place the outside has for it
+/// (a CloudFormation request token, Slack metadata, a Message-ID).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EffectId {
+    /// The tag of the installation.
+    pub house: u16,
+    /// The rollout's number.
+    pub rollout: u32,
+    /// The sequence of the event that wants it.
+    pub sequence: u64,
+    /// Which of the event's effects.
+    pub slot: u16,
+    /// Which attempt, from 1.
+    pub attempt: u16,
+}
+
+/// Sequences fit into so many bits of a token: some 2.8 million million events a rollout.
+const SEQUENCE_BITS: u32 = 48;
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+const TOKEN_CHARS: usize = 26;
+
+impl EffectId {
+    /// The token: 128 bits in base 32, without the letters that look like digits.
+    #[must_use]
+    pub fn token(&self) -> String {
+        let sequence = u128::from(self.sequence & ((1 << SEQUENCE_BITS) - 1));
+        let bits = u128::from(self.house) << 112
+            | u128::from(self.rollout) << 80
+            | sequence << 32
+            | u128::from(self.slot) << 16
+            | u128::from(self.attempt);
+        (0..TOKEN_CHARS).rev().map(|place| char::from(DIGITS[((bits >> (5 * place)) & 31) as usize])).collect()
+    }
+
+    /// Reads a token back.
+    #[must_use]
+    pub fn from_token(token: &str) -> Option<Self> {
+        if token.len() != TOKEN_CHARS {
+            return None;
+        }
+        let mut bits: u128 = 0;
+        for (index, byte) in token.bytes().enumerate() {
+            let digit = DIGITS.iter().position(|d| *d == byte)?;
+            // 26 digits hold 130 bits: the first digit has room for two bits less.
+            if index == 0 && digit > 7 {
+                return None;
+            }
+            bits = bits << 5 | digit as u128;
+        }
+        Some(Self {
+            house: (bits >> 112) as u16,
+            rollout: (bits >> 80) as u32,
+            sequence: (bits >> 32) as u64 & ((1 << SEQUENCE_BITS) - 1),
+            slot: (bits >> 16) as u16,
+            attempt: bits as u16,
+        })
+    }
+}
+
+impl fmt::Display for EffectId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.token())
+    }
+}
+
+/// One announcement on its way to one destination.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Delivery {
+    /// Its identity.
+    pub id: EffectId,
+    /// The rollout it belongs to.
+    pub rollout: RolloutId,
+    /// Where to.
+    pub to: Address,
+    /// The subject where the destination has one.
+    pub subject: Option<String>,
+    /// The Markdown.
+    pub text: String,
+    /// Whether everybody there is pinged.
+    pub must_know: bool,
+    /// When it was issued.
+    pub issued: DateTime<Utc>,
+}
+
+/// One action to be done by a system.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Action {
+    /// Its identity.
+    pub id: EffectId,
+    /// The rollout it belongs to.
+    pub rollout: RolloutId,
+    /// The step's index and id.
+    pub step: usize,
+    /// The step's id.
+    pub step_id: String,
+    /// Which attempt.
+    pub attempt: u32,
+    /// The configured system.
+    pub system: String,
+    /// The operation.
+    pub operation: String,
+    /// Its inputs, filled in.
+    pub inputs: serde_json::Value,
+    /// The rollout's own inputs as text: what a pretended system may play along with.
+    pub values: std::collections::BTreeMap<String, String>,
+    /// When the adapter was about to be called; none while it was not.
+    pub attempted: Option<DateTime<Utc>>,
+}
+
+/// What the world is owed.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Effect {
+    /// Bring an announcement somewhere, once.
+    Deliver(Delivery),
+    /// Have a system do something, once.
+    Act(Action),
+    /// Ask the registry for the environment.
+    ClaimEnvironment {
+        /// Which.
+        environment: String,
+    },
+    /// Tell the registry that the environment is free.
+    ReleaseEnvironment {
+        /// Which.
+        environment: String,
+    },
+}
+
+/// Everything owed and not yet receipted.
+#[must_use]
+pub fn effects(state: &State) -> Vec<Effect> {
+    let mut owed = Vec::new();
+    for announcement in state.announcements.iter().filter(|a| !a.is_settled()) {
+        for (slot, destination) in announcement.destinations.iter().enumerate().filter(|(_, d)| d.outcome.is_none()) {
+            owed.push(Effect::Deliver(Delivery {
+                id: effect_id(state, announcement.sequence, slot, destination.attempt),
+                rollout: state.id.clone(),
+                to: destination.address.clone(),
+                subject: announcement.subject.clone(),
+                text: announcement.text.clone(),
+                must_know: announcement.must_know,
+                issued: announcement.issued,
+            }));
+        }
+    }
+    for (index, step) in state.steps.iter().enumerate() {
+        let (StepStatus::Open { .. }, Some(action), StepKind::Run { system, operation, .. }) =
+            (&step.status, &step.action, &state.runbook.steps[index].kind)
+        else {
+            continue;
+        };
+        // What was asked and not yet begun is not begun while the rollout is held.
+        let begins = matches!(action.stage, ActionStage::Requested) && state.held.is_none();
+        let attempted = match action.stage {
+            ActionStage::Attempted { at } => Some(at),
+            _ => None,
+        };
+        if begins || attempted.is_some() {
+            owed.push(Effect::Act(Action {
+                id: effect_id(state, action.sequence, 0, action.attempt),
+                rollout: state.id.clone(),
+                step: index,
+                step_id: state.runbook.steps[index].id.clone(),
+                attempt: action.attempt,
+                system: system.clone(),
+                operation: operation.clone(),
+                inputs: action.inputs.clone(),
+                values: state.values_as_text(),
+                attempted,
+            }));
+        }
+    }
+    if let Some(environment) = &state.runbook.environment {
+        match state.environment {
+            EnvironmentStage::Claimed => owed.push(Effect::ClaimEnvironment { environment: environment.clone() }),
+            EnvironmentStage::Held if state.may_release() => {
+                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
+            }
+            _ => {}
+        }
+    }
+    owed
+}
+
+fn effect_id(state: &State, sequence: u64, slot: usize, attempt: u32) -> EffectId {
+    EffectId {
+        house: state.house,
+        rollout: state.number,
+        sequence,
+        slot: u16::try_from(slot).unwrap_or(u16::MAX),
+        attempt: u16::try_from(attempt).unwrap_or(u16::MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_token_is_26_characters_and_reads_back(house: u16, rollout: u32, sequence in 0u64..1 << 48, slot: u16, attempt: u16) {
+            let id = EffectId { house, rollout, sequence, slot, attempt };
+            let token = id.token();
+            prop_assert_eq!(token.len(), 26);
+            prop_assert!(token.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit()));
+            prop_assert_eq!(EffectId::from_token(&token), Some(id));
+        }
+
+        #[test]
+        fn what_is_not_a_token_is_nothing(text: String) {
+            prop_assert!(EffectId::from_token(&text).is_none_or(|id| id.token() == text));
+        }
+    }
+}

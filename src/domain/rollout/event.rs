@@ -1,0 +1,417 @@
+//! What happened to a rollout. Events are journaled, versioned, and read back for as long as the journal lives.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::conversation::form::FieldValue;
+use crate::domain::people::PersonId;
+use crate::domain::runbook::model::{Address, Outcome, Runbook};
+
+use super::command::{CommandId, RolloutId};
+
+/// The version that events are written in. Older ones are brought up on reading, newer ones are refused.
+pub const EVENT_VERSION: u16 = 1;
+
+/// An event with its circumstances, as it stands in the journal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// The version of the event's form.
+    #[serde(rename = "v")]
+    pub version: u16,
+    /// When, on the rollout's clock.
+    pub at: DateTime<Utc>,
+    /// The command it came of.
+    pub command: CommandId,
+    /// The person who asked, if it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<PersonId>,
+    /// What happened.
+    pub event: Event,
+}
+
+/// Why an event could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum DecodeError {
+    /// It is of a later form.
+    #[error("the event has version {0}, this program knows versions up to {EVENT_VERSION}: use the newer program")]
+    Newer(u16),
+    /// It is not one.
+    #[error("not an event: {0}")]
+    Malformed(String),
+}
+
+impl Recorded {
+    /// An event that comes of a command.
+    #[must_use]
+    pub fn new(command: &CommandId, by: Option<&PersonId>, at: DateTime<Utc>, event: Event) -> Self {
+        Self { version: EVENT_VERSION, at, command: command.clone(), by: by.cloned(), event }
+    }
+
+    /// As bytes for the journal.
+    ///
+    /// # Panics
+    /// Never: every part of an event has a JSON form.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("every part of an event has a JSON form")
+    }
+
+    /// From the journal's bytes.
+    ///
+    /// # Errors
+    /// See [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u16,
+        }
+        let malformed = |error: serde_json::Error| DecodeError::Malformed(error.to_string());
+        let Version { v } = serde_json::from_slice(bytes).map_err(malformed)?;
+        if v > EVENT_VERSION {
+            return Err(DecodeError::Newer(v));
+        }
+        serde_json::from_slice(bytes).map_err(malformed)
+    }
+}
+
+/// GO or NO-GO.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Choice {
+    /// Go on.
+    Go,
+    /// Do not.
+    NoGo,
+}
+
+impl Choice {
+    /// As expressions write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Go => "go",
+            Self::NoGo => "no-go",
+        }
+    }
+
+    /// As people read it.
+    #[must_use]
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::Go => "GO",
+            Self::NoGo => "NO-GO",
+        }
+    }
+}
+
+/// Whether a rollout's clock is the real one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClockKind {
+    /// It is.
+    Real,
+    /// It can be moved forward, by journaled events.
+    Shifted,
+}
+
+/// Why a phase or step was passed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PassedOver {
+    /// Its `if` does not hold.
+    NotApplicable,
+    /// The rollout was aborted before.
+    Aborted,
+}
+
+/// What became of a delivery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum DeliveryOutcome {
+    /// The destination has it.
+    Delivered {
+        /// The platform's reference to the message.
+        reference: String,
+        /// Whether it may be there twice, because its first fate stayed unknown.
+        #[serde(default)]
+        possibly_repeated: bool,
+    },
+    /// It will not arrive.
+    Failed {
+        /// The platform's words.
+        reason: String,
+    },
+}
+
+/// What became of an action.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "outcome")]
+pub enum ActionOutcome {
+    /// It did what it was asked.
+    Succeeded {
+        /// What it gave.
+        outputs: serde_json::Map<String, serde_json::Value>,
+    },
+    /// It did not.
+    Failed {
+        /// The system's own words.
+        reason: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// What is known.
+        reason: String,
+    },
+}
+
+/// The first event: everything that is frozen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Started {
+    /// The rollout's id.
+    pub id: RolloutId,
+    /// Its number in this installation: short enough for buttons.
+    pub number: u32,
+    /// The tag of this installation, part of every effect's identity.
+    pub house: u16,
+    /// The title with the values filled in.
+    pub title: String,
+    /// Where it was started, and where else it is hosted.
+    pub rooms: Vec<String>,
+    /// Where its page is, if there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub link: Option<String>,
+    /// Whether its clock can be moved.
+    pub clock: ClockKind,
+    /// The inputs that are known.
+    pub values: BTreeMap<String, FieldValue>,
+    /// The whole runbook.
+    pub runbook: Runbook,
+}
+
+/// What can happen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "type")]
+pub enum Event {
+    /// The rollout began.
+    Started(Box<Started>),
+    /// Its clock was moved forward.
+    ClockAdvanced {
+        /// By how much.
+        seconds: i64,
+    },
+    /// An input got a value.
+    InputSet {
+        /// Which.
+        input: String,
+        /// The value.
+        value: FieldValue,
+    },
+    /// A phase opened.
+    PhaseOpened {
+        /// Which.
+        phase: usize,
+        /// How late, where that matters.
+        late_seconds: i64,
+    },
+    /// Everything in a phase is settled.
+    PhaseSettled {
+        /// Which.
+        phase: usize,
+    },
+    /// A phase was passed over.
+    PhasePassedOver {
+        /// Which.
+        phase: usize,
+        /// Why.
+        why: PassedOver,
+    },
+    /// A step opened.
+    StepOpened {
+        /// Which.
+        step: usize,
+        /// Who is meant, resolved to people.
+        people: Vec<PersonId>,
+        /// Whether a person confirms it first although it would run by itself, because its phase is late.
+        #[serde(default)]
+        confirm: bool,
+    },
+    /// A step was passed over.
+    StepPassedOver {
+        /// Which.
+        step: usize,
+        /// Why.
+        why: PassedOver,
+    },
+    /// A step can't go on by itself.
+    StepFailed {
+        /// Which.
+        step: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A person acknowledged.
+    Acknowledged {
+        /// What.
+        step: usize,
+        /// How many have now.
+        count: usize,
+        /// Of how many.
+        of: usize,
+    },
+    /// A person who is not on the roster wants to know.
+    Listening {
+        /// Of what.
+        step: usize,
+    },
+    /// An item of a task was done.
+    ItemTicked {
+        /// The task.
+        step: usize,
+        /// The item, from 0.
+        item: usize,
+    },
+    /// A step is done.
+    StepCompleted {
+        /// Which.
+        step: usize,
+        /// What was recorded with it.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        fields: BTreeMap<String, FieldValue>,
+    },
+    /// A voter voted, or changed the vote.
+    VoteCast {
+        /// On what.
+        step: usize,
+        /// How.
+        choice: Choice,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// The rule is met; the decision settles.
+    DecisionSettling {
+        /// Which.
+        step: usize,
+        /// What it will be.
+        choice: Choice,
+        /// When it is taken.
+        until: DateTime<Utc>,
+    },
+    /// A vote was changed, and the rule is no longer met.
+    DecisionUnsettled {
+        /// Which.
+        step: usize,
+    },
+    /// The decision is taken.
+    DecisionTaken {
+        /// Which.
+        step: usize,
+        /// What it is.
+        choice: Choice,
+    },
+    /// An announcement is on its way.
+    AnnouncementIssued {
+        /// The step it belongs to.
+        step: usize,
+        /// Its template.
+        message: String,
+        /// Its subject.
+        subject: Option<String>,
+        /// Its Markdown, rendered once.
+        text: String,
+        /// Whether everybody there is pinged.
+        must_know: bool,
+        /// Where it goes.
+        to: Vec<Address>,
+    },
+    /// What became of one of its deliveries.
+    DeliveryEnded {
+        /// The sequence of the announcement's event.
+        announcement: u64,
+        /// Which destination, from 0.
+        slot: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// What became of it.
+        #[serde(flatten)]
+        outcome: DeliveryOutcome,
+    },
+    /// An action is wanted.
+    ActionRequested {
+        /// The step.
+        step: usize,
+        /// From 1, rising with every repetition.
+        attempt: u32,
+        /// The operation's inputs, filled in.
+        inputs: serde_json::Value,
+    },
+    /// Its adapter is about to be called.
+    ActionAttempted {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// It ended.
+    ActionEnded {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// How.
+        #[serde(flatten)]
+        outcome: ActionOutcome,
+    },
+    /// A receipt came for an attempt that no longer counts. It changes nothing.
+    ReceiptCameLate {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// How that attempt ended.
+        #[serde(flatten)]
+        outcome: ActionOutcome,
+    },
+    /// The result is known.
+    ResultRecorded {
+        /// Which.
+        result: Outcome,
+    },
+    /// Somebody left a note.
+    NoteAdded {
+        /// Its text.
+        text: String,
+    },
+    /// Nothing new starts by itself.
+    Held {
+        /// Why, where T-minus held it itself.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
+    },
+    /// It goes on.
+    Resumed,
+    /// A person stopped it.
+    Aborted {
+        /// Why.
+        reason: String,
+    },
+    /// It waits for its environment.
+    EnvironmentClaimed,
+    /// It holds its environment.
+    EnvironmentGranted,
+    /// It gave its environment back.
+    EnvironmentReleased,
+    /// The card stands in a room.
+    CardPosted {
+        /// The room.
+        room: String,
+        /// The platform's reference to the message.
+        reference: String,
+    },
+    /// It is over.
+    Ended {
+        /// How.
+        result: Outcome,
+    },
+}

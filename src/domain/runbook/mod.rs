@@ -1,0 +1,5 @@
+//! The runbook: YAML as written, checked, and the validated model a rollout runs on.
+
+pub mod check;
+mod format;
+pub mod model;
