@@ -1,3 +1,8 @@
 //! What people can say and what they are answered, the same on every platform.
 
+pub mod answer;
+pub mod button;
 pub mod form;
+pub mod grammar;
+pub mod log;
+pub mod voice;

@@ -1,3 +1,4 @@
 //! Platform-neutral messages: templates that become text, and the card.
 
+pub mod card;
 pub mod template;

@@ -15,6 +15,7 @@ pub mod event;
 mod follow;
 pub mod scope;
 pub mod state;
+pub mod view;
 
 use chrono::{DateTime, TimeDelta, Utc};
 

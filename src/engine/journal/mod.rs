@@ -4,7 +4,12 @@
 //! independent sequences that start at 1; one [`Append`] writes to several of them at once or to none.
 //! The port is written so that a replicated store fits behind it: an append may end [`AppendError::Unknown`],
 //! and a fencing epoch travels with every append.
+//!
+//! There are two journals: [`memory::MemoryJournal`] for tests and rehearsals of trouble, and
+//! [`sled::SledJournal`], one folder on one disk.
 
+use std::borrow::Borrow;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use async_trait::async_trait;
@@ -20,6 +25,11 @@ pub const STREAM_NAME_BYTES_MAX: usize = 120;
 pub const PAYLOAD_BYTES_MAX: usize = 1024 * 1024;
 /// How many records one append may carry over all its streams.
 pub const APPEND_RECORDS_MAX: usize = 4096;
+/// The most bytes of ids and payloads one append may carry: several of the largest payloads, and still little
+/// enough that a full queue of ordinary appends fits in memory beside it.
+pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The longest record id, in bytes: platforms' own ids are far below it, with our prefixes too.
+pub const RECORD_ID_BYTES_MAX: usize = 512;
 
 /// The name of a stream: `registry`, `rollout/12`, `room/andromeda-rollouts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -34,17 +44,32 @@ impl StreamName {
     #[must_use]
     pub fn new(name: impl Into<String>) -> Self {
         let name = name.into();
-        assert!(
-            (1..=STREAM_NAME_BYTES_MAX).contains(&name.len())
-                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_./".contains(&b)),
-            "not a stream name: {name:?}"
-        );
+        assert!(is_stream_name(&name), "not a stream name: {name:?}");
         Self(name)
+    }
+
+    /// The same for a name that comes from outside, such as a damaged store: `None` when it is not one.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        is_stream_name(name).then(|| Self(name.to_owned()))
     }
 
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The alphabet leaves out `|`, which separates the parts of a store's keys.
+fn is_stream_name(name: &str) -> bool {
+    let allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_./".contains(&byte);
+    (1..=STREAM_NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(allowed)
+}
+
+/// So that sorted maps of streams can be searched by prefix.
+impl Borrow<str> for StreamName {
+    fn borrow(&self) -> &str {
         &self.0
     }
 }
@@ -58,7 +83,8 @@ impl fmt::Display for StreamName {
 /// One event on its way into the journal.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NewRecord {
-    /// What an append of unknown fate is recognised by: unique within its stream.
+    /// What an append of unknown fate is recognised by: unique within its stream (which the writer sees to, the
+    /// journal does not look), 1 to [`RECORD_ID_BYTES_MAX`] bytes.
     pub id: String,
     /// The event, encoded. At most [`PAYLOAD_BYTES_MAX`].
     pub payload: Vec<u8>,
@@ -78,7 +104,7 @@ pub struct Record {
 /// The part of an append that goes to one stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Append {
-    /// Where to.
+    /// Where to. One append names a stream only once.
     pub stream: StreamName,
     /// The sequence of the stream's last record as the writer knows it; 0 for a stream that must not exist yet.
     pub expected: u64,
@@ -100,7 +126,8 @@ pub enum AppendError {
     /// It may or may not have been written: look for the records' ids at the tail.
     #[error("the journal did not say whether the records were written: {0}")]
     Unknown(String),
-    /// A sync failed earlier, so what the disk holds is uncertain: nothing is accepted until a restart.
+    /// A write or sync failed, for this append or an earlier one, so what the disk holds is uncertain: nothing is
+    /// accepted until a restart, and only then is it known whether this append was written.
     #[error("the journal stopped accepting: {0}")]
     Poisoned(String),
     /// The request itself is impossible (empty, too large). Nothing was written.
@@ -130,13 +157,14 @@ pub enum ReadError {
 #[async_trait]
 pub trait Journal: Send + Sync + 'static {
     /// Writes all of it or nothing, and returns when it is durable. `epoch` fences replicas; 0 where there is one writer.
+    /// A call that is dropped before it answers may still be carried out.
     ///
     /// # Errors
     /// See [`AppendError`].
     async fn append(&self, appends: Vec<Append>, epoch: u64) -> Result<(), AppendError>;
 
     /// Up to `limit` records of a stream from sequence `from` on (1 is the first), checked against their checksums.
-    /// An unknown stream has no records.
+    /// An unknown stream has no records, and only durable records are seen.
     ///
     /// # Errors
     /// See [`ReadError`].
@@ -156,4 +184,46 @@ pub trait Journal: Send + Sync + 'static {
 
     /// Changes whenever records became durable; the value is the store-wide commit number.
     fn follow(&self) -> watch::Receiver<u64>;
+}
+
+/// What every journal refuses alike, before it looks at what it holds.
+///
+/// # Errors
+/// [`AppendError::Invalid`], naming the limit.
+pub fn check(appends: &[Append]) -> Result<(), AppendError> {
+    let invalid = |what: String| Err(AppendError::Invalid(what));
+    if appends.is_empty() {
+        return invalid("it names no stream".to_owned());
+    }
+    let mut streams = BTreeSet::new();
+    let mut records_count = 0;
+    let mut bytes_count = 0;
+    for Append { stream, records, .. } in appends {
+        if !streams.insert(stream) {
+            return invalid(format!("stream {stream} is named twice"));
+        }
+        if records.is_empty() {
+            return invalid(format!("nothing is added to stream {stream}"));
+        }
+        records_count += records.len();
+        for NewRecord { id, payload } in records {
+            if !(1..=RECORD_ID_BYTES_MAX).contains(&id.len()) {
+                return invalid(format!("an id for stream {stream} has {} bytes, not 1 to {RECORD_ID_BYTES_MAX}", id.len()));
+            }
+            if payload.len() > PAYLOAD_BYTES_MAX {
+                return invalid(format!(
+                    "record {id} for stream {stream} has {} bytes, more than {PAYLOAD_BYTES_MAX}",
+                    payload.len()
+                ));
+            }
+            bytes_count += id.len() + payload.len();
+        }
+    }
+    if records_count > APPEND_RECORDS_MAX {
+        return invalid(format!("{records_count} records are more than {APPEND_RECORDS_MAX}"));
+    }
+    if bytes_count > APPEND_BYTES_MAX {
+        return invalid(format!("{bytes_count} bytes are more than {APPEND_BYTES_MAX}"));
+    }
+    Ok(())
 }

@@ -1,0 +1,471 @@
+//! What people type: `/rollout start 4.3`, `@tminus done backup`. One grammar on every platform; nothing runs on a guess.
+
+use std::collections::BTreeMap;
+
+use crate::domain::problem::did_you_mean;
+use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
+use crate::domain::rollout::event::Choice;
+
+/// The longest text that is read as a command, in characters.
+pub const COMMAND_CHARS_MAX: usize = 4000;
+
+/// What was said, with the rollout it names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The rollout that was named first, if one was.
+    pub rollout: Option<String>,
+    /// What is asked.
+    pub ask: Ask,
+}
+
+/// What people can ask.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// Start a rollout.
+    Start {
+        /// Words that are not `name=value`: perhaps the runbook, then the positional input.
+        words: Vec<String>,
+        /// Inputs by name.
+        typed: BTreeMap<String, String>,
+        /// When T-0 is.
+        at: Option<String>,
+    },
+    /// Where a rollout stands.
+    Status,
+    /// Which rollouts are open.
+    List,
+    /// Who is awaited.
+    Who,
+    /// How to say things.
+    Help {
+        /// About which command.
+        about: Option<String>,
+    },
+    /// Something done to a rollout.
+    Act(Act),
+}
+
+/// What people can do to a rollout in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Acknowledge.
+    Ack {
+        /// What.
+        step: StepRef,
+    },
+    /// Vote.
+    Vote {
+        /// How.
+        choice: Choice,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Complete steps.
+    Done {
+        /// Which; several only without fields.
+        steps: Vec<StepRef>,
+        /// Evidence.
+        typed: BTreeMap<String, String>,
+    },
+    /// Answer a question.
+    Answer {
+        /// Which.
+        step: StepRef,
+        /// The fields.
+        typed: BTreeMap<String, String>,
+    },
+    /// Run an action.
+    Run {
+        /// Which.
+        step: StepRef,
+    },
+    /// Leave a note.
+    Note {
+        /// Its text.
+        text: String,
+    },
+    /// Hold.
+    Hold,
+    /// Go on.
+    Resume,
+    /// Abort.
+    Abort {
+        /// Why.
+        reason: String,
+    },
+}
+
+/// A command in the help text.
+#[derive(Clone, Copy, Debug)]
+pub struct Help {
+    /// Its word.
+    pub verb: &'static str,
+    /// What comes after it.
+    pub arguments: &'static str,
+    /// What it does.
+    pub about: &'static str,
+}
+
+const fn help(verb: &'static str, arguments: &'static str, about: &'static str) -> Help {
+    Help { verb, arguments, about }
+}
+
+/// Every command, in the order of the help text.
+pub const COMMANDS: [Help; 15] = [
+    help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
+    help("status", "", "says where it stands and what comes next"),
+    help("list", "", "lists the open rollouts"),
+    help("who", "", "says who has not acknowledged, voted or done"),
+    help("ack", "[STEP]", "acknowledges, for yourself"),
+    help("go", "", "votes GO"),
+    help("no-go", "[REASON]", "votes NO-GO; it counts at once"),
+    help("done", "STEP… [FIELD=VALUE…]", "completes a task: `done backup backup_id=4711 finished=yes`"),
+    help("answer", "STEP FIELD=VALUE…", "answers a question or fills in what a phase needs"),
+    help("run", "STEP", "runs an action, or runs it again after it failed"),
+    help("note", "TEXT", "leaves a note in the record"),
+    help("hold", "", "starts nothing new until `resume`"),
+    help("resume", "", "lets a held rollout go on"),
+    help("abort", "REASON", "stops a rollout; what wraps up still runs"),
+    help("help", "[COMMAND]", "says how to say things"),
+];
+
+/// Words that will mean something later: refused by name, so that nobody wonders.
+const LATER: [&str; 27] = [
+    "mine",
+    "reopen",
+    "skip",
+    "preview",
+    "reschedule",
+    "amend",
+    "set",
+    "open",
+    "confirm",
+    "cancel",
+    "fail",
+    "fate",
+    "back-off",
+    "rollback",
+    "correct",
+    "announce",
+    "waive",
+    "assign",
+    "handover",
+    "lock",
+    "unlock",
+    "takeover",
+    "report",
+    "link",
+    "rehearsal",
+    "take-over",
+    "undo",
+];
+
+/// Other words for the same command.
+const SYNONYMS: [(&str, &str); 8] = [
+    ("acknowledge", "ack"),
+    ("nogo", "no-go"),
+    ("no_go", "no-go"),
+    ("retry", "run"),
+    ("pause", "hold"),
+    ("continue", "resume"),
+    ("?", "help"),
+    ("ls", "list"),
+];
+
+/// What follows the bot's name in a text, or nothing if the text is not for the bot.
+#[must_use]
+pub fn addressed(text: &str) -> Option<&str> {
+    let text = text.trim();
+    let first = text.split_whitespace().next()?;
+    let name = first.to_lowercase();
+    let is_bot =
+        name == "/rollout" || name.starts_with("/rollout@") || name == "@tminus" || name == "@tminus:" || name == "@tminus,";
+    is_bot.then(|| text[first.len()..].trim())
+}
+
+/// Reads what follows the bot's name. `is_rollout` knows the ids of rollouts.
+///
+/// # Errors
+/// What was not understood, and what was probably meant.
+pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refusal> {
+    if text.chars().count() > COMMAND_CHARS_MAX {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            format!("That is longer than the {COMMAND_CHARS_MAX} characters a command may have."),
+        ));
+    }
+    let mut words = Words { rest: text.trim() };
+    let mut rollout = words.take_if(is_rollout);
+    let Some(said_verb) = words.next() else {
+        let ask = if rollout.is_some() { Ask::Status } else { Ask::Help { about: None } };
+        return Ok(Said { rollout, ask });
+    };
+    let verb = canonical(&said_verb)?;
+    // Every command takes an id first; `status ID` and `ID status` are the same.
+    if rollout.is_none() && verb != "help" && verb != "start" {
+        rollout = words.take_if(is_rollout);
+    }
+    let ask = match verb {
+        "start" => start(words)?,
+        "status" => Ask::Status,
+        "list" => Ask::List,
+        "who" => Ask::Who,
+        "help" => Ask::Help { about: words.next() },
+        "ack" => Ask::Act(Act::Ack { step: words.next().map_or(StepRef::TheOpenOne, StepRef::Named) }),
+        "go" => Ask::Act(Act::Vote { choice: Choice::Go, reason: words.remainder() }),
+        "no-go" => Ask::Act(Act::Vote { choice: Choice::NoGo, reason: words.remainder() }),
+        "done" => {
+            let (steps, typed) = words.names_and_fields()?;
+            if steps.len() > 1 && !typed.is_empty() {
+                return Err(invalid("Fields belong to one step: complete the steps one by one."));
+            }
+            let steps =
+                if steps.is_empty() { vec![StepRef::TheOpenOne] } else { steps.into_iter().map(StepRef::Named).collect() };
+            Ask::Act(Act::Done { steps, typed })
+        }
+        "answer" => {
+            let (steps, typed) = words.names_and_fields()?;
+            let step = match &steps[..] {
+                [] => StepRef::TheOpenOne,
+                [step] => StepRef::Named(step.clone()),
+                [_, stray, ..] => {
+                    return Err(invalid(&format!(
+                        "`{}` has no field name. Write `FIELD=VALUE`, with quotes around spaces: `reason=\"two words\"`.",
+                        clean(stray)
+                    )));
+                }
+            };
+            Ask::Act(Act::Answer { step, typed })
+        }
+        "run" => Ask::Act(Act::Run { step: words.next().map_or(StepRef::TheOpenOne, StepRef::Named) }),
+        "note" => Ask::Act(Act::Note { text: words.remainder().unwrap_or_default() }),
+        "hold" => Ask::Act(Act::Hold),
+        "resume" => Ask::Act(Act::Resume),
+        _ => Ask::Act(Act::Abort { reason: words.remainder().unwrap_or_default() }),
+    };
+    Ok(Said { rollout, ask })
+}
+
+fn canonical(said: &str) -> Result<&'static str, Refusal> {
+    let lower = said.to_lowercase();
+    if let Some(found) = COMMANDS.iter().find(|command| command.verb == lower) {
+        return Ok(found.verb);
+    }
+    if let Some((_, meant)) = SYNONYMS.iter().find(|(word, _)| *word == lower) {
+        return Ok(meant);
+    }
+    if LATER.contains(&lower.as_str()) {
+        return Err(Refusal::new(
+            RefusalKind::Unknown,
+            format!("`{lower}` is not supported by this version. `/rollout help` lists what is."),
+        ));
+    }
+    let near = did_you_mean(&lower, COMMANDS.iter().map(|command| command.verb));
+    let hint = near.map_or_else(|| "`/rollout help` lists what I know.".to_owned(), |near| format!("Did you mean `{near}`?"));
+    Err(Refusal::new(RefusalKind::Unknown, format!("I don't know `{}`. {hint}", clean(said))))
+}
+
+fn start(mut words: Words<'_>) -> Result<Ask, Refusal> {
+    let mut plain = Vec::new();
+    let mut typed = BTreeMap::new();
+    let mut at = None;
+    while let Some(word) = words.next_raw() {
+        if word.text == "at" && !word.quoted {
+            at = Some(words.remainder().ok_or_else(|| invalid("After `at` comes when T-0 is: `at 2026-12-01 02:00`."))?);
+            break;
+        }
+        match word.field() {
+            Some((name, value)) => drop(typed.insert(name, value)),
+            None => plain.push(word.text),
+        }
+    }
+    Ok(Ask::Start { words: plain, typed, at })
+}
+
+fn invalid(says: &str) -> Refusal {
+    Refusal::new(RefusalKind::Invalid, says)
+}
+
+/// A word within backticks: it can't close them, and it is short.
+fn clean(text: &str) -> String {
+    text.chars().filter(|c| *c != '`' && !c.is_control()).take(60).collect()
+}
+
+struct Words<'a> {
+    rest: &'a str,
+}
+
+struct Word {
+    text: String,
+    quoted: bool,
+    /// Where the first `=` outside quotes stands.
+    equals: Option<usize>,
+}
+
+impl Word {
+    /// `name=value`, if it is that.
+    fn field(&self) -> Option<(String, String)> {
+        let at = self.equals?;
+        let name = &self.text[..at];
+        let is_name = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+        is_name.then(|| (name.to_owned(), self.text[at + 1..].to_owned()))
+    }
+}
+
+impl Words<'_> {
+    fn next_raw(&mut self) -> Option<Word> {
+        self.rest = self.rest.trim_start();
+        if self.rest.is_empty() {
+            return None;
+        }
+        let (mut text, mut quote, mut quoted, mut equals) = (String::new(), None, false, None);
+        let mut end = self.rest.len();
+        for (index, c) in self.rest.char_indices() {
+            match (quote, c) {
+                (None, c) if c.is_whitespace() => {
+                    end = index;
+                    break;
+                }
+                // A quote opens where a word or a value begins; elsewhere it is an apostrophe. Phones make curly ones.
+                (None, '"' | '\'' | '“' | '”') if text.is_empty() || text.ends_with('=') => {
+                    quote = Some(if c == '“' { '”' } else { c });
+                    quoted = true;
+                }
+                (Some(closing), c) if c == closing => quote = None,
+                (None, '=') if equals.is_none() => {
+                    equals = Some(text.len());
+                    text.push('=');
+                }
+                (_, c) => text.push(c),
+            }
+        }
+        self.rest = &self.rest[end..];
+        Some(Word { text, quoted, equals })
+    }
+
+    fn next(&mut self) -> Option<String> {
+        self.next_raw().map(|word| word.text)
+    }
+
+    fn take_if(&mut self, test: &dyn Fn(&str) -> bool) -> Option<String> {
+        let before = self.rest;
+        let word = self.next()?;
+        if test(&word) {
+            return Some(word);
+        }
+        self.rest = before;
+        None
+    }
+
+    fn remainder(&mut self) -> Option<String> {
+        let rest = self.rest.trim();
+        self.rest = "";
+        (!rest.is_empty()).then(|| rest.to_owned())
+    }
+
+    fn names_and_fields(&mut self) -> Result<(Vec<String>, BTreeMap<String, String>), Refusal> {
+        let (mut names, mut typed) = (Vec::new(), BTreeMap::new());
+        while let Some(word) = self.next_raw() {
+            match word.field() {
+                Some((name, value)) => drop(typed.insert(name, value)),
+                None if typed.is_empty() => names.push(word.text),
+                None => {
+                    let says = format!(
+                        "`{}` has no field name. Put quotes around a value with spaces: `name=\"two words\"`.",
+                        clean(&word.text)
+                    );
+                    return Err(invalid(&says));
+                }
+            }
+        }
+        Ok((names, typed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn said(text: &str) -> Result<Said, String> {
+        parse(addressed(text).expect("a command"), &|id| id == "andromeda-staging-4.3").map_err(|refusal| refusal.says)
+    }
+
+    fn typed(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
+        pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+    }
+
+    #[test]
+    fn commands_are_understood() {
+        let named = |id: &str| StepRef::Named(id.to_owned());
+        let cases = [
+            ("/rollout", None, Ask::Help { about: None }),
+            ("/rollout start 4.3", None, Ask::Start { words: vec!["4.3".into()], typed: typed(&[]), at: None }),
+            (
+                "/rollout start andromeda-staging 4.3 completers=maria at 2026-12-01 02:00",
+                None,
+                Ask::Start {
+                    words: vec!["andromeda-staging".into(), "4.3".into()],
+                    typed: typed(&[("completers", "maria")]),
+                    at: Some("2026-12-01 02:00".into()),
+                },
+            ),
+            ("/rollout@tminusbot STATUS", None, Ask::Status),
+            (
+                "@tminus done backup go_call",
+                None,
+                Ask::Act(Act::Done { steps: vec![named("backup"), named("go_call")], typed: typed(&[]) }),
+            ),
+            (
+                "/rollout done backup backup_id=\"a b\" finished=yes",
+                None,
+                Ask::Act(Act::Done { steps: vec![named("backup")], typed: typed(&[("backup_id", "a b"), ("finished", "yes")]) }),
+            ),
+            ("/rollout andromeda-staging-4.3 who", Some("andromeda-staging-4.3"), Ask::Who),
+            ("/rollout status andromeda-staging-4.3", Some("andromeda-staging-4.3"), Ask::Status),
+            ("/rollout andromeda-staging-4.3", Some("andromeda-staging-4.3"), Ask::Status),
+            ("/rollout acknowledge", None, Ask::Act(Act::Ack { step: StepRef::TheOpenOne })),
+            (
+                "/rollout nogo it isn't ready",
+                None,
+                Ask::Act(Act::Vote { choice: Choice::NoGo, reason: Some("it isn't ready".into()) }),
+            ),
+            ("/rollout abort wrong version", None, Ask::Act(Act::Abort { reason: "wrong version".into() })),
+            ("/rollout retry dns", None, Ask::Act(Act::Run { step: named("dns") })),
+        ];
+        for (text, rollout, ask) in cases {
+            assert_eq!(said(text), Ok(Said { rollout: rollout.map(str::to_owned), ask }), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_understood_gets_a_specific_answer() {
+        for (text, expected) in [
+            ("/rollout strat 4.3", "I don't know `strat`. Did you mean `start`?"),
+            ("/rollout xyzzy", "I don't know `xyzzy`. `/rollout help` lists what I know."),
+            ("/rollout takeover now", "`takeover` is not supported by this version. `/rollout help` lists what is."),
+            ("/rollout start 4.3 at", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
+            ("/rollout done a b x=1", "Fields belong to one step: complete the steps one by one."),
+            ("/rollout done a x=1 2", "`2` has no field name. Put quotes around a value with spaces: `name=\"two words\"`."),
+        ] {
+            assert_eq!(said(text), Err(expected.to_owned()));
+        }
+    }
+
+    #[test]
+    fn other_talk_is_not_for_the_bot() {
+        for text in ["", "good morning", "rollout start 4.3", "/rollouts", "tell @tminus done"] {
+            assert_eq!(addressed(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn anything_typed_is_an_ask_or_a_refusal(text in ".{0,200}") {
+            let _ = parse(&text, &|_| false);
+            if let Some(rest) = addressed(&text) {
+                let _ = parse(rest, &|_| true);
+            }
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! How T-minus speaks about a rollout: names, times, titles, and the one line of what comes next.
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::message::template::escape_markdown;
+use crate::domain::people::{Directory, PersonId, list_names};
+use crate::domain::rollout::effect::{Effect, effects};
+use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::next_due;
+use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepStatus};
+use crate::domain::runbook::model::StepKind;
+use crate::domain::time::{say_between, say_time};
+
+/// A rollout, the people, and the moment at which is spoken.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice<'a> {
+    /// The rollout.
+    pub state: &'a State,
+    /// Who there is.
+    pub people: &'a Directory,
+    /// Now, on the rollout's clock.
+    pub now: DateTime<Utc>,
+}
+
+impl Voice<'_> {
+    /// A person as they are called, safe in Markdown.
+    #[must_use]
+    pub fn call(&self, person: &PersonId) -> String {
+        escape_markdown(&self.people.call(person))
+    }
+
+    /// People in a sentence.
+    #[must_use]
+    pub fn names<'p>(&self, people: impl IntoIterator<Item = &'p PersonId>) -> String {
+        list_names(&people.into_iter().map(|id| self.call(id)).collect::<Vec<_>>())
+    }
+
+    /// A moment.
+    #[must_use]
+    pub fn time(&self, at: DateTime<Utc>) -> String {
+        say_time(at, self.now, self.state.runbook.timezone)
+    }
+
+    /// The sentence of a step, in quotes, safe in Markdown.
+    #[must_use]
+    pub fn step(&self, index: usize) -> String {
+        format!("“{}”", escape_markdown(&self.state.step_title(index)))
+    }
+
+    /// The title of a phase, in quotes, safe in Markdown.
+    #[must_use]
+    pub fn phase(&self, index: usize) -> String {
+        format!("“{}”", escape_markdown(&self.state.phase_title(index)))
+    }
+
+    /// Who is awaited by an open step: all of them, or any one of them.
+    #[must_use]
+    pub fn awaited(&self, index: usize) -> Vec<PersonId> {
+        let Some((definition, step)) = self.state.step(index).filter(|(_, step)| step.status.is_open()) else {
+            return Vec::new();
+        };
+        let failed = matches!(step.status, StepStatus::Failed { .. });
+        match &definition.kind {
+            StepKind::Acknowledge { .. } => step.awaited().cloned().collect(),
+            StepKind::Decide { .. } if step.decision.is_none() => step.awaited().cloned().collect(),
+            StepKind::Task { .. } | StepKind::Ask { .. } => step.people.clone(),
+            StepKind::Run { press, .. } if failed || (!step.is_running() && (press.is_some() || step.confirm)) => {
+                step.people.clone()
+            }
+            _ if failed => self.state.owners(self.people),
+            _ => Vec::new(),
+        }
+    }
+
+    /// What happens next without anybody doing anything.
+    #[must_use]
+    pub fn next_by_itself(&self) -> Option<String> {
+        if self.state.ended.is_some() {
+            return None;
+        }
+        let mut coming: Vec<(DateTime<Utc>, String)> = Vec::new();
+        for (index, _, step) in self.state.open_steps() {
+            if let Some((choice, until)) = step.settling {
+                coming.push((until, format!("{} on {}", choice.title(), self.step(index))));
+            }
+        }
+        if self.state.held.is_none()
+            && let Some(phase) = self.state.phases.iter().position(|p| *p == PhaseState::Waiting)
+            && let Some(due) = self.state.due_of_phase(phase)
+        {
+            let before: Vec<String> = self.state.runbook.phases[phase]
+                .after
+                .iter()
+                .filter(|after| !self.state.phases[**after].is_settled())
+                .map(|after| self.phase(*after))
+                .collect();
+            if before.is_empty() && due > self.now {
+                coming.push((due, self.phase(phase)));
+            } else if before.is_empty() {
+                // Its time has come; what it waits for is said as a person's turn.
+            } else if due <= self.now {
+                return Some(format!("{} is due since {}, held by {}", self.phase(phase), self.time(due), list_names(&before)));
+            } else {
+                coming.push((due, format!("{}, when {} is settled", self.phase(phase), list_names(&before))));
+            }
+        }
+        coming.sort_by_key(|(at, _)| *at);
+        let running: Vec<String> = self.running().into_iter().map(|index| format!("{} is running", self.step(index))).collect();
+        let first =
+            coming.into_iter().next().map(|(at, what)| format!("{} {what} (in {})", self.time(at), say_between(self.now, at)));
+        running.into_iter().next().into_iter().chain(first).reduce(|a, b| format!("{a}; {b}"))
+    }
+
+    /// The steps whose action is being done.
+    #[must_use]
+    pub fn running(&self) -> Vec<usize> {
+        self.state.open_steps().filter(|(_, _, step)| step.is_running()).map(|(index, _, _)| index).collect()
+    }
+
+    /// What is next for people.
+    #[must_use]
+    pub fn next_by_a_person(&self) -> Option<String> {
+        if self.state.ended.is_some() {
+            return None;
+        }
+        if self.state.held.is_some() {
+            return Some(format!("{} lets it go on with `/rollout resume`", self.names(&self.state.owners(self.people))));
+        }
+        for (index, definition, step) in self.state.open_steps() {
+            let awaited = self.awaited(index);
+            if awaited.is_empty() {
+                continue;
+            }
+            let (who, what) = (self.names(&awaited), self.step(index));
+            let or = if awaited.len() > 1 { who.replace(" and ", " or ") } else { who.clone() };
+            return Some(match (&step.status, &definition.kind) {
+                (StepStatus::Failed { .. }, _) => format!("{or} decides how {what} goes on"),
+                (_, StepKind::Acknowledge { .. }) if awaited.len() > 4 => format!("{} people acknowledge {what}", awaited.len()),
+                (_, StepKind::Acknowledge { .. }) => format!("{who} to acknowledge {what}"),
+                (_, StepKind::Decide { .. }) => format!("{who} to vote on {what}"),
+                (_, StepKind::Ask { .. }) => format!("{or} answers {what}"),
+                (_, StepKind::Run { .. }) => format!("{or} presses Run on {what}"),
+                _ => format!("{or} completes {what}"),
+            });
+        }
+        if self.state.environment == EnvironmentStage::Claimed {
+            let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
+            return Some(format!("whoever holds {environment} finishes; this rollout is next in line"));
+        }
+        None
+    }
+
+    /// Where it stands, in a few words.
+    #[must_use]
+    pub fn headline(&self) -> String {
+        if let (Some(at), Some(result)) = (self.state.ended, self.state.result) {
+            return format!("**{}** at {}, after {}", result.title(), self.time(at), say_between(self.state.started, at));
+        }
+        let current = self.state.current_phase();
+        let held = if self.state.held.is_some() { "**ON HOLD** · " } else { "" };
+        let result = self.state.result.map(|result| format!("**{}** · ", result.title())).unwrap_or_default();
+        let waiting = match self.state.phases.get(current) {
+            Some(PhaseState::Waiting) => "next ",
+            _ => "",
+        };
+        format!(
+            "{held}{result}{waiting}phase {} of {}: {}",
+            current + 1,
+            self.state.phases.len(),
+            escape_markdown(&self.state.phase_title(current))
+        )
+    }
+
+    /// How many steps are settled, of how many.
+    #[must_use]
+    pub fn progress(&self) -> (usize, usize) {
+        (self.state.steps.iter().filter(|step| step.status.is_settled()).count(), self.state.steps.len())
+    }
+
+    /// How many deliveries and actions are owed.
+    #[must_use]
+    pub fn owed(&self) -> usize {
+        effects(self.state).iter().filter(|effect| matches!(effect, Effect::Deliver(_) | Effect::Act(_))).count()
+    }
+
+    /// When something may happen by itself next.
+    #[must_use]
+    pub fn next_due(&self) -> Option<DateTime<Utc>> {
+        next_due(self.state)
+    }
+
+    /// A decision in words, so far.
+    #[must_use]
+    pub fn decision(&self, index: usize) -> Option<String> {
+        let (definition, step) = self.state.step(index)?;
+        let StepKind::Decide { rule, .. } = &definition.kind else { return None };
+        let votes: Vec<String> = step
+            .votes
+            .iter()
+            .map(|(person, vote)| {
+                let reason = vote.reason.as_ref().map(|reason| format!(" ({})", escape_markdown(reason))).unwrap_or_default();
+                format!("{} by {}, {}{reason}", vote.choice.title(), self.call(person), self.time(vote.at))
+            })
+            .collect();
+        let so_far = if votes.is_empty() { "no votes yet".to_owned() } else { votes.join("; ") };
+        let rule = rule.in_words(step.people.len());
+        Some(match (step.decision, step.settling) {
+            (Some(choice), _) => format!("decided: {}. {so_far}", choice.title()),
+            (None, Some((choice, until))) => {
+                let how = if choice == Choice::Go { "taken" } else { "announced" };
+                format!("{} {how} in {} unless a vote changes. {so_far}", choice.title(), say_between(self.now, until))
+            }
+            (None, None) => format!("{so_far}. Rule: {rule}"),
+        })
+    }
+}

@@ -1,0 +1,450 @@
+//! The card: one living message per rollout and room, as parts that every platform renders in its own way.
+
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::conversation::button::{ButtonToken, Verb};
+use crate::domain::conversation::form::{Field, FieldKind};
+use crate::domain::conversation::log::sentence;
+use crate::domain::conversation::voice::Voice;
+use crate::domain::people::{Directory, PersonId};
+use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::state::{ActionStage, State, StepState, StepStatus};
+use crate::domain::rollout::verbs;
+use crate::domain::runbook::model::{Step, StepKind};
+use crate::domain::time::{clock_time, say_between, say_seconds};
+
+use super::template::escape_markdown;
+
+/// How many of the newest events a card shows.
+const NEWEST_SHOWN: usize = 3;
+/// Up to so many names of a roster get a tick each; above, only the awaited are named.
+const ROSTER_NAMES_MAX: usize = 20;
+/// How many awaited people are named at most.
+const AWAITED_NAMES_MAX: usize = 15;
+/// How many characters of a step's sentence a button shows; Slack takes 75 in all.
+const BUTTON_TITLE_CHARS_MAX: usize = 48;
+
+/// The card.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Card {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Its title, plain.
+    pub title: String,
+    /// Result or phase, progress, T-0; Markdown.
+    pub headline: Vec<String>,
+    /// One section per open step; Markdown.
+    pub sections: Vec<CardSection>,
+    /// The newest events; Markdown.
+    pub newest: Vec<String>,
+    /// What comes next; Markdown.
+    pub next: Vec<String>,
+    /// What can be pressed.
+    pub buttons: Vec<Button>,
+    /// Where its page is.
+    pub link: Option<String>,
+}
+
+/// A part of the card that belongs together.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CardSection {
+    /// Markdown.
+    pub heading: String,
+    /// Markdown.
+    pub lines: Vec<String>,
+}
+
+/// Something to press.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Button {
+    /// What the press says.
+    pub id: String,
+    /// What stands on it.
+    pub label: String,
+    /// How it looks.
+    pub style: ButtonStyle,
+    /// What is asked before it counts.
+    pub confirm: Option<String>,
+    /// Whether a reason is asked.
+    pub reason: bool,
+    /// What is filled in with it.
+    pub fields: Vec<FormField>,
+}
+
+/// How a button looks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ButtonStyle {
+    /// The thing to do.
+    Primary,
+    /// One of several.
+    Default,
+    /// Think first.
+    Danger,
+}
+
+/// A field of an open form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FormField {
+    /// Its name.
+    pub name: String,
+    /// What people read.
+    pub label: String,
+    /// Its type, as runbooks write it.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// Whether it may be left out.
+    pub required: bool,
+    /// What a right value looks like.
+    pub example: Option<String>,
+    /// What stands in it.
+    pub value: Option<String>,
+    /// What can be chosen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub options: Vec<String>,
+    /// Whether several may be chosen.
+    #[serde(default)]
+    pub many: bool,
+}
+
+/// How far a running action is: known to the engine only, never journaled.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Progress {
+    /// The last line.
+    pub line: Option<String>,
+    /// The system's own page.
+    pub link: Option<String>,
+}
+
+/// What is on the card now. `progress` tells how far a running action is.
+#[must_use]
+pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dyn Fn(usize) -> Option<Progress>) -> Card {
+    let voice = Voice { state, people, now };
+    let (settled, all) = voice.progress();
+    let mut headline = vec![format!("{} · {settled} of {all} steps settled", voice.headline())];
+    if let Some(window) = state.window().filter(|_| state.ended.is_none()) {
+        let distance = if window.starts > now {
+            format!("in {}", say_between(now, window.starts))
+        } else {
+            format!("{} ago", say_between(window.starts, now))
+        };
+        headline.push(format!("T-0: {} ({distance})", voice.time(window.starts)));
+    }
+    if let Some(held) = &state.held {
+        let by = held.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
+        let why = held.reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
+        headline.push(format!("On hold{by} since {}{why}", voice.time(held.since)));
+    }
+    let mut sections = Vec::new();
+    let mut buttons = Vec::new();
+    for (index, definition, step) in state.open_steps() {
+        sections.push(section(&voice, index, definition, step, progress(index)));
+        buttons.extend(step_buttons(&voice, index, definition, step));
+    }
+    buttons.extend(rollout_buttons(state));
+    let newest: Vec<String> = state
+        .newest
+        .iter()
+        .rev()
+        .filter_map(|(_, recorded)| {
+            Some(format!("{} {}", clock_time(recorded.at, state.runbook.timezone), sentence(state, people, recorded)?))
+        })
+        .take(NEWEST_SHOWN)
+        .collect();
+    let itself = voice.next_by_itself().map(|text| format!("Next by itself: {text}."));
+    let person = voice.next_by_a_person().map(|text| format!("Next by a person: {text}."));
+    Card {
+        rollout: state.id.clone(),
+        title: state.title.clone(),
+        headline,
+        sections,
+        newest: newest.into_iter().rev().collect(),
+        next: itself.into_iter().chain(person).collect(),
+        buttons,
+        link: state.link.clone(),
+    }
+}
+
+impl Card {
+    /// The card as Markdown, without its buttons.
+    #[must_use]
+    pub fn markdown(&self) -> String {
+        let mut text = format!("**{}** · `{}`\n\n", escape_markdown(&self.title), self.rollout);
+        text.push_str(&self.headline.join("  \n"));
+        for section in &self.sections {
+            text.push_str(&format!("\n\n**{}**\n", section.heading));
+            for line in &section.lines {
+                text.push_str(&format!("- {line}\n"));
+            }
+        }
+        if !self.newest.is_empty() {
+            text.push_str("\n\n---\n");
+            for line in &self.newest {
+                text.push_str(&format!("- {line}\n"));
+            }
+        }
+        if !self.next.is_empty() {
+            text.push('\n');
+            text.push_str(&self.next.join("  \n"));
+        }
+        text
+    }
+}
+
+fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState, progress: Option<Progress>) -> CardSection {
+    let state = voice.state;
+    let heading = escape_markdown(&state.step_title(index));
+    let mut lines = Vec::new();
+    if let StepStatus::Failed { reason, unknown, .. } = &step.status {
+        let what = if *unknown { "Nobody knows what became of it" } else { "Failed" };
+        lines.push(format!("**{what}**: {}", escape_markdown(reason)));
+    }
+    match &definition.kind {
+        StepKind::Acknowledge { from } => lines.extend(roster(voice, from, step)),
+        StepKind::Task { items, .. } => {
+            for (item, text) in items.iter().enumerate() {
+                let text = escape_markdown(&state.fill(text));
+                lines.push(match step.ticked.get(&item) {
+                    Some((by, at)) => {
+                        let by = by.as_ref().map(|person| format!(" {}", voice.call(person))).unwrap_or_default();
+                        format!("☑ {text} ({}{by})", voice.time(*at))
+                    }
+                    None => format!("☐ {text}"),
+                });
+            }
+            lines.push(format!("With {}", voice.names(&step.people)));
+        }
+        StepKind::Ask { .. } => lines.push(format!("With {}", voice.names(&step.people))),
+        StepKind::Run { system, operation, press, .. } => {
+            lines.push(format!("{} on {}", escape_markdown(operation), escape_markdown(system)));
+            lines.extend(run_lines(voice, definition, step, press.is_some(), progress));
+        }
+        StepKind::Decide { evidence, .. } => {
+            for step in evidence {
+                lines.push(format!("Evidence: {}", evidence_line(voice, *step)));
+            }
+            lines.extend(voice.decision(index).map(|text| capital(&text)));
+            let awaited = voice.awaited(index);
+            if !awaited.is_empty() {
+                lines.push(format!("Awaited: {}", voice.names(&awaited)));
+            }
+            lines.extend(ledger(voice, index));
+        }
+        StepKind::Announce { .. } => lines.extend(ledger(voice, index)),
+        StepKind::Result { .. } => {}
+    }
+    if let Some(help) = &definition.help {
+        lines.push(format!("Help: {}", escape_markdown(&state.fill(help))));
+    }
+    CardSection { heading, lines }
+}
+
+/// Who acknowledged, group by group: a tick each, or for a long roster the counts and who is awaited.
+fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut shown: Vec<&PersonId> = Vec::new();
+    for group in groups {
+        let members = voice.state.resolve(std::slice::from_ref(group), voice.people);
+        let members: Vec<&PersonId> =
+            step.people.iter().filter(|person| members.contains(person) && !shown.contains(person)).collect();
+        if members.is_empty() {
+            continue;
+        }
+        let have = members.iter().filter(|person| step.acknowledged.contains_key(person)).count();
+        let names = if step.people.len() <= ROSTER_NAMES_MAX {
+            let tick = |person: &&PersonId| {
+                let tick = if step.acknowledged.contains_key(*person) { "☑" } else { "☐" };
+                format!("{tick} {}", voice.call(person))
+            };
+            members.iter().map(tick).collect::<Vec<_>>().join("  ")
+        } else {
+            let awaited: Vec<&PersonId> =
+                members.iter().copied().filter(|person| !step.acknowledged.contains_key(person)).collect();
+            let more = awaited.len().saturating_sub(AWAITED_NAMES_MAX);
+            let named = awaited.iter().take(AWAITED_NAMES_MAX).map(|person| voice.call(person)).collect::<Vec<_>>().join(", ");
+            if more > 0 { format!("awaited: {named}, and {more} more") } else { format!("awaited: {named}") }
+        };
+        lines.push(format!("{} ({have} of {}): {names}", escape_markdown(group), members.len()));
+        shown.extend(members);
+    }
+    // Whoever was meant when the step opened and has left the groups since.
+    let left: Vec<String> = step
+        .people
+        .iter()
+        .filter(|person| !shown.contains(person))
+        .map(|person| format!("{} {}", if step.acknowledged.contains_key(person) { "☑" } else { "☐" }, voice.call(person)))
+        .collect();
+    if !left.is_empty() {
+        lines.push(left.join("  "));
+    }
+    if !step.listeners.is_empty() {
+        lines.push(format!("Listening: {}", voice.names(&step.listeners)));
+    }
+    lines
+}
+
+fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bool, progress: Option<Progress>) -> Vec<String> {
+    let mut lines = Vec::new();
+    let expected = definition.takes.map(|takes| takes.to_string());
+    match step.action.as_ref().map(|action| (&action.stage, action)) {
+        Some((ActionStage::Attempted { at }, _)) if step.is_running() => {
+            let elapsed = (voice.now - *at).num_seconds().max(0);
+            let against = match definition.takes {
+                Some(takes) if elapsed > takes.seconds_max => format!(", {} over", say_seconds(elapsed - takes.seconds_max)),
+                Some(takes) => format!(" of {takes}"),
+                None => String::new(),
+            };
+            let line = progress
+                .as_ref()
+                .and_then(|p| p.line.as_ref())
+                .map(|line| format!(": {}", escape_markdown(line)))
+                .unwrap_or_default();
+            lines.push(format!("Running for {}{against}{line}", say_seconds(elapsed)));
+        }
+        Some((ActionStage::Requested, _)) if step.is_running() => lines.push("About to be asked".to_owned()),
+        _ => {
+            let who = voice.names(&step.people).replace(" and ", " or ");
+            if pressed || step.confirm {
+                lines.push(format!("{who} presses Run"));
+            }
+            if let Some(expected) = expected {
+                lines.push(format!("Takes {expected}"));
+            }
+        }
+    }
+    lines
+}
+
+/// Where an announcement has arrived.
+fn ledger(voice: &Voice<'_>, index: usize) -> Vec<String> {
+    use crate::domain::rollout::event::DeliveryOutcome;
+    let issued = voice.state.announcements.iter().rfind(|a| a.step == index);
+    let destinations = issued.into_iter().flat_map(|a| &a.destinations);
+    destinations
+        .map(|destination| {
+            let what = match &destination.outcome {
+                None => "on its way".to_owned(),
+                Some(DeliveryOutcome::Delivered { .. }) => "delivered".to_owned(),
+                Some(DeliveryOutcome::Failed { reason }) => format!("failed: {}", escape_markdown(reason)),
+            };
+            format!("{} {}: {what}", destination.address.platform.title(), escape_markdown(&destination.address.name))
+        })
+        .collect()
+}
+
+/// What a finished step says for a decision.
+fn evidence_line(voice: &Voice<'_>, index: usize) -> String {
+    let title = voice.step(index);
+    let Some(step) = voice.state.steps.get(index) else { return title };
+    match &step.status {
+        StepStatus::Done { since, at, .. } => {
+            let began = step.action.as_ref().map_or(*since, |action| action.requested);
+            format!("{title} done in {}", say_between(began, *at))
+        }
+        StepStatus::Failed { reason, .. } => format!("{title} failed: {}", escape_markdown(reason)),
+        StepStatus::Open { .. } => format!("{title} is still open"),
+        StepStatus::Pending => format!("{title} has not begun"),
+        StepStatus::PassedOver(_) => format!("{title} does not apply"),
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+fn step_buttons(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState) -> Vec<Button> {
+    let state = voice.state;
+    let title = shorten(&state.step_title(index), BUTTON_TITLE_CHARS_MAX);
+    let button = |verb: Verb, label: String, style: ButtonStyle| Button {
+        id: ButtonToken { rollout: state.number, step: Some(index), verb, generation: step.generation }.to_string(),
+        label,
+        style,
+        confirm: None,
+        reason: false,
+        fields: Vec::new(),
+    };
+    let mut buttons = Vec::new();
+    let failed = matches!(step.status, StepStatus::Failed { .. });
+    for verb in verbs(&definition.kind, step) {
+        match (verb, &definition.kind) {
+            ("ack", _) => buttons.push(button(Verb::Ack, "Acknowledge".to_owned(), ButtonStyle::Primary)),
+            ("done", StepKind::Task { items, evidence }) => {
+                for (item, text) in items.iter().enumerate().filter(|(item, _)| !step.ticked.contains_key(item)) {
+                    let text = shorten(&state.fill(text), BUTTON_TITLE_CHARS_MAX);
+                    buttons.push(button(Verb::Item(item), format!("Tick: {text}"), ButtonStyle::Default));
+                }
+                let fields = evidence.iter().map(|field| form_field(state, index, field)).collect();
+                buttons.push(Button { fields, ..button(Verb::Done, format!("Done: {title}"), ButtonStyle::Primary) });
+            }
+            ("done", _) => {
+                let confirm = Some(format!("Record “{title}” as done by hand?"));
+                buttons.push(Button { confirm, ..button(Verb::Done, format!("Done by hand: {title}"), ButtonStyle::Default) });
+            }
+            ("answer", StepKind::Ask { fields, .. }) => {
+                let fields = fields.iter().map(|field| form_field(state, index, field)).collect();
+                buttons.push(Button { fields, ..button(Verb::Answer, format!("Answer: {title}"), ButtonStyle::Primary) });
+            }
+            ("go", _) => buttons.push(button(Verb::Go, "GO".to_owned(), ButtonStyle::Primary)),
+            ("no-go", _) => buttons.push(button(Verb::NoGo, "NO-GO".to_owned(), ButtonStyle::Danger)),
+            ("run", StepKind::Run { system, operation, .. }) => {
+                let again = if failed { "Run again" } else { "Run" };
+                let confirm = Some(format!("{again} “{title}”: {operation} on {system}?"));
+                buttons.push(Button { confirm, ..button(Verb::Run, format!("{again}: {title}"), ButtonStyle::Danger) });
+            }
+            _ => {}
+        }
+    }
+    buttons
+}
+
+fn rollout_buttons(state: &State) -> Vec<Button> {
+    if state.ended.is_some() {
+        return Vec::new();
+    }
+    let button = |verb: Verb, label: &str, style: ButtonStyle| Button {
+        id: ButtonToken { rollout: state.number, step: None, verb, generation: 0 }.to_string(),
+        label: label.to_owned(),
+        style,
+        confirm: None,
+        reason: false,
+        fields: Vec::new(),
+    };
+    let mut buttons = vec![match state.held {
+        Some(_) => button(Verb::Resume, "Resume", ButtonStyle::Primary),
+        None => button(Verb::Hold, "Hold", ButtonStyle::Default),
+    }];
+    if state.result.is_none() {
+        let confirm = Some(format!("Abort {}? Open steps are closed; what wraps up still runs.", state.id));
+        buttons.push(Button { confirm, reason: true, ..button(Verb::Abort, "Abort", ButtonStyle::Danger) });
+    }
+    buttons
+}
+
+fn form_field(state: &State, step: usize, field: &Field) -> FormField {
+    let (options, many) = match &field.kind {
+        FieldKind::Choice { options, many } => (options.clone(), *many),
+        _ => (Vec::new(), false),
+    };
+    FormField {
+        name: field.name.clone(),
+        label: field.label.clone(),
+        kind: field.kind.name().to_owned(),
+        required: field.required,
+        example: field.example.clone(),
+        value: state.prefill(step, field),
+        options,
+        many,
+    }
+}
+
+/// A text cut at a word, with an ellipsis.
+fn shorten(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(chars_max - 1).collect();
+    let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(start, _)| start);
+    format!("{cut}…")
+}

@@ -1,0 +1,222 @@
+//! The desk: where what people say and press, on any platform, becomes a request to the right rollout.
+
+use std::collections::BTreeMap;
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::conversation::answer::{self, Answer};
+use crate::domain::conversation::button::{ButtonToken, Verb};
+use crate::domain::conversation::grammar::{self, Act, Ask};
+use crate::domain::people::PersonId;
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
+use crate::domain::rollout::event::Choice;
+
+use super::start::{Starting, choose, read_values};
+use super::{Conductor, Rejected, Request, registry};
+
+/// Something a person said in a room.
+#[derive(Clone, Debug)]
+pub struct Said {
+    /// The id of the message, as the platform has it.
+    pub id: CommandId,
+    /// Who.
+    pub person: PersonId,
+    /// Where.
+    pub room: String,
+    /// What, after the bot's name.
+    pub text: String,
+    /// Fields of a form that was filled in with it.
+    pub fields: BTreeMap<String, String>,
+}
+
+/// A button that a person pressed.
+#[derive(Clone, Debug)]
+pub struct Press {
+    /// The id of the press, as the platform has it.
+    pub id: CommandId,
+    /// Who.
+    pub person: PersonId,
+    /// Where.
+    pub room: String,
+    /// What the button says.
+    pub button: String,
+    /// The reason, where one was asked.
+    pub reason: Option<String>,
+    /// What was filled in with it.
+    pub fields: BTreeMap<String, String>,
+}
+
+impl Conductor {
+    /// Hears what a person said to the bot, and answers.
+    ///
+    /// # Errors
+    /// See [`Rejected`]; nothing changed then.
+    pub async fn hear(&self, said: Said) -> Result<Answer, Rejected> {
+        let actor = self.actor(&said.person)?;
+        let understood = {
+            let registry = self.shared.registry();
+            grammar::parse(&said.text, &|word| registry.rollouts.contains_key(&RolloutId(word.to_owned())))?
+        };
+        match understood.ask {
+            Ask::Start { words, mut typed, at } => {
+                typed.extend(said.fields.clone());
+                self.start(&said, actor, &words, typed, at).await
+            }
+            Ask::List => Ok(answer::list(&self.shared.registry())),
+            Ask::Help { about } => Ok(answer::help(about.as_deref())),
+            Ask::Status => {
+                let id = self.meant(understood.rollout, &said.room, true)?;
+                self.look(&id, answer::status).await?.ok_or_else(|| no_such(&id))
+            }
+            Ask::Who => {
+                let id = self.meant(understood.rollout, &said.room, true)?;
+                self.look(&id, answer::who).await?.ok_or_else(|| no_such(&id))
+            }
+            Ask::Act(act) => {
+                let id = self.meant(understood.rollout, &said.room, false)?;
+                self.act(&id, &said, actor, act).await
+            }
+        }
+    }
+
+    /// Takes a press of a button, and answers.
+    ///
+    /// # Errors
+    /// See [`Rejected`]; nothing changed then.
+    pub async fn press(&self, press: Press) -> Result<Answer, Rejected> {
+        let actor = self.actor(&press.person)?;
+        let unknown =
+            || Refusal::new(RefusalKind::Stale, "This button belongs to nothing here. The card shows what is possible now.");
+        let token = ButtonToken::parse(&press.button).ok_or_else(unknown)?;
+        let id = {
+            let registry = self.shared.registry();
+            let found = registry.rollouts.iter().find(|(_, rollout)| rollout.number == token.rollout);
+            found.map(|(id, _)| id.clone()).ok_or_else(unknown)?
+        };
+        let step = || StepRef::Button { index: token.step.unwrap_or(usize::MAX), generation: token.generation };
+        let typed = press.fields;
+        let body = match token.verb {
+            Verb::Ack => CommandBody::Acknowledge { step: step() },
+            Verb::Done => CommandBody::CompleteStep { step: step(), typed },
+            Verb::Item(item) => CommandBody::TickItem { step: step(), item },
+            Verb::Answer => CommandBody::AnswerStep { step: step(), typed },
+            Verb::Go => CommandBody::CastVote { step: step(), choice: Choice::Go, reason: press.reason },
+            Verb::NoGo => CommandBody::CastVote { step: step(), choice: Choice::NoGo, reason: press.reason },
+            Verb::Run => CommandBody::RunStep { step: step() },
+            Verb::Hold => CommandBody::Hold,
+            Verb::Resume => CommandBody::Resume,
+            Verb::Abort => CommandBody::Abort { reason: press.reason.unwrap_or_default() },
+        };
+        self.submit(&id, Request { id: press.id, actor, room: Some(press.room), body }).await
+    }
+
+    fn actor(&self, person: &PersonId) -> Result<Actor, Rejected> {
+        match self.people().person(person) {
+            Some(known) => Ok(Actor::Person { id: known.id.clone(), roles: known.roles.clone() }),
+            None => {
+                let says =
+                    format!("I don't know `{}`. People are listed in `config/people.yaml`.", person.as_str().replace('`', "'"));
+                Err(Refusal::new(RefusalKind::NotAllowed, says).into())
+            }
+        }
+    }
+
+    /// The rollout that is meant: the one named, or the room's only open one; to look at, also its last one.
+    fn meant(&self, named: Option<String>, room: &str, also_over: bool) -> Result<RolloutId, Rejected> {
+        if let Some(named) = named {
+            return Ok(RolloutId(named));
+        }
+        let registry = self.shared.registry();
+        let here: Vec<&RolloutId> =
+            registry.open().filter(|(_, r)| r.rooms.iter().any(|known| known == room)).map(|(id, _)| id).collect();
+        match here[..] {
+            [only] => Ok(only.clone()),
+            [] => {
+                let in_room = registry.rollouts.iter().filter(|(_, r)| r.rooms.iter().any(|known| known == room));
+                let last = in_room.max_by_key(|(_, r)| r.number).map(|(id, _)| id.clone()).filter(|_| also_over);
+                last.ok_or_else(|| {
+                    Refusal::new(
+                        RefusalKind::NotNow,
+                        "No rollout is open in this room. `/rollout start` begins one, `/rollout list` shows all.",
+                    )
+                    .into()
+                })
+            }
+            _ => {
+                let ids: Vec<String> = here.iter().map(|id| format!("`{id}`")).collect();
+                let says =
+                    format!("Which rollout? Open here: {}. Put its id first: `/rollout {} status`.", ids.join(", "), here[0]);
+                Err(Refusal::new(RefusalKind::Ambiguous, says).into())
+            }
+        }
+    }
+
+    async fn act(&self, id: &RolloutId, said: &Said, actor: Actor, act: Act) -> Result<Answer, Rejected> {
+        let mut typed_in_form = said.fields.clone();
+        let bodies: Vec<CommandBody> = match act {
+            Act::Ack { step } => vec![CommandBody::Acknowledge { step }],
+            Act::Vote { choice, reason } => vec![CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason }],
+            Act::Done { steps, mut typed } => {
+                typed.append(&mut typed_in_form);
+                steps.into_iter().map(|step| CommandBody::CompleteStep { step, typed: typed.clone() }).collect()
+            }
+            Act::Answer { step, mut typed } => {
+                typed.append(&mut typed_in_form);
+                vec![CommandBody::AnswerStep { step, typed }]
+            }
+            Act::Run { step } => vec![CommandBody::RunStep { step }],
+            Act::Note { text } => vec![CommandBody::AddNote { text }],
+            Act::Hold => vec![CommandBody::Hold],
+            Act::Resume => vec![CommandBody::Resume],
+            Act::Abort { reason } => vec![CommandBody::Abort { reason }],
+        };
+        let several = bodies.len() > 1;
+        let mut answers: Vec<String> = Vec::new();
+        for (index, body) in bodies.into_iter().enumerate() {
+            let id_of = if several { CommandId(format!("{}.{index}", said.id)) } else { said.id.clone() };
+            let request = Request { id: id_of, actor: actor.clone(), room: Some(said.room.clone()), body };
+            match self.submit(id, request).await {
+                Ok(answer) => answers.push(answer.text),
+                // What was done stays done, and is said together with what was not.
+                Err(Rejected::Refused(refusal)) if several => answers.push(refusal.says),
+                Err(rejected) => return Err(rejected),
+            }
+        }
+        Ok(Answer { text: answers.join("\n\n"), rollout: Some(id.clone()) })
+    }
+
+    async fn start(
+        &self,
+        said: &Said,
+        actor: Actor,
+        words: &[String],
+        typed: BTreeMap<String, String>,
+        at: Option<String>,
+    ) -> Result<Answer, Rejected> {
+        let request = Request { id: said.id.clone(), actor, room: Some(said.room.clone()), body: CommandBody::Wake };
+        let known = self.shared.registry().started_by(&said.id).cloned();
+        let id = match known {
+            Some(id) => id,
+            None => {
+                let (runbook, words) = choose(&self.runbooks_of(&said.room), words)?;
+                let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
+                let starting = Box::new(Starting { request: request.clone(), runbook, room: said.room.clone(), values });
+                let (reply, started) = oneshot::channel();
+                match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
+                    Ok(()) => {}
+                    Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy("The registry".to_owned())),
+                    Err(mpsc::error::TrySendError::Closed(_)) => {
+                        return Err(Rejected::Unavailable("it is shutting down".to_owned()));
+                    }
+                }
+                started.await.map_err(|_| Rejected::Unavailable("it is shutting down".to_owned()))??
+            }
+        };
+        // The rollout itself recognises the command, and answers from what it became: the first time like any other.
+        self.submit(&id, request).await
+    }
+}
+
+fn no_such(id: &RolloutId) -> Rejected {
+    Refusal::new(RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into()
+}

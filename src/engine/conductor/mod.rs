@@ -1,0 +1,441 @@
+//! The conductor: takes commands, decides, appends, evolves, dispatches. Every rollout is strictly ordered by a task of its
+//! own; many rollouts go on side by side. Recovery is the same path: what the state owes is dispatched, whoever owes it.
+//!
+//! ```text
+//! Conductor ──Request──▶ inbox of the rollout ──batch──▶ decide, evolve … append (one commit) ──▶ answers
+//!                                ▲                                                             └─▶ outbox
+//!                                └──────────────── receipts, timers ◀───────────────────────────────┘
+//! ```
+
+mod desk;
+mod registry;
+mod rollout;
+mod start;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use chrono::{DateTime, TimeDelta, Utc};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::conversation::answer::Answer;
+use crate::domain::message::card::{FormField, Progress};
+use crate::domain::people::Directory;
+use crate::domain::registry::Registry;
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RolloutId};
+use crate::domain::rollout::event::{ClockKind, Recorded};
+use crate::domain::rollout::state::State;
+use crate::domain::runbook::model::Runbook;
+
+use super::clock::RolloutClock;
+use super::journal::{AppendError, Journal, ReadError, StreamName};
+use super::outbox::Dispatch;
+use super::ports::{Clock, Projection};
+
+pub use self::desk::{Press, Said};
+pub use self::registry::RegistryError;
+
+/// How many requests may wait for one rollout before it says that it is busy: a burst of clicks of a large roster fits.
+const INBOX_MAX: usize = 2048;
+/// How many records are read from the journal at once.
+const READ_RECORDS_MAX: usize = 512;
+
+/// What the conductor is told at the start: plain values, no settings.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Who there is.
+    pub people: Arc<Directory>,
+    /// The runbooks that can be started.
+    pub runbooks: BTreeMap<String, Arc<Runbook>>,
+    /// Whether the clocks of new rollouts can be moved.
+    pub clock: ClockKind,
+    /// How far ahead T-0 is proposed where nobody says when it is.
+    pub propose_window: Option<TimeDelta>,
+    /// Where pages are: `https://rollouts.example.com`.
+    pub public_url: Option<String>,
+}
+
+/// Why a request was not done.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum Rejected {
+    /// A polite, specific no.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// More has to be known; a form asks for it.
+    #[error("{says}")]
+    NeedsForm {
+        /// What is asked, in Markdown.
+        says: String,
+        /// The command that the form belongs to, without its fields.
+        command: String,
+        /// What to fill in.
+        fields: Vec<FormField>,
+        /// Problems by field name.
+        problems: BTreeMap<String, String>,
+    },
+    /// Too much is waiting.
+    #[error("{0} has too much to do right now. Nothing was done; try again in a moment.")]
+    Busy(String),
+    /// The journal does not take it.
+    #[error("The journal can't be written: {0}. Nothing was recorded; the operator has to look at it.")]
+    Unavailable(String),
+}
+
+impl From<Refusal> for Rejected {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// One request to one rollout; its time is set when its turn comes.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// Its id.
+    pub id: CommandId,
+    /// Who asks.
+    pub actor: Actor,
+    /// Where.
+    pub room: Option<String>,
+    /// What.
+    pub body: CommandBody,
+}
+
+/// How far a clock is moved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Advance {
+    /// By so many seconds.
+    By(i64),
+    /// To the next moment at which something happens by itself.
+    ToNext,
+}
+
+/// What comes into a rollout.
+enum Message {
+    Do { request: Request, reply: oneshot::Sender<Result<Answer, Rejected>> },
+    Advance { id: CommandId, actor: Actor, advance: Advance, reply: oneshot::Sender<Result<Answer, Rejected>> },
+    Progress { step: usize, attempt: u32, progress: Progress, again: DateTime<Utc> },
+    Render { room: String, after: u64, reply: oneshot::Sender<Projection> },
+    Shown { room: String, sequence: u64 },
+    Look(Box<dyn FnOnce(&State, DateTime<Utc>) + Send>),
+}
+
+/// A way to a rollout that is loaded.
+#[derive(Clone)]
+struct Handle {
+    inbox: mpsc::Sender<Message>,
+    shift_seconds: watch::Receiver<i64>,
+}
+
+struct Shared {
+    plan: Plan,
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    registry: RwLock<Registry>,
+    handles: Mutex<HashMap<RolloutId, Handle>>,
+    outbox: mpsc::Sender<Dispatch>,
+    registry_inbox: mpsc::Sender<registry::Message>,
+    /// Why nothing is accepted any more, once the journal is poisoned.
+    stopped: watch::Sender<Option<String>>,
+    /// Rises with every commit: what changed is looked up by whoever cares.
+    changes: watch::Sender<u64>,
+}
+
+/// The way in for everybody outside. Cheap to clone.
+#[derive(Clone)]
+pub struct Conductor {
+    shared: Arc<Shared>,
+}
+
+impl Conductor {
+    /// Opens the registry, loads every open rollout and sets what they owe going.
+    ///
+    /// # Errors
+    /// When the journal can't be read or does not make sense.
+    pub async fn open(
+        plan: Plan,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        outbox: mpsc::Sender<Dispatch>,
+    ) -> Result<Self, RegistryError> {
+        let registry = registry::load(journal.as_ref(), clock.as_ref()).await?;
+        let open: Vec<RolloutId> = registry.open().map(|(id, _)| id.clone()).collect();
+        let (registry_inbox, registry_messages) = mpsc::channel(INBOX_MAX);
+        let shared = Arc::new(Shared {
+            plan,
+            journal,
+            clock,
+            registry: RwLock::new(registry),
+            handles: Mutex::default(),
+            outbox,
+            registry_inbox,
+            stopped: watch::Sender::new(None),
+            changes: watch::Sender::new(0),
+        });
+        tokio::spawn(registry::run(shared.clone(), registry_messages));
+        for id in open {
+            let number = shared.registry().rollouts[&id].number;
+            let state = load(shared.journal.as_ref(), number).await?;
+            tracing::info!(rollout.id = %id, sequence = state.sequence, "Took up {id} where it was");
+            rollout::spawn(&shared, state);
+        }
+        Ok(Self { shared })
+    }
+
+    /// Asks one thing of one rollout, and waits until it is durable.
+    ///
+    /// # Errors
+    /// See [`Rejected`]; nothing changed then.
+    pub async fn submit(&self, id: &RolloutId, request: Request) -> Result<Answer, Rejected> {
+        self.exchange(id, |reply| Message::Do { request: request.clone(), reply }, &request).await
+    }
+
+    /// Moves a rollout's clock forward.
+    ///
+    /// # Errors
+    /// When its clock is the real one, or nothing waits for it.
+    pub async fn advance(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
+        let seconds = match advance {
+            Advance::By(seconds) => seconds,
+            Advance::ToNext => 1,
+        };
+        let request =
+            Request { id: command.clone(), actor: actor.clone(), room: None, body: CommandBody::AdvanceClock { seconds } };
+        self.exchange(id, |reply| Message::Advance { id: command.clone(), actor: actor.clone(), advance, reply }, &request).await
+    }
+
+    async fn exchange(
+        &self,
+        id: &RolloutId,
+        message: impl FnOnce(oneshot::Sender<Result<Answer, Rejected>>) -> Message,
+        request: &Request,
+    ) -> Result<Answer, Rejected> {
+        if let Some(why) = self.stopped() {
+            return Err(Rejected::Unavailable(why));
+        }
+        let (reply, answer) = oneshot::channel();
+        if let Some(handle) = self.shared.handle(id) {
+            match handle.inbox.try_send(message(reply)) {
+                Ok(()) => {
+                    if let Ok(answered) = answer.await {
+                        return answered;
+                    }
+                    // It closed meanwhile: what it was is in the journal.
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy(id.to_string())),
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+        }
+        self.refuse_closed(id, request).await
+    }
+
+    /// A rollout that is over refuses everything, and says so itself.
+    async fn refuse_closed(&self, id: &RolloutId, request: &Request) -> Result<Answer, Rejected> {
+        let Some(state) = self.load_closed(id).await? else {
+            return Err(Refusal::new(crate::domain::rollout::RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into());
+        };
+        let now = self.shared.clock.now() + TimeDelta::seconds(state.shift_seconds);
+        let command = request.clone().at(now);
+        match crate::domain::rollout::decide(&state, &command, &self.shared.plan.people) {
+            Err(refusal) => Err(refusal.into()),
+            Ok(_) => Ok(Answer { text: format!("{id} is over; nothing changed."), rollout: Some(id.clone()) }),
+        }
+    }
+
+    /// Looks at a rollout as it is now, whether it is loaded or over.
+    ///
+    /// # Errors
+    /// When the journal can't be read; `Ok(None)` when there is no such rollout.
+    pub async fn look<T: Send + 'static>(
+        &self,
+        id: &RolloutId,
+        look: impl Fn(&State, &Directory, DateTime<Utc>) -> T + Send + Sync + 'static,
+    ) -> Result<Option<T>, Rejected> {
+        let people = self.shared.plan.people.clone();
+        let look = Arc::new(look);
+        if let Some(handle) = self.shared.handle(id) {
+            let (reply, answer) = oneshot::channel();
+            let (seen_by, people) = (look.clone(), people.clone());
+            let message = Message::Look(Box::new(move |state, now| drop(reply.send(seen_by(state, &people, now)))));
+            match handle.inbox.try_send(message) {
+                Ok(()) => {
+                    if let Ok(seen) = answer.await {
+                        return Ok(Some(seen));
+                    }
+                }
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy(id.to_string())),
+                Err(mpsc::error::TrySendError::Closed(_)) => {}
+            }
+        }
+        let Some(state) = self.load_closed(id).await? else { return Ok(None) };
+        let now = state.ended.unwrap_or(state.last_at);
+        Ok(Some(look(&state, &people, now)))
+    }
+
+    async fn load_closed(&self, id: &RolloutId) -> Result<Option<State>, Rejected> {
+        let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
+        let state = load(self.shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unavailable(error.to_string()))?;
+        Ok(Some(state))
+    }
+
+    /// The events of a rollout from a sequence on, with their sequences.
+    ///
+    /// # Errors
+    /// When the journal can't be read; `Ok(None)` when there is no such rollout.
+    pub async fn events(&self, id: &RolloutId, from: u64, limit: usize) -> Result<Option<Vec<(u64, Recorded)>>, Rejected> {
+        let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
+        let limit = limit.min(READ_RECORDS_MAX);
+        let events = read(self.shared.journal.as_ref(), number, from, limit).await;
+        events.map(Some).map_err(|error| Rejected::Unavailable(error.to_string()))
+    }
+
+    /// What the registry knows now.
+    #[must_use]
+    pub fn registry(&self) -> Registry {
+        self.shared.registry().clone()
+    }
+
+    /// Who there is.
+    #[must_use]
+    pub fn people(&self) -> &Directory {
+        &self.shared.plan.people
+    }
+
+    /// The runbooks that can be started in a room.
+    #[must_use]
+    pub fn runbooks_of(&self, room: &str) -> Vec<Arc<Runbook>> {
+        let fits = |runbook: &&Arc<Runbook>| runbook.rooms.is_empty() || runbook.rooms.iter().any(|known| known == room);
+        self.shared.plan.runbooks.values().filter(fits).cloned().collect()
+    }
+
+    /// Why nothing is accepted any more, if that is so.
+    #[must_use]
+    pub fn stopped(&self) -> Option<String> {
+        self.shared.stopped.borrow().clone()
+    }
+
+    /// Changes with every commit.
+    #[must_use]
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
+    /// The clock of a loaded rollout.
+    pub(super) fn clock_of(&self, id: &RolloutId) -> Option<RolloutClock> {
+        let handle = self.shared.handle(id)?;
+        Some(RolloutClock::new(self.shared.clock.clone(), handle.shift_seconds))
+    }
+
+    /// Tells a rollout how far one of its actions is; journaled never.
+    pub(super) async fn progress(&self, id: &RolloutId, step: usize, attempt: u32, progress: Progress, again: DateTime<Utc>) {
+        if let Some(handle) = self.shared.handle(id) {
+            // A rollout that is gone needs no progress.
+            let _ = handle.inbox.send(Message::Progress { step, attempt, progress, again }).await;
+        }
+    }
+
+    /// What a room should show of a rollout now, with the log after what it has.
+    pub(super) async fn render(&self, id: &RolloutId, room: &str, after: u64) -> Option<Projection> {
+        let handle = self.shared.handle(id)?;
+        let (reply, answer) = oneshot::channel();
+        handle.inbox.send(Message::Render { room: room.to_owned(), after, reply }).await.ok()?;
+        answer.await.ok()
+    }
+
+    /// A room shows a rollout as it was at a sequence.
+    pub(super) async fn shown(&self, id: &RolloutId, room: &str, sequence: u64) {
+        if let Some(handle) = self.shared.handle(id) {
+            // A rollout that is gone has been shown.
+            let _ = handle.inbox.send(Message::Shown { room: room.to_owned(), sequence }).await;
+        }
+    }
+}
+
+impl Request {
+    fn at(self, at: DateTime<Utc>) -> crate::domain::rollout::command::Command {
+        crate::domain::rollout::command::Command { id: self.id, actor: self.actor, room: self.room, at, body: self.body }
+    }
+}
+
+impl Shared {
+    fn registry(&self) -> RwLockReadGuard<'_, Registry> {
+        // A panic while it was written would have left it between two entries; the journal is still right, so is reading on.
+        self.registry.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn handle(&self, id: &RolloutId) -> Option<Handle> {
+        self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    fn stop(&self, why: &str) {
+        self.stopped.send_if_modified(|stopped| {
+            let first = stopped.is_none();
+            if first {
+                tracing::error!("The journal stopped accepting; nothing is recorded until a restart: {why}");
+                *stopped = Some(why.to_owned());
+            }
+            first
+        });
+    }
+
+    fn changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+}
+
+/// The stream of a rollout.
+fn stream_of(number: u32) -> StreamName {
+    StreamName::new(format!("rollout/{number}"))
+}
+
+/// Reads a rollout's events.
+async fn read(journal: &dyn Journal, number: u32, from: u64, limit: usize) -> Result<Vec<(u64, Recorded)>, RegistryError> {
+    let stream = stream_of(number);
+    let records = journal.read(&stream, from, limit).await?;
+    records
+        .into_iter()
+        .map(|record| {
+            let event = Recorded::decode(&record.payload).map_err(|error| RegistryError::Unreadable {
+                stream: stream.to_string(),
+                sequence: record.sequence,
+                why: error.to_string(),
+            })?;
+            Ok((record.sequence, event))
+        })
+        .collect()
+}
+
+/// Replays a rollout from its stream: the same `evolve` as live.
+async fn load(journal: &dyn Journal, number: u32) -> Result<State, RegistryError> {
+    let mut state: Option<State> = None;
+    let mut from = 1;
+    loop {
+        let events = read(journal, number, from, READ_RECORDS_MAX).await?;
+        let count = events.len();
+        for (sequence, recorded) in events {
+            match &mut state {
+                Some(state) => state.evolve(&recorded),
+                None => state = State::begin(&recorded),
+            }
+            from = sequence + 1;
+        }
+        if count < READ_RECORDS_MAX {
+            break;
+        }
+    }
+    state.ok_or_else(|| RegistryError::Unreadable {
+        stream: stream_of(number).to_string(),
+        sequence: 1,
+        why: "the stream does not begin with the start of a rollout".to_owned(),
+    })
+}
+
+/// What a failed append means for who asked.
+fn unavailable(error: &AppendError) -> Rejected {
+    Rejected::Unavailable(error.to_string())
+}
+
+impl From<ReadError> for RegistryError {
+    fn from(error: ReadError) -> Self {
+        Self::Journal(error.to_string())
+    }
+}

@@ -1,0 +1,263 @@
+//! The task of the registry: numbers and ids of rollouts, who holds which environment, which rollouts are over.
+
+use std::sync::{Arc, PoisonError};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::domain::people::PersonId;
+use crate::domain::registry::{Entry, Registry, RegistryEvent};
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
+use crate::domain::runbook::model::Outcome;
+use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName};
+use crate::engine::ports::Clock;
+
+use super::start::{Starting, begin};
+use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rollout};
+
+/// How often an entry is tried again after a conflict or an unknown end.
+const TRIES_MAX: usize = 5;
+
+/// Why the registry or a rollout could not be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RegistryError {
+    /// The journal did not answer.
+    #[error("{0}")]
+    Journal(String),
+    /// The journal did not take the first entry.
+    #[error("the registry could not be founded: {0}")]
+    NotFounded(AppendError),
+    /// An event makes no sense.
+    #[error("event {sequence} of {stream} can't be read: {why}")]
+    Unreadable {
+        /// Its stream.
+        stream: String,
+        /// Its sequence.
+        sequence: u64,
+        /// Why.
+        why: String,
+    },
+}
+
+/// What comes into the registry.
+pub(super) enum Message {
+    /// Start a rollout.
+    Start { starting: Box<Starting>, reply: oneshot::Sender<Result<RolloutId, Rejected>> },
+    /// A rollout wants its environment.
+    Claim { environment: String, rollout: RolloutId },
+    /// A rollout gives its environment back.
+    Release { environment: String, rollout: RolloutId },
+    /// A rollout is over, and everything it owed is done.
+    Close { id: RolloutId, result: Outcome },
+}
+
+pub(super) fn stream() -> StreamName {
+    StreamName::new("registry")
+}
+
+/// Replays the registry; founds it in an empty journal.
+pub(super) async fn load(journal: &dyn Journal, clock: &dyn Clock) -> Result<Registry, RegistryError> {
+    let mut registry = replay(journal).await?;
+    while registry.house.is_none() {
+        let founded = RegistryEvent::Founded { house: fastrand::u16(..) };
+        let entry = Entry::new(&CommandId("found".to_owned()), None, clock.now(), founded);
+        let record = NewRecord { id: "found#0".to_owned(), payload: entry.encode() };
+        match journal.append(vec![Append { stream: stream(), expected: registry.sequence, records: vec![record] }], 0).await {
+            Ok(()) => registry.evolve(&entry),
+            Err(AppendError::Conflict { .. } | AppendError::Unknown(_)) => registry = replay(journal).await?,
+            Err(error) => return Err(RegistryError::NotFounded(error)),
+        }
+    }
+    Ok(registry)
+}
+
+async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryError> {
+    let mut registry = Registry::default();
+    loop {
+        let records = journal.read(&stream(), registry.sequence + 1, READ_RECORDS_MAX).await?;
+        let count = records.len();
+        for record in records {
+            let entry = Entry::decode(&record.payload).map_err(|error| RegistryError::Unreadable {
+                stream: "registry".to_owned(),
+                sequence: record.sequence,
+                why: error.to_string(),
+            })?;
+            registry.evolve(&entry);
+        }
+        if count < READ_RECORDS_MAX {
+            return Ok(registry);
+        }
+    }
+}
+
+/// Takes messages one by one until everybody who could send one is gone.
+pub(super) async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
+    while let Some(message) = messages.recv().await {
+        match message {
+            Message::Start { starting, reply } => {
+                let started = start(&shared, &starting).await;
+                // Whoever asked may have gone; what happened has happened.
+                let _ = reply.send(started);
+            }
+            Message::Claim { environment, rollout } => {
+                let id = CommandId(format!("claim-{rollout}"));
+                if record(&shared, &id, |registry| registry.claim(&environment, &rollout)).await {
+                    grant(&shared, &environment).await;
+                }
+            }
+            Message::Release { environment, rollout } => {
+                let id = CommandId(format!("release-{rollout}"));
+                if record(&shared, &id, |registry| registry.release(&environment, &rollout)).await {
+                    tell(&shared, &rollout, "released", CommandBody::RecordEnvironmentReleased).await;
+                    grant(&shared, &environment).await;
+                }
+            }
+            Message::Close { id, result } => {
+                let command = CommandId(format!("close-{id}"));
+                let close = |registry: &Registry| match registry.rollouts.get(&id) {
+                    Some(rollout) if rollout.closed.is_none() => vec![RegistryEvent::RolloutClosed { id: id.clone(), result }],
+                    _ => Vec::new(),
+                };
+                if record(&shared, &command, close).await {
+                    tracing::info!(rollout.id = %id, "Closed {id}: {}", result.title());
+                    // Its task looks whether it is over after every message.
+                    look_again(&shared, &id).await;
+                }
+            }
+        }
+    }
+}
+
+/// Tells whoever holds an environment that it does; telling it twice changes nothing.
+async fn grant(shared: &Shared, environment: &str) {
+    let holder = shared.registry().holder(environment).cloned();
+    if let Some(holder) = holder {
+        tell(shared, &holder, "granted", CommandBody::RecordEnvironmentGranted).await;
+    }
+}
+
+async fn tell(shared: &Shared, id: &RolloutId, what: &str, body: CommandBody) {
+    let Some(handle) = shared.handle(id) else { return };
+    let (reply, _answer) = oneshot::channel();
+    let request = Request { id: CommandId(format!("environment-{what}-{id}")), actor: Actor::Engine, room: None, body };
+    // A rollout that is gone asks again when it is taken up.
+    let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
+}
+
+async fn look_again(shared: &Shared, id: &RolloutId) {
+    if let Some(handle) = shared.handle(id) {
+        // If it is gone already, that is what was wanted.
+        let _ = handle.inbox.send(RolloutMessage::Look(Box::new(|_, _| ()))).await;
+    }
+}
+
+/// Records what `decide` says; decides again after a conflict. False when the journal does not take it.
+async fn record(shared: &Shared, command: &CommandId, decide: impl Fn(&Registry) -> Vec<RegistryEvent>) -> bool {
+    for _ in 0..TRIES_MAX {
+        let (events, expected) = {
+            let registry = shared.registry();
+            (decide(&registry), registry.sequence)
+        };
+        if events.is_empty() {
+            return true;
+        }
+        let entries: Vec<Entry> = events.into_iter().map(|event| Entry::new(command, None, shared.clock.now(), event)).collect();
+        let records = records_of(&entries, expected);
+        match shared.journal.append(vec![Append { stream: stream(), expected, records }], 0).await {
+            Ok(()) => {
+                evolve(shared, &entries);
+                return true;
+            }
+            Err(error) => {
+                if !catch_up(shared, &error).await {
+                    return false;
+                }
+            }
+        }
+    }
+    false
+}
+
+fn records_of(entries: &[Entry], expected: u64) -> Vec<NewRecord> {
+    let id = |entry: &Entry, index: usize| format!("{}#{}", entry.command, expected + index as u64);
+    entries.iter().enumerate().map(|(index, entry)| NewRecord { id: id(entry, index), payload: entry.encode() }).collect()
+}
+
+fn evolve(shared: &Shared, entries: &[Entry]) {
+    let mut registry = shared.registry.write().unwrap_or_else(PoisonError::into_inner);
+    entries.iter().for_each(|entry| registry.evolve(entry));
+    drop(registry);
+    shared.changed();
+}
+
+/// After a failed append: true if it makes sense to decide again.
+async fn catch_up(shared: &Shared, error: &AppendError) -> bool {
+    match error {
+        AppendError::Conflict { .. } | AppendError::Unknown(_) => match replay(shared.journal.as_ref()).await {
+            Ok(registry) => {
+                *shared.registry.write().unwrap_or_else(PoisonError::into_inner) = registry;
+                true
+            }
+            Err(error) => {
+                shared.stop(&error.to_string());
+                false
+            }
+        },
+        AppendError::Poisoned(why) => {
+            shared.stop(why);
+            false
+        }
+        AppendError::Invalid(why) => {
+            tracing::error!("The registry made an impossible append: {why}");
+            false
+        }
+    }
+}
+
+/// Starts a rollout: both streams in one commit, so that ids, and a redelivered start, are exact.
+async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, Rejected> {
+    for _ in 0..TRIES_MAX {
+        let registry = shared.registry().clone();
+        if let Some(known) = registry.started_by(&starting.request.id) {
+            return Ok(known.clone());
+        }
+        let begun = begin(shared, &registry, starting)?;
+        let by: Option<&PersonId> = starting.request.actor.person();
+        let entry = Entry::new(&starting.request.id, by, begun.state.started, begun.registered);
+        let entries = [entry];
+        let registry_append =
+            Append { stream: stream(), expected: registry.sequence, records: records_of(&entries, registry.sequence) };
+        let records = begun.recorded.iter().enumerate();
+        let records = records
+            .map(|(index, recorded)| NewRecord { id: format!("{}#{index}", recorded.command), payload: recorded.encode() });
+        let stream = super::stream_of(begun.state.number);
+        let rollout_append = Append { stream, expected: 0, records: records.collect() };
+        match shared.journal.append(vec![registry_append, rollout_append], 0).await {
+            Ok(()) => {
+                let id = begun.state.id.clone();
+                tracing::info!(rollout.id = %id, "Started {id}: {}", begun.state.title);
+                rollout::spawn(shared, begun.state);
+                evolve(shared, &entries);
+                return Ok(id);
+            }
+            Err(error) => {
+                if !catch_up(shared, &error).await {
+                    return Err(Rejected::Unavailable(error.to_string()));
+                }
+                // After an unknown end it may be there: take it up like after a restart.
+                let known = shared.registry().started_by(&starting.request.id).cloned();
+                if let Some(id) = known {
+                    take_up(shared, &id).await?;
+                    return Ok(id);
+                }
+            }
+        }
+    }
+    Err(Rejected::Busy("The registry".to_owned()))
+}
+
+async fn take_up(shared: &Arc<Shared>, id: &RolloutId) -> Result<(), Rejected> {
+    let Some(number) = shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(()) };
+    let state = super::load(shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unavailable(error.to_string()))?;
+    rollout::spawn(shared, state);
+    Ok(())
+}

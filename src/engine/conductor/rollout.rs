@@ -1,0 +1,457 @@
+//! The task of one rollout: owns its state, takes what comes in as batches, and makes one commit of each.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::domain::conversation::answer::{Answer, answer};
+use crate::domain::conversation::log::log_line;
+use crate::domain::message::card::{Progress, card};
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
+use crate::domain::rollout::effect::{Effect, EffectId, effects};
+use crate::domain::rollout::event::{Event, Recorded};
+use crate::domain::rollout::state::State;
+use crate::domain::rollout::{handle, next_due};
+use crate::engine::clock::RolloutClock;
+use crate::engine::journal::{Append, AppendError, NewRecord};
+use crate::engine::outbox::Dispatch;
+use crate::engine::ports::{LogLine, Projection};
+
+use super::{Advance, Handle, INBOX_MAX, Message, Rejected, Request, Shared, load, read, registry, stream_of, unavailable};
+
+/// How many requests become one commit at most: a burst of clicks.
+const BATCH_MAX: usize = 256;
+/// How often a batch is decided again after a conflict or an unknown end, before people are told.
+const TRIES_MAX: usize = 5;
+/// When what could not be handed on is tried again.
+const DISPATCH_RETRY: Duration = Duration::from_secs(1);
+
+/// Starts the task of a rollout whose events are in the journal.
+pub(super) fn spawn(shared: &Arc<Shared>, state: State) {
+    let (inbox, messages) = mpsc::channel(INBOX_MAX);
+    let (shift, shift_seconds) = watch::channel(state.shift_seconds);
+    let handle = Handle { inbox, shift_seconds: shift_seconds.clone() };
+    shared.handles.lock().unwrap_or_else(PoisonError::into_inner).insert(state.id.clone(), handle);
+    let conducted = Conducted {
+        clock: RolloutClock::new(shared.clock.clone(), shift_seconds),
+        taken_up_at: state.sequence,
+        shared: shared.clone(),
+        state,
+        shift,
+        dispatched: HashSet::new(),
+        registry_asked: None,
+        close_asked: false,
+        progress: HashMap::new(),
+        shown: BTreeMap::new(),
+        dirty: true,
+        woken_until: None,
+        retry: false,
+    };
+    tokio::spawn(conducted.run(messages));
+}
+
+struct Conducted {
+    shared: Arc<Shared>,
+    state: State,
+    clock: RolloutClock,
+    shift: watch::Sender<i64>,
+    /// Effects up to this sequence may have been set going by an earlier process.
+    taken_up_at: u64,
+    /// What the outbox has in hand.
+    dispatched: HashSet<EffectId>,
+    /// What the registry was asked about the environment.
+    registry_asked: Option<&'static str>,
+    close_asked: bool,
+    /// How far running actions are, and when they are looked at next.
+    progress: HashMap<usize, (u32, Progress, DateTime<Utc>)>,
+    /// Up to which sequence every room shows the rollout.
+    shown: BTreeMap<String, u64>,
+    /// Whether rooms have to be told that there is something new to show.
+    dirty: bool,
+    /// Timers up to here have been seen to.
+    woken_until: Option<DateTime<Utc>>,
+    /// Whether something could not be handed on.
+    retry: bool,
+}
+
+/// A request of the batch under way, with where its answer goes.
+struct Pending {
+    request: Request,
+    reply: Option<oneshot::Sender<Result<Answer, Rejected>>>,
+}
+
+/// What became of a request of the batch.
+enum Became {
+    Events(Vec<Recorded>),
+    /// It had been applied before.
+    Duplicate(u64, u64),
+    Refused(Refusal),
+}
+
+impl Conducted {
+    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+        // Phases whose time came while nobody was there, and everything owed: recovery is the live path.
+        self.commit(vec![self.wake()]).await;
+        loop {
+            self.dispatch();
+            let due = self.next_wake();
+            let timer = async {
+                match due {
+                    Some(due) => self.clock.sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            let retry =
+                async { if self.retry { tokio::time::sleep(DISPATCH_RETRY).await } else { std::future::pending().await } };
+            tokio::select! {
+                biased;
+                message = messages.recv() => match message {
+                    Some(message) => {
+                        let batch = self.batch(message, &mut messages).await;
+                        self.commit(batch).await;
+                    }
+                    None => return,
+                },
+                () = timer => {
+                    let wake = self.wake();
+                    self.woken_until = due;
+                    self.commit(vec![wake]).await;
+                }
+                () = retry => self.dirty = true,
+            }
+            if self.is_closed() {
+                self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.state.id);
+                return;
+            }
+        }
+    }
+
+    /// Whether the registry has it as over; the journal tells the rest.
+    fn is_closed(&self) -> bool {
+        self.state.ended.is_some()
+            && self.shared.registry().rollouts.get(&self.state.id).is_some_and(|rollout| rollout.closed.is_some())
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        self.state.not_before(self.clock.now())
+    }
+
+    fn wake(&self) -> Pending {
+        let id = CommandId(format!("wake-{}-{}", self.state.sequence, self.clock.now().timestamp_millis()));
+        Pending { request: Request { id, actor: Actor::Engine, room: None, body: CommandBody::Wake }, reply: None }
+    }
+
+    fn next_wake(&self) -> Option<DateTime<Utc>> {
+        next_due(&self.state).filter(|due| self.woken_until.is_none_or(|until| *due > until))
+    }
+
+    /// Takes what else is waiting; what only looks is answered on the spot.
+    async fn batch(&mut self, first: Message, messages: &mut mpsc::Receiver<Message>) -> Vec<Pending> {
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(message) = next {
+            match message {
+                Message::Do { request, reply } => batch.push(Pending { request, reply: Some(reply) }),
+                Message::Advance { id, actor, advance, reply } => match self.seconds_of(advance) {
+                    Ok(seconds) => {
+                        let request = Request { id, actor, room: None, body: CommandBody::AdvanceClock { seconds } };
+                        batch.push(Pending { request, reply: Some(reply) });
+                    }
+                    Err(refusal) => drop(reply.send(Err(refusal.into()))),
+                },
+                Message::Progress { step, attempt, progress, again } => {
+                    let current =
+                        self.state.steps.get(step).and_then(|s| s.action.as_ref()).is_some_and(|a| a.attempt == attempt);
+                    let known = self.progress.get(&step).map(|(_, known, _)| known);
+                    if current {
+                        self.dirty |= known != Some(&progress);
+                        self.progress.insert(step, (attempt, progress, again));
+                    }
+                }
+                Message::Render { room, after, reply } => {
+                    let projection = self.render(room, after).await;
+                    // The outbox may have stopped waiting; it asks again.
+                    let _ = reply.send(projection);
+                }
+                Message::Shown { room, sequence } => {
+                    let shown = self.shown.entry(room).or_default();
+                    *shown = (*shown).max(sequence);
+                }
+                Message::Look(look) => look(&self.state, self.now()),
+            }
+            next = if batch.len() < BATCH_MAX { messages.try_recv().ok() } else { None };
+        }
+        batch
+    }
+
+    fn seconds_of(&self, advance: Advance) -> Result<i64, Refusal> {
+        let Advance::By(seconds) = advance else {
+            let running =
+                self.progress.iter().filter(|(step, _)| self.state.steps[**step].is_running()).map(|(_, (_, _, again))| *again);
+            let now = self.clock.now();
+            let next = next_due(&self.state).into_iter().chain(running).filter(|due| *due > now).min();
+            let Some(next) = next else {
+                return Err(Refusal::new(
+                    RefusalKind::NotNow,
+                    format!("Nothing in {} waits for the clock: a person is next.", self.state.id),
+                ));
+            };
+            // Rounded up, so that the moment has come.
+            return Ok((next - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000).try_into().unwrap_or(i64::MAX));
+        };
+        Ok(seconds)
+    }
+
+    /// Decides the batch, appends it in one commit, and only then answers.
+    async fn commit(&mut self, batch: Vec<Pending>) {
+        if batch.is_empty() {
+            return;
+        }
+        let mut outcome = Err(AppendError::Invalid("it was not tried".to_owned()));
+        let mut became = Vec::new();
+        for _ in 0..TRIES_MAX {
+            let before = self.state.sequence;
+            became = self.decide(&batch);
+            let records: Vec<NewRecord> = became
+                .iter()
+                .filter_map(|became| match became {
+                    Became::Events(events) => Some(events),
+                    _ => None,
+                })
+                .flat_map(|events| events.iter().enumerate())
+                .map(|(index, recorded)| NewRecord { id: format!("{}#{index}", recorded.command), payload: recorded.encode() })
+                .collect();
+            if records.is_empty() {
+                outcome = Ok(());
+                break;
+            }
+            let append = Append { stream: stream_of(self.state.number), expected: before, records };
+            outcome = self.shared.journal.append(vec![append], 0).await;
+            match &outcome {
+                Ok(()) => break,
+                // Another writer was first, or nobody knows: catch up. What is in the journal is recognised by its
+                // command's id when the batch is decided again.
+                Err(AppendError::Conflict { .. } | AppendError::Unknown(_)) => {
+                    tracing::warn!(rollout.id = %self.state.id, "Catching up with the journal: {}", outcome.as_ref().err().map_or_else(String::new, ToString::to_string));
+                    self.reload().await;
+                }
+                Err(AppendError::Poisoned(why)) => {
+                    self.shared.stop(why);
+                    break;
+                }
+                Err(AppendError::Invalid(_)) => {
+                    self.reload().await;
+                    break;
+                }
+            }
+        }
+        self.shift.send_if_modified(|shift| {
+            let moved = *shift != self.state.shift_seconds;
+            *shift = self.state.shift_seconds;
+            moved
+        });
+        let happened =
+            outcome.is_ok() && became.iter().any(|became| matches!(became, Became::Events(events) if !events.is_empty()));
+        if happened {
+            self.dirty = true;
+            self.shared.changed();
+        }
+        for (pending, became) in batch.into_iter().zip(became) {
+            let answered = match (&outcome, became) {
+                (Err(error), _) => Err(unavailable(error)),
+                (Ok(()), Became::Refused(refusal)) => Err(refusal.into()),
+                (Ok(()), Became::Events(events)) => Ok(self.answer(&pending.request, &events)),
+                (Ok(()), Became::Duplicate(first, last)) => self.answer_again(&pending.request, first, last).await,
+            };
+            self.count(&pending.request, &answered);
+            if let Some(reply) = pending.reply {
+                // Whoever asked may have gone; what happened has happened.
+                let _ = reply.send(answered);
+            }
+        }
+    }
+
+    fn count(&self, request: &Request, answered: &Result<Answer, Rejected>) {
+        if request.actor == Actor::Engine {
+            return;
+        }
+        let outcome = match answered {
+            Ok(_) => "done",
+            Err(Rejected::Refused(refusal)) => refusal.kind.name(),
+            Err(_) => "unavailable",
+        };
+        metrics::counter!("tminus_commands_total", "outcome" => outcome).increment(1);
+    }
+
+    fn decide(&mut self, batch: &[Pending]) -> Vec<Became> {
+        let now = self.clock.now();
+        let people = self.shared.plan.people.clone();
+        batch
+            .iter()
+            .map(|pending| {
+                if let Some((first, last)) = self.state.events_of(&pending.request.id) {
+                    return Became::Duplicate(first, last);
+                }
+                let command = pending.request.clone().at(self.state.not_before(now));
+                match handle(&mut self.state, &command, &people) {
+                    Ok(events) => {
+                        for recorded in &events {
+                            tracing::debug!(rollout.id = %self.state.id, event = ?recorded.event, "Happened");
+                        }
+                        Became::Events(events)
+                    }
+                    Err(refusal) => {
+                        self.forget_unwanted(&pending.request.body);
+                        Became::Refused(refusal)
+                    }
+                }
+            })
+            .collect()
+    }
+
+    /// An attempt that was refused is no longer in the outbox's hands; it is dispatched again when it is wanted again.
+    fn forget_unwanted(&mut self, body: &CommandBody) {
+        if let CommandBody::BeginAttempt { step, .. } = body
+            && let Some(action) = self.state.steps.get(*step).and_then(|step| step.action.as_ref())
+        {
+            let sequence = action.sequence;
+            self.dispatched.retain(|effect| effect.sequence != sequence);
+        }
+    }
+
+    async fn reload(&mut self) {
+        match load(self.shared.journal.as_ref(), self.state.number).await {
+            Ok(state) => self.state = state,
+            Err(error) => self.shared.stop(&error.to_string()),
+        }
+    }
+
+    fn answer(&self, request: &Request, events: &[Recorded]) -> Answer {
+        answer(&self.state, &self.shared.plan.people, self.now(), request.actor.person(), events)
+    }
+
+    /// A second arrival gets the answer that the first one got, from what it became.
+    async fn answer_again(&self, request: &Request, first: u64, last: u64) -> Result<Answer, Rejected> {
+        let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+        let events = read(self.shared.journal.as_ref(), self.state.number, first, limit).await;
+        let events = events.map_err(|error| Rejected::Unavailable(error.to_string()))?;
+        let own: Vec<Recorded> = events.into_iter().map(|(_, recorded)| recorded).filter(|r| r.command == request.id).collect();
+        Ok(self.answer(request, &own))
+    }
+
+    /// Hands on everything that is owed and not in somebody's hands yet.
+    fn dispatch(&mut self) {
+        self.retry = false;
+        let owed = effects(&self.state);
+        let nothing_owed = owed.is_empty();
+        for effect in owed {
+            match effect {
+                Effect::Deliver(delivery) => {
+                    if !self.dispatched.contains(&delivery.id) {
+                        let maybe_sent = delivery.id.sequence <= self.taken_up_at;
+                        let id = delivery.id;
+                        self.hand_on(id, Dispatch::Deliver { delivery, maybe_sent });
+                    }
+                }
+                Effect::Act(action) => {
+                    // An action that was begun is followed by who began it; after a restart that is nobody.
+                    if !self.dispatched.contains(&action.id) {
+                        let id = action.id;
+                        self.hand_on(id, Dispatch::Act { action });
+                    }
+                }
+                Effect::ClaimEnvironment { environment } => {
+                    self.ask_registry("claim", registry::Message::Claim { environment, rollout: self.state.id.clone() });
+                }
+                Effect::ReleaseEnvironment { environment } => {
+                    self.ask_registry("release", registry::Message::Release { environment, rollout: self.state.id.clone() });
+                }
+            }
+        }
+        if self.dirty {
+            self.dirty = false;
+            for room in self.state.rooms.clone() {
+                let dispatch = Dispatch::Show { rollout: self.state.id.clone(), room };
+                if self.shared.outbox.try_send(dispatch).is_err() {
+                    self.retry = true;
+                }
+            }
+        }
+        let shown = self.state.rooms.iter().all(|room| self.shown.get(room).is_some_and(|s| *s >= self.state.sequence));
+        if let (true, true, true, Some(result)) = (self.state.ended.is_some(), nothing_owed, shown, self.state.result)
+            && !self.close_asked
+        {
+            let message = registry::Message::Close { id: self.state.id.clone(), result };
+            self.close_asked = self.shared.registry_inbox.try_send(message).is_ok();
+            self.retry |= !self.close_asked;
+        }
+    }
+
+    fn hand_on(&mut self, id: EffectId, dispatch: Dispatch) {
+        if self.shared.outbox.try_send(dispatch).is_ok() {
+            self.dispatched.insert(id);
+        } else {
+            // A full outbox says so by not taking it; it stays owed.
+            self.retry = true;
+        }
+    }
+
+    fn ask_registry(&mut self, what: &'static str, message: registry::Message) {
+        if self.registry_asked == Some(what) {
+            return;
+        }
+        if self.shared.registry_inbox.try_send(message).is_ok() {
+            self.registry_asked = Some(what);
+        } else {
+            self.retry = true;
+        }
+    }
+
+    /// What a room should show now, with the log after what it has.
+    async fn render(&self, room: String, after: u64) -> Projection {
+        let (now, people, sequence) = (self.now(), &self.shared.plan.people, self.state.sequence);
+        let progress = |step: usize| self.progress.get(&step).map(|(_, progress, _)| progress.clone());
+        let card = card(&self.state, people, now, &progress);
+        let limit = usize::try_from(sequence.saturating_sub(after)).unwrap_or(usize::MAX).min(super::READ_RECORDS_MAX);
+        let events = match limit {
+            0 => Ok(Vec::new()),
+            limit => read(self.shared.journal.as_ref(), self.state.number, after + 1, limit).await,
+        };
+        let (events, until) = match events {
+            // A long log comes in pieces; the rest is asked for when this piece stands.
+            Ok(events) => {
+                let until = events.last().map_or(sequence, |(last, _)| *last);
+                (events, until)
+            }
+            Err(error) => {
+                tracing::error!(rollout.id = %self.state.id, "The log can't be read: {error}");
+                (Vec::new(), sequence)
+            }
+        };
+        let line = |(sequence, recorded): (u64, Recorded)| {
+            let text = log_line(&self.state, people, &recorded)?;
+            Some(LogLine { sequence, at: recorded.at, text })
+        };
+        let log = events.into_iter().filter_map(line).collect();
+        let posted = self.state.cards.get(&room).cloned();
+        Projection { rollout: self.state.id.clone(), room, card, log, posted, more: until < sequence, sequence: until, at: now }
+    }
+}
+
+/// Makes the first events of a rollout: its start, and what follows from it at once.
+pub(super) fn first_events(
+    shared: &Shared,
+    request: &Request,
+    started: Event,
+    at: DateTime<Utc>,
+) -> Option<(State, Vec<Recorded>)> {
+    let first = Recorded::new(&request.id, request.actor.person(), at, started);
+    let mut state = State::begin(&first)?;
+    let mut recorded = vec![first];
+    let command = request.clone().at(at);
+    crate::domain::rollout::settle(&mut state, &command, at, &shared.plan.people, &mut recorded);
+    Some((state, recorded))
+}

@@ -1,0 +1,212 @@
+//! Starting a rollout: which runbook, which values, which id; and what it freezes.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+
+use crate::domain::conversation::form::{Field, FieldKind, FieldValue, Reading, Window};
+use crate::domain::message::card::FormField;
+use crate::domain::message::template::{self, Landing};
+use crate::domain::problem::did_you_mean;
+use crate::domain::registry::{Registry, RegistryEvent};
+use crate::domain::rollout::command::{Refusal, RefusalKind};
+use crate::domain::rollout::event::{Event, Recorded, Started};
+use crate::domain::rollout::state::State;
+use crate::domain::runbook::model::{Input, Runbook};
+
+use super::rollout::first_events;
+use super::{Rejected, Request, Shared};
+
+/// A rollout about to begin.
+pub(super) struct Starting {
+    /// The command it comes of; its body is not looked at.
+    pub request: Request,
+    /// The runbook.
+    pub runbook: Arc<Runbook>,
+    /// The room it is started in.
+    pub room: String,
+    /// The inputs that are known.
+    pub values: BTreeMap<String, FieldValue>,
+}
+
+/// A rollout that has begun, not yet in the journal.
+pub(super) struct Begun {
+    pub state: State,
+    pub recorded: Vec<Recorded>,
+    pub registered: RegistryEvent,
+}
+
+/// Chooses the runbook that is meant: the one named first, or the room's only one. Answers it with the words that are left.
+pub(super) fn choose(runbooks: &[Arc<Runbook>], words: &[String]) -> Result<(Arc<Runbook>, Vec<String>), Rejected> {
+    if let Some(first) = words.first()
+        && let Some(found) = runbooks.iter().find(|runbook| &runbook.name == first)
+    {
+        return Ok((found.clone(), words[1..].to_vec()));
+    }
+    match runbooks {
+        [] => {
+            Err(Refusal::new(RefusalKind::Unknown, "No runbook belongs to this room. A runbook names its rooms under `rooms:`.")
+                .into())
+        }
+        [only] => {
+            // A word too many is probably the name of a runbook, mistyped.
+            if words.len() > 1 {
+                let says =
+                    format!("I can start `{}` here, and it takes one word: `/rollout start {}`.", only.name, example(only));
+                return Err(Refusal::new(RefusalKind::Invalid, says).into());
+            }
+            Ok((only.clone(), words.to_vec()))
+        }
+        several => {
+            let names: Vec<String> = several.iter().map(|runbook| format!("`{}`", runbook.name)).collect();
+            let near = words.first().and_then(|word| did_you_mean(word, several.iter().map(|runbook| runbook.name.as_str())));
+            let hint = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+            Err(Refusal::new(RefusalKind::Ambiguous, format!("Which runbook? Here there are {}.{hint}", names.join(", "))).into())
+        }
+    }
+}
+
+fn example(runbook: &Runbook) -> String {
+    let positional = runbook.inputs.iter().find(|input| input.positional);
+    positional.map(|input| input.field.example.clone().unwrap_or_else(|| input.field.name.to_uppercase())).unwrap_or_default()
+}
+
+/// Reads the inputs that were typed; asks for those that are missing with a form.
+pub(super) fn read_values(
+    shared: &Shared,
+    runbook: &Runbook,
+    words: &[String],
+    mut typed: BTreeMap<String, String>,
+    at: Option<String>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<String, FieldValue>, Rejected> {
+    let mut problems: BTreeMap<String, String> = BTreeMap::new();
+    match (runbook.inputs.iter().find(|input| input.positional), words) {
+        (_, []) => {}
+        (Some(positional), [value, ..]) => drop(typed.insert(positional.field.name.clone(), value.clone())),
+        (None, [value, ..]) => {
+            let says =
+                format!("`{}` takes no value after its name; `{}` is one too many.", runbook.name, value.replace('`', "'"));
+            return Err(Refusal::new(RefusalKind::Invalid, says).into());
+        }
+    }
+    if let Some(at) = at {
+        match runbook.window_input() {
+            Some(input) => drop(typed.insert(input.field.name.clone(), at)),
+            None => {
+                return Err(Refusal::new(
+                    RefusalKind::Invalid,
+                    format!("`{}` has no window, so it takes no `at`.", runbook.name),
+                )
+                .into());
+            }
+        }
+    }
+    for name in typed.keys().filter(|name| !runbook.inputs.iter().any(|input| &input.field.name == *name)) {
+        let near = did_you_mean(name, runbook.inputs.iter().map(|input| input.field.name.as_str()));
+        let hint = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
+        problems.insert(name.clone(), format!("`{}` has no such input{hint}", runbook.name));
+    }
+    let reading = Reading { zone: runbook.timezone, now, people: &shared.plan.people };
+    let mut values = BTreeMap::new();
+    for input in &runbook.inputs {
+        // What is not needed yet may be missing.
+        let field = Field { required: input.required_at_start(), ..input.field.clone() };
+        let default = field.default.clone().filter(|default| !default.contains("{{"));
+        let text = typed.get(&field.name).cloned().or(default).unwrap_or_default();
+        match field.read(&text, reading) {
+            Ok(Some(FieldValue::Window(window))) if window.starts <= now => {
+                problems.insert(field.name.clone(), "that window has begun already; choose one that is still to come".to_owned());
+            }
+            Ok(Some(value)) => drop(values.insert(field.name.clone(), value)),
+            Ok(None) => {}
+            Err(problem) => drop(problems.insert(field.name.clone(), problem)),
+        }
+    }
+    if !problems.is_empty() {
+        return Err(ask_with_a_form(runbook, &typed, problems));
+    }
+    if let (Some(ahead), Some(input)) = (shared.plan.propose_window, runbook.window_input())
+        && !values.contains_key(&input.field.name)
+    {
+        values.insert(input.field.name.clone(), FieldValue::Window(proposed(now, ahead)));
+    }
+    Ok(values)
+}
+
+/// A proposal falls on a full minute, as people would write it.
+fn proposed(now: DateTime<Utc>, ahead: TimeDelta) -> Window {
+    let starts = now + ahead;
+    let starts = starts - TimeDelta::milliseconds(starts.timestamp_millis().rem_euclid(60_000));
+    Window { starts: starts + TimeDelta::minutes(1), seconds: None }
+}
+
+fn ask_with_a_form(runbook: &Runbook, typed: &BTreeMap<String, String>, problems: BTreeMap<String, String>) -> Rejected {
+    let asked = |input: &&Input| {
+        input.required_at_start() || problems.contains_key(&input.field.name) || typed.contains_key(&input.field.name)
+    };
+    let fields = runbook.inputs.iter().filter(asked).map(|input| form_field(input, typed)).collect();
+    let list: Vec<String> = problems.values().map(|problem| template::escape_markdown(problem)).collect();
+    let says = format!("Nothing was started. {}. `/rollout start {}` is an example.", list.join("; "), example(runbook));
+    Rejected::NeedsForm { says, command: format!("/rollout start {}", runbook.name), fields, problems }
+}
+
+fn form_field(input: &Input, typed: &BTreeMap<String, String>) -> FormField {
+    let (options, many) = match &input.field.kind {
+        FieldKind::Choice { options, many } => (options.clone(), *many),
+        _ => (Vec::new(), false),
+    };
+    FormField {
+        name: input.field.name.clone(),
+        label: input.field.label.clone(),
+        kind: input.field.kind.name().to_owned(),
+        required: input.required_at_start(),
+        example: input.field.example.clone(),
+        value: typed.get(&input.field.name).cloned().or_else(|| input.field.default.clone()),
+        options,
+        many,
+    }
+}
+
+/// Makes the first events, with everything frozen that is frozen at the start.
+pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -> Result<Begun, Rejected> {
+    let runbook = &starting.runbook;
+    let at = shared.clock.now();
+    let positional =
+        runbook.inputs.iter().find(|input| input.positional).and_then(|input| starting.values.get(&input.field.name));
+    let tells_apart = match positional {
+        Some(value) => value.said(runbook.timezone, &ToString::to_string),
+        None => at.with_timezone(&runbook.timezone).format("%Y-%m-%d").to_string(),
+    };
+    let id = registry.free_id(&runbook.name, &tells_apart);
+    let number = registry.next_number();
+    let mut rooms = runbook.rooms.clone();
+    if !rooms.contains(&starting.room) {
+        rooms.push(starting.room.clone());
+    }
+    let scope = minijinja::Value::from_pairs(runbook.inputs.iter().map(|input| {
+        let name = &input.field.name;
+        let value =
+            starting.values.get(name).map_or_else(|| minijinja::Value::from(()), |value| value.in_templates(runbook.timezone));
+        (name.clone(), value)
+    }));
+    let title = template::render(&runbook.title, Landing::Plain, &scope)
+        .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
+    let link = shared.plan.public_url.as_ref().map(|url| format!("{}/rollouts/{id}", url.trim_end_matches('/')));
+    let started = Started {
+        id: id.clone(),
+        number,
+        house: registry.house.unwrap_or_default(),
+        title: title.clone(),
+        rooms: rooms.clone(),
+        link,
+        clock: shared.plan.clock,
+        values: starting.values.clone(),
+        runbook: Runbook::clone(runbook),
+    };
+    let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms };
+    let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at)
+        .ok_or_else(|| Rejected::Unavailable("a rollout did not begin with its start".to_owned()))?;
+    Ok(Begun { state, recorded, registered })
+}

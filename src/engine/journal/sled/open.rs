@@ -1,0 +1,448 @@
+//! Opening a folder: what is accepted, what is refused, and what the operator is told.
+//!
+//! ```text
+//! side file there, store gone?   refused      someone removed the store, or restored half a backup
+//! store opens?                   or refused   in use, damaged, made by something else
+//! format version ours?           or refused
+//! store at or after side file?   or refused   acknowledged commits are gone
+//! newest commits whole?          or refused   those the side file or the heads may not know of yet
+//! ```
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use ::sled::{Config, Db, Tree};
+
+use super::super::StreamName;
+use super::frame::{self, FrameError, Frames};
+use super::head_file;
+use super::layout::{
+    CHECKPOINT_KEY, COMMIT_PREFIX, CommitPart, FORMAT, FORMAT_KEY, HEAD_PREFIX, Hash, Key, StoreHead, StreamHead, commit_key,
+    decode_checkpoint, decode_commit, decode_head, decode_record, parse_key, record_key,
+};
+use super::writer::{BlobsWatch, panic_text};
+
+/// The store's log is cut into segments of this size. It also sets how large a page may grow before the store puts
+/// it into a file that it never syncs (a quarter of this); written into the folder, so it can never change.
+const SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// Pages kept in memory: below this, reading a long stream thrashes.
+const CACHE_BYTES_MIN: u64 = 16 * 1024 * 1024;
+/// Above this nothing gets faster, and a full scan keeps the memory.
+const CACHE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// How long to wait for the folder's lock: a predecessor that is just closing gets the time to finish, and a
+/// second process that was started by mistake still hears soon.
+const LOCK_WAIT_MS: u64 = 500;
+/// How often to try meanwhile.
+const LOCK_RETRY_MS: u64 = 10;
+/// How the pinned version of the store begins to say that another process holds the lock; it has no other sign.
+const LOCKED_TEXT: &str = "could not acquire lock";
+
+const JOURNAL_TREE: &[u8] = b"journal";
+const SCRATCH_TREE: &[u8] = b"scratch";
+/// The store's one data file.
+pub(super) const DB_FILE_NAME: &str = "db";
+/// Where the store would put large values; always empty here.
+const BLOBS_DIR_NAME: &str = "blobs";
+
+/// What an operator can choose.
+#[derive(Clone, Debug)]
+pub struct SledOptions {
+    /// Memory for pages that were read or written lately; 16 to 64 MiB, other values are moved into that range.
+    pub cache_bytes: u64,
+}
+
+impl Default for SledOptions {
+    fn default() -> Self {
+        Self { cache_bytes: 32 * 1024 * 1024 }
+    }
+}
+
+/// Why a journal does not open. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process, or another part of this one, has the folder open.
+    #[error(
+        "the journal in {} is in use by another process: stop that one, or give this one a folder of its own",
+        dir.display()
+    )]
+    InUse {
+        /// The folder.
+        dir: PathBuf,
+    },
+    /// It holds a store, but not one of ours, or one made by another version.
+    #[error(
+        "the folder {} holds something else than a journal this version can read ({what}): \
+         name another folder, or start the version that made it",
+        dir.display()
+    )]
+    Foreign {
+        /// The folder.
+        dir: PathBuf,
+        /// How it shows.
+        what: String,
+    },
+    /// The store ends before what the side file remembers: acknowledged commits are gone.
+    #[error(
+        "the journal in {} has lost acknowledged commits: it ends with {store}, its side file remembers {side_file}. \
+         Restore the whole folder from a backup (all its files from the same moment). To go on without what is \
+         lost, remove {} and start again",
+        dir.display(), head_file::path(dir).display()
+    )]
+    Behind {
+        /// The folder.
+        dir: PathBuf,
+        /// How far the store is.
+        store: StoreHead,
+        /// How far it was.
+        side_file: StoreHead,
+    },
+    /// The side file remembers another history than the store holds.
+    #[error(
+        "the journal in {} is not the one its side file belongs to: it holds another commit {} than {side_file}. \
+         Restore the whole folder from a backup (all its files from the same moment). To go on with the store as it \
+         is, remove {} and start again",
+        dir.display(), side_file.number, head_file::path(dir).display()
+    )]
+    OtherHistory {
+        /// The folder.
+        dir: PathBuf,
+        /// What the side file remembers.
+        side_file: StoreHead,
+    },
+    /// The side file cannot be read.
+    #[error(
+        "the journal's side file {} is damaged ({what}). Restore the whole folder from a backup. \
+         To go on with the store as it is, remove the file and start again",
+        path.display()
+    )]
+    HeadFile {
+        /// The side file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The store does not open, or holds what was never written.
+    #[error("the journal in {} is damaged: {what}. Restore the whole folder from a backup", dir.display())]
+    Damaged {
+        /// The folder.
+        dir: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The file system said no.
+    #[error("the journal in {} cannot be opened: {source}", dir.display())]
+    Io {
+        /// The folder.
+        dir: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+}
+
+impl OpenError {
+    /// The same about another folder: the one that the operator knows.
+    pub(super) fn about(mut self, known_dir: &Path) -> Self {
+        match &mut self {
+            Self::InUse { dir }
+            | Self::Foreign { dir, .. }
+            | Self::Behind { dir, .. }
+            | Self::OtherHistory { dir, .. }
+            | Self::Damaged { dir, .. }
+            | Self::Io { dir, .. } => known_dir.clone_into(dir),
+            Self::HeadFile { path, .. } => *path = head_file::path(known_dir),
+        }
+        self
+    }
+}
+
+pub(super) type Heads = BTreeMap<StreamName, StreamHead>;
+
+/// A store that may be used, with what is known about it.
+pub(super) struct Opened {
+    pub(super) store: Store,
+    /// The store's own file, to sync it.
+    pub(super) db_file: File,
+    pub(super) blobs: BlobsWatch,
+    pub(super) heads: Heads,
+    /// Those of them that are newer than what the tree says.
+    pub(super) unwritten_heads: Heads,
+    pub(super) store_head: StoreHead,
+}
+
+/// The store with its trees.
+pub(super) struct Store {
+    pub(super) db: Db,
+    pub(super) journal: Tree,
+    pub(super) scratch: Tree,
+}
+
+/// Opens the folder for use; makes it when it is not there.
+pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
+    let io_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+    fs::create_dir_all(dir).map_err(io_error)?;
+    let side_file = read_side_file(dir)?;
+    if let Some(side_file) = side_file.filter(|head| head.number > 0)
+        && !dir.join(DB_FILE_NAME).exists()
+    {
+        return Err(OpenError::Behind { dir: dir.to_owned(), store: StoreHead::empty(), side_file });
+    }
+    let store = open_store(dir, options.cache_bytes)?;
+    let is_new = check_format(dir, &store)?;
+    let db_file = File::options().write(true).open(dir.join(DB_FILE_NAME)).map_err(io_error)?;
+    if is_new {
+        store.journal.insert(FORMAT_KEY, FORMAT).map_err(io::Error::from).map_err(io_error)?;
+        store.db.flush().map_err(io::Error::from).map_err(io_error)?;
+        db_file.sync_data().map_err(io_error)?;
+        sync_names(dir).map_err(io_error)?;
+    }
+    let blobs = BlobsWatch::start(dir.join(BLOBS_DIR_NAME))
+        .map_err(|error| OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() })?;
+    let Recovered { store_head, heads, unwritten_heads } = recover(dir, &store.journal, side_file)?;
+    if side_file != Some(store_head) {
+        if side_file.is_none() && store_head.number > 0 {
+            tracing::warn!(
+                dir = %dir.display(),
+                "The journal has no side file: it is taken as it is, at {store_head}"
+            );
+        }
+        head_file::write(dir, store_head).map_err(io_error)?;
+    }
+    Ok(Opened { store, db_file, blobs, heads, unwritten_heads, store_head })
+}
+
+/// Opens the store and its trees, without looking at what they hold.
+pub(super) fn open_store(dir: &Path, cache_bytes: u64) -> Result<Store, OpenError> {
+    let config = || {
+        Config::new()
+            .path(dir)
+            .segment_size(SEGMENT_BYTES)
+            .cache_capacity(cache_bytes.clamp(CACHE_BYTES_MIN, CACHE_BYTES_MAX))
+            // Its own flusher would wake an idle process twice a second; the writer syncs what needs it.
+            .flush_every_ms(None)
+    };
+    let try_open = || -> ::sled::Result<Store> {
+        let db = config().open()?;
+        let journal = db.open_tree(JOURNAL_TREE)?;
+        let scratch = db.open_tree(SCRATCH_TREE)?;
+        Ok(Store { db, journal, scratch })
+    };
+    let opened = when_unlocked(|| {
+        // Some kinds of damage make the store panic rather than return an error.
+        match catch_unwind(AssertUnwindSafe(try_open)) {
+            Ok(Err(::sled::Error::Io(error))) if error.to_string().starts_with(LOCKED_TEXT) => None,
+            opened => Some(opened),
+        }
+    });
+    let dir = dir.to_owned();
+    match opened {
+        None => Err(OpenError::InUse { dir }),
+        Some(Ok(Ok(store))) => Ok(store),
+        Some(Ok(Err(::sled::Error::Io(source)))) => Err(OpenError::Io { dir, source }),
+        Some(Ok(Err(::sled::Error::Unsupported(what)))) => Err(OpenError::Foreign { dir, what }),
+        Some(Ok(Err(error))) => {
+            let what = error.to_string();
+            Err(OpenError::Damaged { dir, what })
+        }
+        Some(Err(panic)) => {
+            let what = format!("the store panicked: {}", panic_text(&*panic));
+            Err(OpenError::Damaged { dir, what })
+        }
+    }
+}
+
+/// Tries until `attempt` returns something, which it does not while the folder is locked; `None` if it stays so.
+pub(super) fn when_unlocked<T>(attempt: impl Fn() -> Option<T>) -> Option<T> {
+    let deadline = Instant::now() + Duration::from_millis(LOCK_WAIT_MS);
+    loop {
+        let result = attempt();
+        if result.is_some() || Instant::now() >= deadline {
+            return result;
+        }
+        thread::sleep(Duration::from_millis(LOCK_RETRY_MS));
+    }
+}
+
+/// Whether the store was made just now; an error if it was made by something else.
+pub(super) fn check_format(dir: &Path, store: &Store) -> Result<bool, OpenError> {
+    let foreign = |what: String| OpenError::Foreign { dir: dir.to_owned(), what };
+    let store_error = |error: ::sled::Error| store_damaged(dir, &error);
+    match store.journal.get(FORMAT_KEY).map_err(store_error)? {
+        Some(format) if format == FORMAT => return Ok(false),
+        Some(format) => {
+            return Err(foreign(format!("its format is {:?}", String::from_utf8_lossy(&format))));
+        }
+        None => {}
+    }
+    // A crash may have come between making the store and writing the format: then nothing else is in it.
+    for name in store.db.tree_names() {
+        let tree = store.db.open_tree(&name).map_err(store_error)?;
+        if let Some(entry) = tree.iter().next() {
+            entry.map_err(store_error)?;
+            return Err(foreign("it does not say its format".to_owned()));
+        }
+    }
+    Ok(true)
+}
+
+/// The side file's content; an error that tells the operator what to do if it is damaged.
+pub(super) fn read_side_file(dir: &Path) -> Result<Option<StoreHead>, OpenError> {
+    head_file::read(dir).map_err(|error| OpenError::HeadFile { path: head_file::path(dir), what: error.to_string() })
+}
+
+/// What a store holds, worked out.
+struct Recovered {
+    store_head: StoreHead,
+    heads: Heads,
+    unwritten_heads: Heads,
+}
+
+/// Compares the store with the side file, and verifies the newest commits: those since the checkpoint, from which
+/// the heads are brought up to date, and those that the side file may not know of.
+fn recover(dir: &Path, tree: &Tree, side_file: Option<StoreHead>) -> Result<Recovered, OpenError> {
+    let damaged = |number: u64, what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("commit {number}: {what}") };
+    let newest = newest_commit(dir, tree)?;
+    if let Some(side_file) = side_file.filter(|head| head.number > newest) {
+        return Err(OpenError::Behind { dir: dir.to_owned(), store: commit_head(dir, tree, newest)?, side_file });
+    }
+    let checkpoint = read_checkpoint(dir, tree)?;
+    if checkpoint > newest {
+        return Err(damaged(checkpoint, "heads are written up to it, but it is missing"));
+    }
+    let mut heads = read_heads(dir, tree)?;
+    let mut unwritten_heads = Heads::new();
+    let oldest_checked = side_file.map_or(checkpoint, |head| head.number.min(checkpoint));
+    let mut store_head = commit_head(dir, tree, oldest_checked)?;
+    check_against(dir, store_head, side_file)?;
+    for number in store_head.number + 1..=newest {
+        let (hash, parts) = read_commit(dir, tree, number)?;
+        let last_hashes = last_hashes(tree, &parts).map_err(|what| damaged(number, &what))?;
+        store_head = store_head.after(parts.iter().zip(last_hashes.iter().copied()));
+        if store_head.hash != hash {
+            return Err(damaged(number, "it does not follow from the one before it and its records"));
+        }
+        check_against(dir, store_head, side_file)?;
+        if number <= checkpoint {
+            continue;
+        }
+        for (part, hash) in parts.into_iter().zip(last_hashes) {
+            let sequence_before = heads.get(&part.stream).map_or(0, |head| head.sequence);
+            if part.first != sequence_before + 1 {
+                return Err(damaged(number, "it does not continue its streams"));
+            }
+            let sequence = part.last();
+            heads.insert(part.stream.clone(), StreamHead { sequence, hash });
+            unwritten_heads.insert(part.stream, StreamHead { sequence, hash });
+        }
+    }
+    Ok(Recovered { store_head, heads, unwritten_heads })
+}
+
+/// An error if the side file remembers another commit of this number.
+fn check_against(dir: &Path, head: StoreHead, side_file: Option<StoreHead>) -> Result<(), OpenError> {
+    match side_file {
+        Some(side_file) if side_file.number == head.number && side_file != head => {
+            Err(OpenError::OtherHistory { dir: dir.to_owned(), side_file })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The hash of the last record that each part added, or what is wrong with that record.
+pub(super) fn last_hashes(tree: &Tree, parts: &[CommitPart]) -> Result<Vec<Hash>, String> {
+    let last_hash = |part: &CommitPart| {
+        let stream = &part.stream;
+        let sequence = part.last();
+        let problem = |what: String| format!("stream {stream}, sequence {sequence}: {what}");
+        let body = match frame::get(tree, &record_key(stream, sequence)) {
+            Ok(body) => body.ok_or_else(|| problem("it is missing".to_owned()))?,
+            Err(FrameError::Damaged(what)) => return Err(problem(what)),
+            Err(FrameError::Store(error)) => return Err(problem(error.to_string())),
+        };
+        let (_, hash) = decode_record(sequence, &body).ok_or_else(|| problem("its value is not a record".to_owned()))?;
+        Ok(hash)
+    };
+    parts.iter().map(last_hash).collect()
+}
+
+/// The number of the newest commit, 0 if there is none.
+fn newest_commit(dir: &Path, tree: &Tree) -> Result<u64, OpenError> {
+    let Some(entry) = tree.scan_prefix(COMMIT_PREFIX).next_back() else {
+        return Ok(0);
+    };
+    let (key, _) = entry.map_err(|error| store_damaged(dir, &error))?;
+    // The newest key may be a later piece of a long value.
+    let first_piece_bytes = commit_key(0).len().min(key.len());
+    match parse_key(&key[..first_piece_bytes]) {
+        Some(Key::Commit(number)) => Ok(number),
+        _ => Err(OpenError::Damaged { dir: dir.to_owned(), what: "a commit's key is not one".to_owned() }),
+    }
+}
+
+/// The number of the commit up to which heads are written, 0 if none ever were.
+pub(super) fn read_checkpoint(dir: &Path, tree: &Tree) -> Result<u64, OpenError> {
+    let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("checkpoint: {what}") };
+    match frame::get(tree, CHECKPOINT_KEY) {
+        Ok(None) => Ok(0),
+        Ok(Some(body)) => decode_checkpoint(&body).ok_or_else(|| damaged("its value is not one")),
+        Err(FrameError::Damaged(what)) => Err(damaged(&what)),
+        Err(FrameError::Store(error)) => Err(store_damaged(dir, &error)),
+    }
+}
+
+fn commit_head(dir: &Path, tree: &Tree, number: u64) -> Result<StoreHead, OpenError> {
+    if number == 0 {
+        return Ok(StoreHead::empty());
+    }
+    let (hash, _) = read_commit(dir, tree, number)?;
+    Ok(StoreHead { number, hash })
+}
+
+fn read_commit(dir: &Path, tree: &Tree, number: u64) -> Result<(Hash, Vec<CommitPart>), OpenError> {
+    let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("commit {number}: {what}") };
+    let body = match frame::get(tree, &commit_key(number)) {
+        Ok(body) => body.ok_or_else(|| damaged("it is missing"))?,
+        Err(FrameError::Damaged(what)) => return Err(damaged(&what)),
+        Err(FrameError::Store(error)) => return Err(store_damaged(dir, &error)),
+    };
+    decode_commit(&body).ok_or_else(|| damaged("its value is not a commit"))
+}
+
+fn read_heads(dir: &Path, tree: &Tree) -> Result<Heads, OpenError> {
+    let mut heads = Heads::new();
+    for (key, body) in Frames::new(tree, tree.scan_prefix(HEAD_PREFIX)) {
+        let name = String::from_utf8_lossy(&key).into_owned();
+        let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("stream head {name}: {what}") };
+        let body = match body {
+            Ok(body) => body,
+            Err(FrameError::Damaged(what)) => return Err(damaged(&what)),
+            Err(FrameError::Store(error)) => return Err(store_damaged(dir, &error)),
+        };
+        let Some(Key::Head(stream)) = parse_key(&key) else {
+            return Err(damaged("its key is not one"));
+        };
+        let head = decode_head(&body).ok_or_else(|| damaged("its value is not one"))?;
+        heads.insert(stream, head);
+    }
+    Ok(heads)
+}
+
+fn store_damaged(dir: &Path, error: &::sled::Error) -> OpenError {
+    OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() }
+}
+
+/// Makes the names of a new store's files durable, and its settings, which the store does not sync itself.
+fn sync_names(dir: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(dir)? {
+        File::open(entry?.path())?.sync_all()?;
+    }
+    File::open(dir)?.sync_all()?;
+    match dir.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => File::open(parent)?.sync_all(),
+        _ => Ok(()),
+    }
+}

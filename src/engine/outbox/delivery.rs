@@ -1,0 +1,120 @@
+//! A lane of deliveries: one after the other, what has to wait waits without holding up the rest.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::domain::rollout::command::CommandBody;
+use crate::domain::rollout::effect::Delivery;
+use crate::domain::rollout::event::DeliveryOutcome;
+use crate::engine::conductor::Conductor;
+use crate::engine::ports::{Courier, Found, Sent};
+
+use super::backoff::Backoff;
+use super::{CALL_TIMEOUT, bring_back};
+
+/// One delivery in the lane.
+pub(super) struct Item {
+    pub delivery: Delivery,
+    /// Whether it may have been sent before: then it is looked up first.
+    pub maybe_sent: bool,
+}
+
+struct Waiting {
+    item: Item,
+    until: Instant,
+    backoff: Backoff,
+}
+
+/// Runs the lane until the outbox is gone and nothing waits.
+pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut items: mpsc::Receiver<Item>) {
+    let mut waiting: Vec<Waiting> = Vec::new();
+    loop {
+        let next = waiting.iter().map(|w| w.until).min();
+        let timer = async {
+            match next {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        let (item, backoff) = tokio::select! {
+            item = items.recv() => match item {
+                Some(item) => (item, Backoff::default()),
+                None => return,
+            },
+            () = timer => {
+                let Some(due) = waiting.iter().position(|w| Some(w.until) == next) else { continue };
+                let due = waiting.swap_remove(due);
+                (due.item, due.backoff)
+            }
+        };
+        waiting.extend(attempt(courier.as_ref(), &conductor, item, backoff).await);
+    }
+}
+
+/// One attempt; what is to be tried again comes back.
+async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut backoff: Backoff) -> Option<Waiting> {
+    let Item { delivery, maybe_sent } = item;
+    let mut possibly_repeated = false;
+    if maybe_sent {
+        match timeout(CALL_TIMEOUT, courier.find(&delivery)).await {
+            Ok(Found::There { reference }) => {
+                receipt(conductor, &delivery, DeliveryOutcome::Delivered { reference, possibly_repeated: false }).await;
+                return None;
+            }
+            Ok(Found::Absent) => {}
+            // Sent once more, and recorded as perhaps there twice.
+            Ok(Found::CannotTell { .. }) => possibly_repeated = true,
+            Err(_) => {
+                tracing::warn!(rollout.id = %delivery.rollout, "{} did not say in time whether it has an announcement", delivery.to);
+                let until = Instant::now() + backoff.next_pause();
+                return Some(Waiting { item: Item { delivery, maybe_sent }, until, backoff });
+            }
+        }
+    }
+    let sent = match timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await {
+        Ok(sent) => sent,
+        // The answer is lost, the message perhaps not: looked up before the next try.
+        Err(_) => {
+            let until = Instant::now() + backoff.next_pause();
+            tracing::warn!(rollout.id = %delivery.rollout, "{} did not answer within {} s", delivery.to, CALL_TIMEOUT.as_secs());
+            return Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff });
+        }
+    };
+    match sent {
+        Sent::Delivered { reference } => {
+            metrics::counter!("tminus_deliveries_total", "outcome" => "delivered").increment(1);
+            receipt(conductor, &delivery, DeliveryOutcome::Delivered { reference, possibly_repeated }).await;
+            None
+        }
+        Sent::Never { why } => {
+            metrics::counter!("tminus_deliveries_total", "outcome" => "failed").increment(1);
+            tracing::warn!(rollout.id = %delivery.rollout, "{} will not get an announcement: {why}", delivery.to);
+            receipt(conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
+            None
+        }
+        Sent::TryAgain { after, why } => {
+            metrics::counter!("tminus_delivery_retries_total").increment(1);
+            let pause = after.unwrap_or_else(|| backoff.next_pause());
+            tracing::warn!(rollout.id = %delivery.rollout, "{} does not take an announcement now: {why}; next try in {} s", delivery.to, pause.as_secs());
+            Some(Waiting { item: Item { delivery, maybe_sent }, until: Instant::now() + pause, backoff })
+        }
+    }
+}
+
+/// Tells the rollout what became of a delivery.
+pub(super) async fn receipt(conductor: &Conductor, delivery: &Delivery, outcome: DeliveryOutcome) {
+    let id =
+        format!("{}.{}", delivery.id, if matches!(outcome, DeliveryOutcome::Delivered { .. }) { "delivered" } else { "failed" });
+    let body = CommandBody::RecordDelivery {
+        announcement: delivery.id.sequence,
+        slot: usize::from(delivery.id.slot),
+        attempt: u32::from(delivery.id.attempt),
+        outcome,
+    };
+    if let Err(rejected) = bring_back(conductor, &delivery.rollout, id, body).await {
+        // It stays owed, and is looked up when the rollout is taken up again.
+        tracing::error!(rollout.id = %delivery.rollout, "A receipt was not recorded: {rejected}");
+    }
+}

@@ -1,0 +1,151 @@
+//! The outbox: brings what rollouts owe to couriers and executors, and their receipts back as commands.
+//!
+//! One lane per destination budget, so that a slow platform holds up nobody else. Three kinds go out: deliveries (once,
+//! with a receipt), actions (the attempt journaled first), projections (the last state wins, no receipts).
+
+mod action;
+mod backoff;
+mod delivery;
+mod projection;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc};
+
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
+use crate::domain::rollout::effect::{Action, Delivery};
+use crate::domain::rollout::event::DeliveryOutcome;
+use crate::domain::runbook::model::{Address, Platform};
+
+use super::conductor::{Conductor, Rejected, Request};
+use super::ports::{Courier, Executor};
+
+use self::backoff::Backoff;
+
+/// How many things may wait between the rollouts and the outbox.
+pub const DISPATCH_MAX: usize = 4096;
+/// How many things may wait in one lane before the next has to queue for it.
+const LANE_MAX: usize = 1024;
+/// How many actions run on one system at once.
+const ACTIONS_PER_SYSTEM_MAX: usize = 8;
+/// How long one call to the outside may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What a rollout hands on.
+#[derive(Clone, Debug)]
+pub enum Dispatch {
+    /// An announcement to one destination.
+    Deliver {
+        /// What, and where to.
+        delivery: Delivery,
+        /// Whether an earlier process may have sent it.
+        maybe_sent: bool,
+    },
+    /// An action.
+    Act {
+        /// What, and on which system.
+        action: Action,
+    },
+    /// A room has something new to show.
+    Show {
+        /// Which rollout.
+        rollout: RolloutId,
+        /// Which room.
+        room: String,
+    },
+}
+
+/// A way to a destination: whose budget it counts against, and who brings it.
+#[derive(Clone)]
+pub struct Route {
+    /// The budget's name; one lane each.
+    pub lane: String,
+    /// Who brings it.
+    pub courier: Arc<dyn Courier>,
+}
+
+/// Who brings what where.
+#[derive(Clone, Default)]
+pub struct Routes {
+    /// By platform and name, as runbooks write addresses.
+    pub addresses: BTreeMap<(Platform, String), Route>,
+    /// By the room's name.
+    pub rooms: BTreeMap<String, Route>,
+    /// By the system's name.
+    pub executors: BTreeMap<String, Arc<dyn Executor>>,
+}
+
+impl Routes {
+    fn to(&self, address: &Address) -> Option<&Route> {
+        self.addresses.get(&(address.platform, address.name.clone()))
+    }
+}
+
+/// Runs until every rollout is gone.
+pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Receiver<Dispatch>) {
+    let mut deliveries: HashMap<String, mpsc::Sender<delivery::Item>> = HashMap::new();
+    let mut projections: HashMap<String, mpsc::Sender<projection::Item>> = HashMap::new();
+    let mut budgets: HashMap<String, Arc<Semaphore>> = HashMap::new();
+    while let Some(dispatch) = dispatches.recv().await {
+        match dispatch {
+            Dispatch::Deliver { delivery, maybe_sent } => {
+                let Some(route) = routes.to(&delivery.to) else {
+                    let why = format!("{} is not connected", delivery.to);
+                    let conductor = conductor.clone();
+                    tokio::spawn(async move {
+                        delivery::receipt(&conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await
+                    });
+                    continue;
+                };
+                let lane = deliveries.entry(route.lane.clone()).or_insert_with(|| {
+                    let (lane, items) = mpsc::channel(LANE_MAX);
+                    tokio::spawn(delivery::run(route.courier.clone(), conductor.clone(), items));
+                    lane
+                });
+                queue(lane, &route.lane, delivery::Item { delivery, maybe_sent });
+            }
+            Dispatch::Show { rollout, room } => {
+                let Some(route) = routes.rooms.get(&room) else {
+                    tracing::warn!(rollout.id = %rollout, "The room {room} is not connected; it shows nothing of {rollout}");
+                    continue;
+                };
+                let lane = projections.entry(route.lane.clone()).or_insert_with(|| {
+                    let (lane, items) = mpsc::channel(LANE_MAX);
+                    tokio::spawn(projection::run(route.courier.clone(), conductor.clone(), items));
+                    lane
+                });
+                queue(lane, &route.lane, projection::Item { rollout, room });
+            }
+            Dispatch::Act { action } => {
+                let budget =
+                    budgets.entry(action.system.clone()).or_insert_with(|| Arc::new(Semaphore::new(ACTIONS_PER_SYSTEM_MAX)));
+                let executor = routes.executors.get(&action.system).cloned();
+                tokio::spawn(action::run(executor, conductor.clone(), budget.clone(), action));
+            }
+        }
+    }
+}
+
+/// Puts something into a lane. A full lane holds up what goes into it, and nothing else.
+fn queue<T: Send + 'static>(lane: &mpsc::Sender<T>, name: &str, item: T) {
+    if let Err(mpsc::error::TrySendError::Full(item)) = lane.try_send(item) {
+        metrics::counter!("tminus_lane_full_total", "lane" => name.to_owned()).increment(1);
+        let lane = lane.clone();
+        tokio::spawn(async move { drop(lane.send(item).await) });
+    }
+}
+
+/// Brings a receipt back. It is tried until the rollout takes or refuses it: without it the effect would stay owed.
+async fn bring_back(conductor: &Conductor, rollout: &RolloutId, id: String, body: CommandBody) -> Result<(), Rejected> {
+    let request = Request { id: CommandId(id), actor: Actor::Engine, room: None, body };
+    let mut backoff = Backoff::default();
+    loop {
+        match conductor.submit(rollout, request.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(Rejected::Busy(_)) => tokio::time::sleep(backoff.next_pause()).await,
+            Err(rejected) => return Err(rejected),
+        }
+    }
+}

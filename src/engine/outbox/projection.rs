@@ -1,0 +1,108 @@
+//! A lane of projections: cards and logs. Edits go at once when idle, coalesce while one is in flight, keep a pause
+//! between two of the same card, and the last one always shows the final state.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use crate::domain::rollout::command::{CommandBody, RolloutId};
+use crate::engine::conductor::Conductor;
+use crate::engine::ports::{Courier, Projection};
+
+use super::backoff::Backoff;
+use super::{CALL_TIMEOUT, bring_back};
+
+/// A rollout in a room that has something new to show.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Item {
+    pub rollout: RolloutId,
+    pub room: String,
+}
+
+#[derive(Default)]
+struct Shown {
+    /// The last log line that stands there; none while nobody asked.
+    log_cursor: Option<u64>,
+    /// Not before then.
+    not_before: Option<Instant>,
+    backoff: Backoff,
+}
+
+/// Runs the lane until the outbox is gone.
+pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut items: mpsc::Receiver<Item>) {
+    let mut dirty: HashSet<Item> = HashSet::new();
+    let mut shown: HashMap<Item, Shown> = HashMap::new();
+    loop {
+        while let Ok(item) = items.try_recv() {
+            dirty.insert(item);
+        }
+        let not_before = |item: &Item| shown.get(item).and_then(|s| s.not_before);
+        let Some((item, at)) = dirty.iter().map(|item| (item.clone(), not_before(item))).min_by_key(|(_, at)| *at) else {
+            match items.recv().await {
+                Some(item) => drop(dirty.insert(item)),
+                None => return,
+            }
+            continue;
+        };
+        if let Some(at) = at.filter(|at| *at > Instant::now()) {
+            tokio::select! {
+                () = sleep_until(at) => {}
+                more = items.recv() => match more {
+                    Some(more) => drop(dirty.insert(more)),
+                    None => return,
+                },
+            }
+            continue;
+        }
+        dirty.remove(&item);
+        let state = shown.entry(item.clone()).or_default();
+        match show(courier.as_ref(), &conductor, &item, state).await {
+            Ok(Some(projection)) => {
+                state.log_cursor = Some(projection.sequence);
+                state.backoff = Backoff::default();
+                state.not_before = Some(Instant::now() + courier.edit_pause());
+                if projection.more {
+                    dirty.insert(item);
+                } else {
+                    conductor.shown(&item.rollout, &item.room, projection.sequence).await;
+                }
+            }
+            // The rollout is over and gone.
+            Ok(None) => drop(shown.remove(&item)),
+            Err(problem) => {
+                let pause = state.backoff.next_pause();
+                tracing::warn!(rollout.id = %item.rollout, "The room {} does not show {}: {problem}; next try in {} s", item.room, item.rollout, pause.as_secs());
+                state.not_before = Some(Instant::now() + pause);
+                dirty.insert(item);
+            }
+        }
+    }
+}
+
+async fn show(
+    courier: &dyn Courier,
+    conductor: &Conductor,
+    item: &Item,
+    shown: &mut Shown,
+) -> Result<Option<Projection>, String> {
+    let late = |_| format!("no answer within {} s", CALL_TIMEOUT.as_secs());
+    let after = match shown.log_cursor {
+        Some(after) => after,
+        None => timeout(CALL_TIMEOUT, courier.log_cursor(&item.rollout, &item.room)).await.map_err(late)??,
+    };
+    // Taken only now, so that it is as things stand when it is sent.
+    let Some(projection) = conductor.render(&item.rollout, &item.room, after).await else { return Ok(None) };
+    let reference = timeout(CALL_TIMEOUT, courier.show(&projection)).await.map_err(late).flatten().inspect_err(|_| {
+        // It may stand there or not: asked again before the next try.
+        shown.log_cursor = None;
+    })?;
+    metrics::counter!("tminus_projections_total").increment(1);
+    if projection.posted.as_ref() != Some(&reference) {
+        let id = format!("card-{}-{}-{reference}", item.rollout, item.room);
+        let body = CommandBody::RecordCard { room: item.room.clone(), reference };
+        bring_back(conductor, &item.rollout, id, body).await.map_err(|rejected| rejected.to_string())?;
+    }
+    Ok(Some(projection))
+}

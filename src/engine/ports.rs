@@ -1,0 +1,238 @@
+//! What the engine needs of the outside, as traits: clocks, couriers that bring messages, executors that have systems
+//! do things, and the rooms that T-minus keeps itself.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use tokio::sync::watch;
+
+use crate::domain::message::card::{Button, Card, Progress};
+use crate::domain::people::PersonId;
+use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::effect::{Action, Delivery};
+use crate::domain::rollout::event::ActionOutcome;
+
+/// Where the time comes from.
+#[async_trait]
+pub trait Clock: Send + Sync + 'static {
+    /// Now.
+    fn now(&self) -> DateTime<Utc>;
+    /// Waits until then; returns at once if that has passed.
+    async fn sleep_until(&self, at: DateTime<Utc>);
+}
+
+/// What became of one attempt to send something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It is there.
+    Delivered {
+        /// The platform's reference to the message.
+        reference: String,
+    },
+    /// Not now; perhaps later.
+    TryAgain {
+        /// How long the platform wants us to wait, if it said so.
+        after: Option<Duration>,
+        /// The platform's words.
+        why: String,
+    },
+    /// It will never arrive this way.
+    Never {
+        /// The platform's words.
+        why: String,
+    },
+}
+
+/// What became of something that may have been sent or begun before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// It is there.
+    There {
+        /// The outside's reference to it.
+        reference: String,
+    },
+    /// It is certainly not there.
+    Absent,
+    /// The outside can't tell.
+    CannotTell {
+        /// Why not.
+        why: String,
+    },
+}
+
+/// A line of a rollout's log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogLine {
+    /// The sequence of its event: the line's identity within the rollout.
+    pub sequence: u64,
+    /// When, on the rollout's clock.
+    pub at: DateTime<Utc>,
+    /// Markdown.
+    pub text: String,
+}
+
+/// What a room should show of a rollout: the card as it is now, and the log lines it does not have yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Projection {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// The room.
+    pub room: String,
+    /// The card.
+    pub card: Card,
+    /// The log after what the room had.
+    pub log: Vec<LogLine>,
+    /// The reference of the card's message, once it was posted.
+    pub posted: Option<String>,
+    /// The sequence of the rollout up to which this goes.
+    pub sequence: u64,
+    /// Whether the log goes on after this piece.
+    pub more: bool,
+    /// What the rollout's clock says.
+    pub at: DateTime<Utc>,
+}
+
+/// Brings messages to a platform.
+#[async_trait]
+pub trait Courier: Send + Sync + 'static {
+    /// Sends an announcement. Called once per delivery, or again after [`Sent::TryAgain`] or [`Found::Absent`].
+    async fn deliver(&self, delivery: &Delivery) -> Sent;
+    /// Looks a delivery up by its identity, after a crash or a lost answer.
+    async fn find(&self, delivery: &Delivery) -> Found;
+    /// Shows the card and adds log lines; answers the reference of the card's message.
+    ///
+    /// # Errors
+    /// The platform's words; it is tried again with whatever is to be shown then.
+    async fn show(&self, projection: &Projection) -> Result<String, String>;
+    /// The sequence of the last log line that stands in a room, 0 if none does.
+    ///
+    /// # Errors
+    /// The platform's words.
+    async fn log_cursor(&self, rollout: &RolloutId, room: &str) -> Result<u64, String>;
+    /// The least time between two edits of one card.
+    fn edit_pause(&self) -> Duration;
+}
+
+/// Why an action did not begin.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StartError {
+    /// It certainly did not, and will not.
+    Refused {
+        /// The system's words.
+        why: String,
+    },
+    /// It may have.
+    Unclear {
+        /// What is known.
+        why: String,
+    },
+}
+
+/// How an action is getting on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Polled {
+    /// It is not over.
+    Running {
+        /// How far it is, for people.
+        progress: Progress,
+        /// When to look again, on the rollout's clock.
+        again: DateTime<Utc>,
+    },
+    /// It is over.
+    Ended(ActionOutcome),
+}
+
+/// Has a system do things.
+#[async_trait]
+pub trait Executor: Send + Sync + 'static {
+    /// Begins an action. Its attempt is in the journal. `now` is on the rollout's clock.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    async fn start(&self, action: &Action, now: DateTime<Utc>) -> Result<(), StartError>;
+    /// Looks an action up by its identity, after a crash or a lost answer.
+    async fn find(&self, action: &Action) -> Found;
+    /// Asks how it is getting on.
+    ///
+    /// # Errors
+    /// The system's words; it is asked again.
+    async fn poll(&self, action: &Action, now: DateTime<Utc>) -> Result<Polled, String>;
+}
+
+/// Who wrote a message in a room of our own.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Author {
+    /// T-minus.
+    Bot,
+    /// A person.
+    Person(PersonId),
+}
+
+/// A room that T-minus keeps itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomInfo {
+    /// Its id in addresses.
+    pub id: String,
+    /// What people read.
+    pub title: String,
+    /// Whether rollouts are hosted here, or announcements only arrive.
+    pub hosts: bool,
+}
+
+/// A message in a room of our own.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RoomMessage {
+    /// Its id within the room.
+    pub id: u64,
+    /// Who wrote it.
+    pub author: Author,
+    /// Markdown.
+    pub text: String,
+    /// The subject, where an announcement has one.
+    pub subject: Option<String>,
+    /// What can be pressed.
+    pub buttons: Vec<Button>,
+    /// The message whose thread it stands in.
+    pub thread_of: Option<u64>,
+    /// The rollout it belongs to.
+    pub rollout: Option<RolloutId>,
+    /// Whether it is a rollout's card.
+    pub is_card: bool,
+    /// When it was written.
+    pub at: DateTime<Utc>,
+    /// When it was last changed.
+    pub edited_at: Option<DateTime<Utc>>,
+}
+
+/// Why a room of our own did not take something.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RoomError {
+    /// There is no such room.
+    #[error("there is no room `{0}`")]
+    Unknown(String),
+    /// The store did not take it.
+    #[error("the room could not be written: {0}")]
+    Store(String),
+}
+
+/// The rooms that T-minus keeps itself: what the page and the API show.
+#[async_trait]
+pub trait HouseRooms: Send + Sync + 'static {
+    /// All of them.
+    fn rooms(&self) -> Vec<RoomInfo>;
+    /// The messages of a room, oldest first, after a message id.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    async fn messages(&self, room: &str, after: u64) -> Result<Vec<RoomMessage>, RoomError>;
+    /// A person writes something. `id` makes a second arrival the same message.
+    ///
+    /// # Errors
+    /// See [`RoomError`].
+    async fn say(&self, room: &str, person: &PersonId, text: &str, id: &str) -> Result<u64, RoomError>;
+    /// Changes whenever anything in any room changed.
+    fn watch(&self) -> watch::Receiver<u64>;
+}

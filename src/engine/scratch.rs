@@ -1,0 +1,203 @@
+//! A small store of things that expire: sessions, link codes, half-filled forms, hashes of cards last shown.
+//!
+//! Nothing here is a fact: it is never replayed or exported, and not synced on every write. Losing it costs a login
+//! or one redundant edit. Time is always a parameter; nothing here reads a clock.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use chrono::{DateTime, Utc};
+
+/// The longest key, in bytes: a kind and a hash or an identifier of a platform.
+pub const KEY_BYTES_MAX: usize = 256;
+/// The largest value, in bytes: a half-filled form is far below it, and small values spare the store's pages.
+pub const VALUE_BYTES_MAX: usize = 16 * 1024;
+/// How many entries there may be: a flood of logins must not fill the disk. Far above what a few hundred people leave
+/// behind between two sweeps.
+pub const ENTRIES_MAX: usize = 100_000;
+
+/// Why the store did not do it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScratchError {
+    /// The key or value is too large. The same again fails again.
+    #[error("not a possible entry: {0}")]
+    Invalid(String),
+    /// There are [`ENTRIES_MAX`] entries; sweeping may help.
+    #[error("the scratch store is full")]
+    Full,
+    /// The store did not answer.
+    #[error("the scratch store did not answer: {0}")]
+    Store(String),
+}
+
+/// The port. Its calls are quick enough to be made from async tasks.
+pub trait Scratch: Send + Sync + 'static {
+    /// Stores a value, in place of what the key held, until `expires_at`.
+    ///
+    /// # Errors
+    /// See [`ScratchError`].
+    fn put(&self, key: &str, value: &[u8], expires_at: DateTime<Utc>) -> Result<(), ScratchError>;
+
+    /// The value, if there is one and it expires after `now`.
+    ///
+    /// # Errors
+    /// See [`ScratchError`].
+    fn get(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Vec<u8>>, ScratchError>;
+
+    /// Removes the value and says whether there was one, expired or not. Of several callers one hears yes: who
+    /// redeems a code that works once goes by this answer, not by [`Scratch::get`]'s.
+    ///
+    /// # Errors
+    /// See [`ScratchError`].
+    fn remove(&self, key: &str) -> Result<bool, ScratchError>;
+
+    /// Removes everything that has expired by `now` and says how many entries that were.
+    ///
+    /// # Errors
+    /// See [`ScratchError`].
+    fn sweep(&self, now: DateTime<Utc>) -> Result<usize, ScratchError>;
+}
+
+/// In memory, for tests.
+#[derive(Debug, Default)]
+pub struct MemoryScratch {
+    entries: Mutex<Entries>,
+}
+
+/// By key: when it expires, and the value.
+type Entries = BTreeMap<String, (DateTime<Utc>, Vec<u8>)>;
+
+impl MemoryScratch {
+    /// An empty store.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Entries> {
+        self.entries.lock().expect("nothing that holds this lock panics")
+    }
+}
+
+impl Scratch for MemoryScratch {
+    fn put(&self, key: &str, value: &[u8], expires_at: DateTime<Utc>) -> Result<(), ScratchError> {
+        check(key, value)?;
+        let mut entries = self.entries();
+        if entries.len() >= ENTRIES_MAX && !entries.contains_key(key) {
+            return Err(ScratchError::Full);
+        }
+        entries.insert(key.to_owned(), (expires_at, value.to_vec()));
+        Ok(())
+    }
+
+    fn get(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Vec<u8>>, ScratchError> {
+        let entries = self.entries();
+        let entry = entries.get(key).filter(|(expires_at, _)| *expires_at > now);
+        Ok(entry.map(|(_, value)| value.clone()))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, ScratchError> {
+        Ok(self.entries().remove(key).is_some())
+    }
+
+    fn sweep(&self, now: DateTime<Utc>) -> Result<usize, ScratchError> {
+        let mut entries = self.entries();
+        let count_before = entries.len();
+        entries.retain(|_, (expires_at, _)| *expires_at > now);
+        Ok(count_before - entries.len())
+    }
+}
+
+/// On a tree of its own in the journal's store, see `SledJournal::scratch`. Clones share it.
+///
+/// Entries reach the disk with the journal's next commit, or when it closes. A value is stored behind the
+/// microseconds since 1970 at which it expires, in eight bytes.
+#[derive(Clone)]
+pub struct SledScratch {
+    tree: ::sled::Tree,
+    /// Counting the tree's entries each time would read all of it.
+    entries_count: Arc<AtomicUsize>,
+}
+
+impl SledScratch {
+    /// # Errors
+    /// When the tree cannot be read.
+    pub(super) fn new(tree: ::sled::Tree) -> Result<Self, ScratchError> {
+        let mut count = 0;
+        for entry in &tree {
+            entry?;
+            count += 1;
+        }
+        Ok(Self { tree, entries_count: Arc::new(AtomicUsize::new(count)) })
+    }
+}
+
+impl Scratch for SledScratch {
+    fn put(&self, key: &str, value: &[u8], expires_at: DateTime<Utc>) -> Result<(), ScratchError> {
+        check(key, value)?;
+        // Several at once may go past the limit together; it is there against floods, not for its exact number.
+        let is_full = self.entries_count.load(Ordering::Relaxed) >= ENTRIES_MAX;
+        if is_full && !self.tree.contains_key(key)? {
+            return Err(ScratchError::Full);
+        }
+        let stored = [&expires_at.timestamp_micros().to_be_bytes(), value].concat();
+        if self.tree.insert(key, stored)?.is_none() {
+            self.entries_count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn get(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Vec<u8>>, ScratchError> {
+        let stored = self.tree.get(key)?;
+        let value = stored.as_deref().and_then(|stored| live_value(stored, now));
+        Ok(value.map(<[u8]>::to_vec))
+    }
+
+    fn remove(&self, key: &str) -> Result<bool, ScratchError> {
+        let was_there = self.tree.remove(key)?.is_some();
+        if was_there {
+            self.entries_count.fetch_sub(1, Ordering::Relaxed);
+        }
+        Ok(was_there)
+    }
+
+    fn sweep(&self, now: DateTime<Utc>) -> Result<usize, ScratchError> {
+        let mut count = 0;
+        for entry in &self.tree {
+            let (key, stored) = entry?;
+            if live_value(&stored, now).is_some() {
+                continue;
+            }
+            // Only if it is still the expired one: it may have been put again meanwhile.
+            let nothing: Option<&[u8]> = None;
+            if self.tree.compare_and_swap(key, Some(stored), nothing)?.is_ok() {
+                self.entries_count.fetch_sub(1, Ordering::Relaxed);
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+}
+
+impl From<::sled::Error> for ScratchError {
+    fn from(error: ::sled::Error) -> Self {
+        Self::Store(error.to_string())
+    }
+}
+
+fn check(key: &str, value: &[u8]) -> Result<(), ScratchError> {
+    if !(1..=KEY_BYTES_MAX).contains(&key.len()) {
+        return Err(ScratchError::Invalid(format!("its key has {} bytes, not 1 to {KEY_BYTES_MAX}", key.len())));
+    }
+    if value.len() > VALUE_BYTES_MAX {
+        return Err(ScratchError::Invalid(format!("its value has {} bytes, more than {VALUE_BYTES_MAX}", value.len())));
+    }
+    Ok(())
+}
+
+/// The value if it has not expired; an entry that is not one counts as expired.
+fn live_value(stored: &[u8], now: DateTime<Utc>) -> Option<&[u8]> {
+    let (expires_at_us, value) = stored.split_first_chunk::<8>()?;
+    (i64::from_be_bytes(*expires_at_us) > now.timestamp_micros()).then_some(value)
+}

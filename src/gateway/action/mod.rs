@@ -1,0 +1,3 @@
+//! The systems that actions run against: one file per kind.
+
+pub mod pretend;

@@ -1,0 +1,183 @@
+//! A pretended system: takes another kind's operations and plays scripted outcomes on the rollout's own clock.
+//!
+//! It is the outside world of the demo and of rehearsals, so it has a memory of its own: a ledger file with one line per
+//! thing it was asked to do. That is what `find` looks in after a crash, and what shows that nothing was asked twice.
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::message::card::Progress;
+use crate::domain::message::template::{self, Landing};
+use crate::domain::rollout::effect::Action;
+use crate::domain::rollout::event::ActionOutcome;
+use crate::engine::ports::{Executor, Found, Polled, StartError};
+
+/// How long an operation takes when its script does not say.
+const SECONDS_DEFAULT: i64 = 20;
+
+/// What a pretended operation plays.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Script {
+    /// How long it takes.
+    pub seconds: Option<i64>,
+    /// What it says on the way, spread evenly.
+    pub progress: Vec<String>,
+    /// What it gives; templates over the operation's inputs and the rollout's.
+    pub outputs: BTreeMap<String, String>,
+    /// How it fails, if it does.
+    pub fails: Option<String>,
+}
+
+/// The memory of everything pretended: one file for all pretended systems.
+pub struct Ledger {
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    file: Option<File>,
+    begun: HashMap<String, Line>,
+}
+
+/// One thing that was asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Line {
+    /// The effect's identity.
+    effect: String,
+    /// When, on the rollout's clock.
+    at: DateTime<Utc>,
+    rollout: String,
+    step: String,
+    system: String,
+    operation: String,
+    inputs: serde_json::Value,
+}
+
+impl Ledger {
+    /// Opens the ledger in a file, and reads what was asked before.
+    ///
+    /// # Errors
+    /// When the file can't be opened or read.
+    pub fn open(path: &Path) -> std::io::Result<Arc<Self>> {
+        let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let mut begun = HashMap::new();
+        for line in BufReader::new(&file).lines() {
+            // A line that was cut off by a crash was never acted on.
+            if let Ok(line) = serde_json::from_str::<Line>(&line?) {
+                begun.insert(line.effect.clone(), line);
+            }
+        }
+        Ok(Arc::new(Self { inner: Mutex::new(Inner { file: Some(file), begun }) }))
+    }
+
+    /// A ledger that is forgotten with the process: simulations and tests.
+    #[must_use]
+    pub fn in_memory() -> Arc<Self> {
+        Arc::new(Self { inner: Mutex::new(Inner { file: None, begun: HashMap::new() }) })
+    }
+
+    fn begin(&self, line: Line) -> std::io::Result<()> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        if inner.begun.contains_key(&line.effect) {
+            return Ok(());
+        }
+        if let Some(file) = &mut inner.file {
+            // Begins with a line break, in case the line before was cut off. One write, so that a kill leaves all or nothing.
+            let mut text = String::from("\n");
+            text.push_str(&serde_json::to_string(&line)?);
+            text.push('\n');
+            file.write_all(text.as_bytes())?;
+        }
+        inner.begun.insert(line.effect.clone(), line);
+        Ok(())
+    }
+
+    fn begun(&self, effect: &str) -> Option<DateTime<Utc>> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).begun.get(effect).map(|line| line.at)
+    }
+}
+
+/// A pretended system.
+pub struct Pretend {
+    ledger: Arc<Ledger>,
+    scripts: BTreeMap<String, Script>,
+}
+
+impl Pretend {
+    /// A system that plays these scripts, by operation.
+    #[must_use]
+    pub fn new(ledger: Arc<Ledger>, scripts: BTreeMap<String, Script>) -> Self {
+        Self { ledger, scripts }
+    }
+
+    fn script(&self, operation: &str) -> Script {
+        self.scripts.get(operation).cloned().unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Executor for Pretend {
+    async fn start(&self, action: &Action, now: DateTime<Utc>) -> Result<(), StartError> {
+        let line = Line {
+            effect: action.id.token(),
+            at: now,
+            rollout: action.rollout.to_string(),
+            step: action.step_id.clone(),
+            system: action.system.clone(),
+            operation: action.operation.clone(),
+            inputs: action.inputs.clone(),
+        };
+        self.ledger.begin(line).map_err(|error| StartError::Unclear { why: format!("the ledger of pretended actions: {error}") })
+    }
+
+    async fn find(&self, action: &Action) -> Found {
+        let token = action.id.token();
+        match self.ledger.begun(&token) {
+            Some(_) => Found::There { reference: token },
+            None => Found::Absent,
+        }
+    }
+
+    async fn poll(&self, action: &Action, now: DateTime<Utc>) -> Result<Polled, String> {
+        let begun = self.ledger.begun(&action.id.token()).ok_or("it was never asked to do this")?;
+        let script = self.script(&action.operation);
+        let seconds = script.seconds.unwrap_or(SECONDS_DEFAULT).max(0);
+        let ends = begun + TimeDelta::seconds(seconds);
+        if now >= ends {
+            return Ok(Polled::Ended(outcome(&script, action)));
+        }
+        let stages = i64::try_from(script.progress.len()).unwrap_or(1).max(1);
+        let stage = ((now - begun).num_seconds().max(0) * stages / seconds.max(1)).min(stages - 1);
+        let next = begun + TimeDelta::milliseconds(seconds * 1000 * (stage + 1) / stages);
+        let line = usize::try_from(stage).ok().and_then(|stage| script.progress.get(stage)).cloned();
+        Ok(Polled::Running { progress: Progress { line, link: None }, again: next.clamp(now + TimeDelta::seconds(1), ends) })
+    }
+}
+
+fn outcome(script: &Script, action: &Action) -> ActionOutcome {
+    if let Some(reason) = &script.fails {
+        return ActionOutcome::Failed { reason: reason.clone() };
+    }
+    let inputs = action
+        .inputs
+        .as_object()
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+    let known: BTreeMap<String, String> = action.values.clone().into_iter().chain(inputs).collect();
+    let scope = minijinja::Value::from_pairs(known);
+    let mut outputs = serde_json::Map::new();
+    for (name, text) in &script.outputs {
+        match template::render(text, Landing::Plain, &scope) {
+            Ok(text) => drop(outputs.insert(name.clone(), text.into())),
+            Err(problem) => return ActionOutcome::Failed { reason: format!("the script's output `{name}`: {problem}") },
+        }
+    }
+    ActionOutcome::Succeeded { outputs }
+}

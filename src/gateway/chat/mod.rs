@@ -1,0 +1,3 @@
+//! The platforms that host the conversation.
+
+pub mod local;
