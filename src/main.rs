@@ -1,1 +1,7 @@
-fn main() {}
+//! The `tminus` program: arguments to [`tminus::cli`].
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    tminus::cli::run()
+}

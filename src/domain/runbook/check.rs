@@ -62,6 +62,8 @@ enum PendingKind {
     Announcement,
     Condition,
     Requirement,
+    /// What is said when a requirement does not hold.
+    Otherwise,
 }
 
 struct Checker<'a> {
@@ -504,7 +506,10 @@ impl<'a> Checker<'a> {
         for node in section.items("require") {
             let Some(mut requirement) = Section::open(self.report, node, "a requirement") else { continue };
             let that = requirement.needed("that");
-            let otherwise = requirement.text("else").map(|e| self.template(e));
+            let otherwise = requirement.text("else").map(|e| {
+                self.pending.push(Pending { text: e.text.to_owned(), place: e.place, kind: PendingKind::Otherwise });
+                e.text.to_owned()
+            });
             requirement.close(&[]);
             if let Some(that) = that {
                 self.pending.push(Pending { text: that.text.to_owned(), place: that.place, kind: PendingKind::Requirement });
@@ -697,7 +702,7 @@ impl<'a> Checker<'a> {
     fn check_pending(&self) {
         for pending in &self.pending {
             let names = match pending.kind {
-                PendingKind::Text | PendingKind::Announcement => template::template_names(&pending.text),
+                PendingKind::Text | PendingKind::Announcement | PendingKind::Otherwise => template::template_names(&pending.text),
                 PendingKind::Condition | PendingKind::Requirement => template::expression_names(&pending.text),
             };
             match names {
@@ -717,7 +722,7 @@ impl<'a> Checker<'a> {
         let inputs = || self.inputs.iter().map(|input| input.field.name.as_str());
         let extra: &[&str] = match pending.kind {
             PendingKind::Announcement => &["rollout", "window", "now", "person"],
-            PendingKind::Requirement => &["outputs"],
+            PendingKind::Requirement | PendingKind::Otherwise => &["outputs"],
             PendingKind::Text | PendingKind::Condition => &["rollout"],
         };
         match (root, more) {

@@ -22,7 +22,7 @@ use crate::domain::conversation::answer::Answer;
 use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
 use crate::domain::registry::Registry;
-use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RolloutId};
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
 use crate::domain::rollout::event::{ClockKind, Recorded};
 use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::Runbook;
@@ -116,6 +116,7 @@ enum Message {
     Progress { step: usize, attempt: u32, progress: Progress, again: DateTime<Utc> },
     Render { room: String, after: u64, reply: oneshot::Sender<Projection> },
     Shown { room: String, sequence: u64 },
+    NextIn { reply: oneshot::Sender<Option<i64>> },
     Look(Box<dyn FnOnce(&State, DateTime<Utc>) + Send>),
 }
 
@@ -203,6 +204,42 @@ impl Conductor {
         self.exchange(id, |reply| Message::Advance { id: command.clone(), actor: actor.clone(), advance, reply }, &request).await
     }
 
+    /// Moves the clocks of all open rollouts forward together; to the next moment at which something happens in any of them.
+    ///
+    /// # Errors
+    /// When nothing waits for a clock, or the clocks are real.
+    pub async fn advance_all(&self, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
+        let open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
+        let seconds = match advance {
+            Advance::By(seconds) => Some(seconds),
+            Advance::ToNext => {
+                let mut soonest = None;
+                for id in &open {
+                    let next = self.next_in(id).await;
+                    soonest = soonest.into_iter().chain(next).min();
+                }
+                soonest
+            }
+        };
+        let Some(seconds) = seconds.filter(|_| !open.is_empty()) else {
+            let says = "Nothing waits for the clock: no rollout is open, or a person is next.";
+            return Err(Refusal::new(RefusalKind::NotNow, says).into());
+        };
+        let mut says = Vec::new();
+        for id in &open {
+            let command = CommandId(format!("{command}/{id}"));
+            says.push(self.advance(id, command, actor.clone(), Advance::By(seconds)).await?.text);
+        }
+        Ok(Answer { text: says.join(" "), rollout: None })
+    }
+
+    async fn next_in(&self, id: &RolloutId) -> Option<i64> {
+        let handle = self.shared.handle(id)?;
+        let (reply, answer) = oneshot::channel();
+        handle.inbox.send(Message::NextIn { reply }).await.ok()?;
+        answer.await.ok()?
+    }
+
     async fn exchange(
         &self,
         id: &RolloutId,
@@ -231,7 +268,7 @@ impl Conductor {
     /// A rollout that is over refuses everything, and says so itself.
     async fn refuse_closed(&self, id: &RolloutId, request: &Request) -> Result<Answer, Rejected> {
         let Some(state) = self.load_closed(id).await? else {
-            return Err(Refusal::new(crate::domain::rollout::RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into());
+            return Err(Refusal::new(RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into());
         };
         let now = self.shared.clock.now() + TimeDelta::seconds(state.shift_seconds);
         let command = request.clone().at(now);

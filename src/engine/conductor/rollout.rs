@@ -180,6 +180,7 @@ impl Conducted {
                     let shown = self.shown.entry(room).or_default();
                     *shown = (*shown).max(sequence);
                 }
+                Message::NextIn { reply } => drop(reply.send(self.next_in())),
                 Message::Look(look) => look(&self.state, self.now()),
             }
             next = if batch.len() < BATCH_MAX { messages.try_recv().ok() } else { None };
@@ -188,21 +189,21 @@ impl Conducted {
     }
 
     fn seconds_of(&self, advance: Advance) -> Result<i64, Refusal> {
-        let Advance::By(seconds) = advance else {
-            let running =
-                self.progress.iter().filter(|(step, _)| self.state.steps[**step].is_running()).map(|(_, (_, _, again))| *again);
-            let now = self.clock.now();
-            let next = next_due(&self.state).into_iter().chain(running).filter(|due| *due > now).min();
-            let Some(next) = next else {
-                return Err(Refusal::new(
-                    RefusalKind::NotNow,
-                    format!("Nothing in {} waits for the clock: a person is next.", self.state.id),
-                ));
-            };
-            // Rounded up, so that the moment has come.
-            return Ok((next - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000).try_into().unwrap_or(i64::MAX));
-        };
-        Ok(seconds)
+        match advance {
+            Advance::By(seconds) => Ok(seconds),
+            Advance::ToNext => self.next_in().ok_or_else(|| {
+                Refusal::new(RefusalKind::NotNow, format!("Nothing in {} waits for the clock: a person is next.", self.state.id))
+            }),
+        }
+    }
+
+    /// In how many seconds something happens by itself; rounded up, so that the moment has come then.
+    fn next_in(&self) -> Option<i64> {
+        let running =
+            self.progress.iter().filter(|(step, _)| self.state.steps[**step].is_running()).map(|(_, (_, _, again))| *again);
+        let now = self.clock.now();
+        let next = next_due(&self.state).into_iter().chain(running).filter(|due| *due > now).min()?;
+        i64::try_from((next - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000)).ok()
     }
 
     /// Decides the batch, appends it in one commit, and only then answers.

@@ -1,1 +1,117 @@
-//! web
+//! HTTP: the API, the page that uses it, live updates. The only module that knows HTTP.
+//!
+//! The API is described by `openapi.json` beside this file, which is also served.
+
+mod api;
+mod health;
+mod live;
+mod markdown;
+mod pages;
+mod problem;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, Request, State};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::sync::watch;
+use tower_http::set_header::SetResponseHeaderLayer;
+use tower_http::timeout::TimeoutLayer;
+
+use crate::engine::conductor::Conductor;
+use crate::engine::ports::HouseRooms;
+
+use self::problem::Problem;
+
+/// The largest request body, in bytes: a long form with every field full is far below it.
+pub const BODY_BYTES_MAX: usize = 256 * 1024;
+/// How long a request may take; a press is answered within milliseconds.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What the pages may load and send: only from and to here, no inline code.
+const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// What the web side is joined to.
+#[derive(Clone)]
+pub struct Web {
+    /// The way to the rollouts.
+    pub conductor: Conductor,
+    /// The rooms that are shown.
+    pub rooms: Arc<dyn HouseRooms>,
+    /// Whether this is a demo: persons are named in the body, clocks can be moved.
+    pub demo: bool,
+    /// Hosts that requests may name, beside addresses and `localhost`; a page elsewhere can't reach a local demo by its own name.
+    pub hosts: Vec<String>,
+    /// The figures.
+    pub metrics: Option<PrometheusHandle>,
+    /// Becomes true when the process shuts down: live streams end.
+    pub closing: watch::Receiver<bool>,
+}
+
+/// All routes.
+pub fn router(web: Web) -> Router {
+    let headers = [
+        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (header::REFERRER_POLICY, "no-referrer"),
+        (header::X_FRAME_OPTIONS, "DENY"),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    ];
+    // The stream stays open; everything else ends in time.
+    let timed = Router::new().merge(api::routes()).merge(pages::routes()).merge(health::routes());
+    let timed = timed.layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
+    let mut router = timed
+        .merge(live::routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(middleware::from_fn_with_state(web.clone(), guard))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    for (name, value) in headers {
+        router = router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
+    }
+    router.with_state(web)
+}
+
+async fn not_found() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address. The API is described at /api/openapi.json.")
+}
+
+async fn wrong_method() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "This address does not take this method. The API is described at /api/openapi.json.",
+    )
+}
+
+async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+    match refusal(&web, request.method(), request.headers()) {
+        Some(problem) => problem.into_response(),
+        None => next.run(request).await,
+    }
+}
+
+/// Refuses requests that another page makes a browser send: the demo has no log-in that would stop them.
+fn refusal(web: &Web, method: &Method, headers: &HeaderMap) -> Option<Problem> {
+    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    let host = text(header::HOST).unwrap_or_default();
+    let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(bare, _)| bare);
+    let is_address = bare.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    let is_local = bare == "localhost" || bare.ends_with(".localhost");
+    if !(is_address || is_local || web.hosts.iter().any(|known| known == bare)) {
+        metrics::counter!("tminus_http_refused_total", "why" => "host").increment(1);
+        let detail = "This server does not answer to that host name. Use the address it printed.";
+        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
+    }
+    let foreign = text(header::ORIGIN).is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
+    if foreign && *method != Method::GET {
+        metrics::counter!("tminus_http_refused_total", "why" => "origin").increment(1);
+        return Some(Problem::new(StatusCode::FORBIDDEN, "Requests that change something have to come from this page itself."));
+    }
+    None
+}

@@ -1,0 +1,42 @@
+//! The command line.
+
+mod demo;
+mod journal;
+pub mod serve;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Hosts software rollouts: runs the checklist, calls the roll, takes the go/no-go, remembers everything.
+#[derive(Debug, Parser)]
+#[command(name = "tminus", version, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Plays rollouts on this machine: rooms on a local page, pretended systems, a clock that can be moved
+    Demo(demo::Args),
+    /// Looks after the journal
+    #[command(subcommand)]
+    Journal(journal::Command),
+}
+
+/// Runs what the arguments say.
+#[must_use]
+pub fn run() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Demo(args) => demo::run(&args),
+        Command::Journal(command) => journal::run(&command),
+    };
+    match result {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

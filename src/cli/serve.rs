@@ -1,0 +1,154 @@
+//! The wiring: joins settings, engine and gateways to a running process. The only place that knows all of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use chrono::TimeDelta;
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::domain::rollout::event::ClockKind;
+use crate::engine::conductor::{Conductor, Plan};
+use crate::engine::journal::Journal;
+use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
+use crate::engine::ports::{Clock, Courier, Executor, HouseRooms, RoomInfo};
+use crate::gateway::action::pretend::{Ledger, Pretend};
+use crate::gateway::chat::local::LocalRooms;
+use crate::gateway::chat::local::outbound::room_of;
+use crate::gateway::web::{self, Web};
+use crate::settings::Settings;
+
+/// The folder of the journal within the data folder.
+pub const JOURNAL_DIR: &str = "journal";
+/// The file within the data folder in which pretended systems remember what they were asked.
+pub const PRETENDED_FILE: &str = "pretended.jsonl";
+/// How long a shutdown waits for requests in hand.
+const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What a process is made of.
+pub struct Setup {
+    /// Everything configured.
+    pub settings: Settings,
+    /// Where everything is remembered.
+    pub journal: Arc<dyn Journal>,
+    /// Where the time comes from.
+    pub clock: Arc<dyn Clock>,
+    /// What pretended systems remember.
+    pub ledger: Arc<Ledger>,
+    /// How far ahead T-0 is proposed.
+    pub propose_window: Option<TimeDelta>,
+    /// Where pages are reached.
+    pub public_url: Option<String>,
+    /// The figures.
+    pub metrics: Option<PrometheusHandle>,
+}
+
+/// A running process.
+pub struct Running {
+    /// Where it listens.
+    pub address: SocketAddr,
+    /// The way to its rollouts.
+    pub conductor: Conductor,
+    closing: watch::Sender<bool>,
+    server: JoinHandle<()>,
+    outbox: JoinHandle<()>,
+}
+
+impl Running {
+    /// Stops accepting, finishes requests in hand. What is owed stays owed, and is taken up at the next start.
+    pub async fn stop(self) {
+        self.closing.send_replace(true);
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.server).await.is_err() {
+            tracing::warn!("Some requests did not end within {} s; they are dropped", SHUTDOWN_TIMEOUT.as_secs());
+        }
+        self.outbox.abort();
+    }
+}
+
+/// Joins everything in demo manner: every room and address is a room of our own, every system is pretended.
+///
+/// # Errors
+/// When the journal can't be read.
+pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Running> {
+    let Setup { settings, journal, clock, ledger, propose_window, public_url, metrics } = setup;
+    let address = listener.local_addr()?;
+    let infos = room_infos(&settings);
+    let rooms = Arc::new(LocalRooms::open(infos, journal.clone(), clock.clone()).await.context("the rooms can't be read")?);
+    let plan = Plan {
+        people: Arc::new(settings.people.clone()),
+        runbooks: settings.runbooks.clone(),
+        clock: ClockKind::Shifted,
+        propose_window,
+        public_url,
+    };
+    let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
+    let conductor = Conductor::open(plan, journal, clock, dispatch).await.context("the rollouts can't be taken up")?;
+    let routes = routes(&settings, &rooms, &ledger);
+    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches));
+    let closing = watch::Sender::new(false);
+    let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts: Vec::new(), metrics, closing: closing.subscribe() };
+    let server = tokio::spawn(serve(listener, web, closing.subscribe()));
+    Ok(Running { address, conductor, closing, server, outbox })
+}
+
+async fn serve(listener: TcpListener, web: Web, mut closing: watch::Receiver<bool>) {
+    let stop = async move {
+        // The sender is gone only when the process is.
+        let _ = closing.wait_for(|closing| *closing).await;
+    };
+    if let Err(error) = axum::serve(listener, web::router(web)).with_graceful_shutdown(stop).await {
+        tracing::error!("The page stopped: {error}");
+    }
+}
+
+/// A room for every room, and one for every address that somebody announces to.
+fn room_infos(settings: &Settings) -> Vec<RoomInfo> {
+    let mut rooms: Vec<RoomInfo> =
+        settings.rooms.iter().map(|name| RoomInfo { id: name.clone(), title: name.clone(), hosts: true }).collect();
+    if rooms.is_empty() {
+        rooms.push(RoomInfo { id: "rollouts".to_owned(), title: "rollouts".to_owned(), hosts: true });
+    }
+    for address in settings.announced_to() {
+        let id = room_of(&address);
+        if !rooms.iter().any(|room| room.id == id) {
+            rooms.push(RoomInfo { id, title: format!("{}: {}", address.platform.title(), address.name), hosts: false });
+        }
+    }
+    rooms
+}
+
+fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) -> Routes {
+    let courier: Arc<dyn Courier> = rooms.clone();
+    let route = || Route { lane: "local".to_owned(), courier: courier.clone() };
+    let addresses = settings.announced_to().into_iter().map(|address| ((address.platform, address.name), route())).collect();
+    let hosted = HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (room.id, route())).collect();
+    let pretend = |(name, system): (&String, &crate::settings::System)| {
+        let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.scripts.clone()));
+        (name.clone(), executor)
+    };
+    let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
+    Routes { addresses, rooms: hosted, executors }
+}
+
+/// Waits for an interrupt or a request to terminate.
+pub async fn until_told_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    let terminate = async {
+        match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let terminate = std::future::pending::<()>();
+    tokio::select! {
+        _ = interrupt => {}
+        () = terminate => {}
+    }
+}

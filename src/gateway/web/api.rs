@@ -1,0 +1,429 @@
+//! The API: what the page uses, and whoever else wants to. `openapi.json` describes it.
+
+use std::collections::BTreeMap;
+
+use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::conversation::answer::Answer;
+use crate::domain::conversation::grammar::addressed;
+use crate::domain::message::card::{ButtonStyle, FormField};
+use crate::domain::people::PersonId;
+use crate::domain::problem::did_you_mean;
+use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
+use crate::domain::rollout::event::Recorded;
+use crate::domain::rollout::view::{RolloutView, view};
+use crate::domain::runbook::model::Outcome;
+use crate::domain::time::parse_duration;
+use crate::engine::conductor::{Advance, Press, Rejected, Said};
+use crate::engine::ports::{Author, RoomInfo, RoomMessage};
+
+use super::Web;
+use super::problem::{Json, Problem};
+
+/// The longest idempotency key, in characters.
+const KEY_CHARS_MAX: usize = 200;
+/// The longest message, in characters.
+const TEXT_CHARS_MAX: usize = 8000;
+/// How many events one request gets.
+const EVENTS_MAX: usize = 500;
+
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+        .route("/api/openapi.json", get(openapi))
+        .route("/api/people", get(people))
+        .route("/api/rooms", get(rooms))
+        .route("/api/rooms/{room}/messages", get(messages).post(say))
+        .route("/api/rooms/{room}/messages/{id}/press", post(press))
+        .route("/api/rollouts", get(rollouts))
+        .route("/api/rollouts/{id}", get(rollout))
+        .route("/api/rollouts/{id}/events", get(events))
+        .route("/api/clock/advance", post(advance))
+}
+
+async fn openapi() -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
+}
+
+#[derive(Serialize)]
+struct PersonInfo {
+    id: String,
+    name: String,
+}
+
+async fn people(State(web): State<Web>) -> axum::Json<Vec<PersonInfo>> {
+    let info = |person: &crate::domain::people::Person| PersonInfo { id: person.id.to_string(), name: person.name.clone() };
+    axum::Json(web.conductor.people().people().map(info).collect())
+}
+
+async fn rooms(State(web): State<Web>) -> axum::Json<Vec<RoomInfo>> {
+    axum::Json(web.rooms.rooms())
+}
+
+/// A message as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct MessageView {
+    pub id: String,
+    pub author: String,
+    pub author_name: String,
+    pub text: String,
+    pub subject: Option<String>,
+    pub buttons: Vec<ButtonView>,
+    pub fields: Vec<FieldView>,
+    pub thread_of: Option<String>,
+    pub rollout: Option<RolloutId>,
+    pub card: bool,
+    pub at: DateTime<Utc>,
+    pub edited_at: Option<DateTime<Utc>>,
+}
+
+/// A button as the API shows it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ButtonView {
+    pub id: String,
+    pub label: String,
+    pub style: ButtonStyle,
+    pub enabled: bool,
+    pub confirm: Option<String>,
+    pub reason: bool,
+}
+
+/// A field of an open form, with the button that sends it.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct FieldView {
+    pub button: String,
+    #[serde(flatten)]
+    pub field: FormField,
+}
+
+pub(super) fn message_view(web: &Web, message: &RoomMessage) -> MessageView {
+    let (author, author_name) = match &message.author {
+        Author::Bot => ("tminus".to_owned(), "T-minus".to_owned()),
+        Author::Person(id) => {
+            (id.to_string(), web.conductor.people().person(id).map_or_else(|| id.to_string(), |person| person.name.clone()))
+        }
+    };
+    let fields = message
+        .buttons
+        .iter()
+        .flat_map(|button| button.fields.iter().map(|field| FieldView { button: button.id.clone(), field: field.clone() }));
+    let buttons = message.buttons.iter().map(|button| ButtonView {
+        id: button.id.clone(),
+        label: button.label.clone(),
+        style: button.style,
+        // Buttons that can't be pressed are not shown at all.
+        enabled: true,
+        confirm: button.confirm.clone(),
+        reason: button.reason,
+    });
+    MessageView {
+        id: message.id.to_string(),
+        author,
+        author_name,
+        text: message.text.clone(),
+        subject: message.subject.clone(),
+        buttons: buttons.collect(),
+        fields: fields.collect(),
+        thread_of: message.thread_of.map(|id| id.to_string()),
+        rollout: message.rollout.clone(),
+        card: message.is_card,
+        at: message.at,
+        edited_at: message.edited_at,
+    }
+}
+
+#[derive(Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+async fn messages(
+    State(web): State<Web>,
+    Path(room): Path<String>,
+    Query(after): Query<After>,
+) -> Result<axum::Json<Vec<MessageView>>, Problem> {
+    let messages = web.rooms.messages(&room, after.after).await?;
+    Ok(axum::Json(messages.iter().map(|message| message_view(&web, message)).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SayBody {
+    person: Option<String>,
+    text: String,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+}
+
+/// What the one who asked is told.
+#[derive(Debug, Serialize)]
+struct Told {
+    /// The message, where one was posted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
+    /// Markdown; nothing where the bot was not asked.
+    answer: Option<String>,
+    /// The rollout it is about.
+    rollout: Option<RolloutId>,
+    /// What kind of no, where it is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<&'static str>,
+    /// Problems by field name.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    problems: BTreeMap<String, String>,
+    /// A form that has to be filled in.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    form: Option<FormView>,
+}
+
+#[derive(Debug, Serialize)]
+struct FormView {
+    /// The text to send with the fields.
+    command: String,
+    fields: Vec<FormField>,
+}
+
+impl Told {
+    /// A refusal is an answer too: it is polite, specific, and nothing changed. What is nobody's answer is a problem.
+    fn from_result(id: Option<String>, result: Result<Answer, Rejected>) -> Result<Self, Problem> {
+        let told =
+            |answer| Self { id, answer: Some(answer), rollout: None, refused: None, problems: BTreeMap::new(), form: None };
+        match result {
+            Ok(answer) => Ok(Self { rollout: answer.rollout, ..told(answer.text) }),
+            Err(Rejected::Refused(refusal)) => {
+                Ok(Self { refused: Some(refusal.kind.name()), problems: refusal.fields, ..told(refusal.says) })
+            }
+            Err(Rejected::NeedsForm { says, command, fields, problems }) => {
+                Ok(Self { refused: Some("needs-form"), problems, form: Some(FormView { command, fields }), ..told(says) })
+            }
+            Err(rejected) => Err(rejected.into()),
+        }
+    }
+}
+
+async fn say(
+    State(web): State<Web>,
+    Path(room): Path<String>,
+    headers: HeaderMap,
+    Json(body): Json<SayBody>,
+) -> Result<axum::Json<Told>, Problem> {
+    let person = person(&web, body.person.as_deref())?;
+    let text = body.text.trim();
+    let chars = text.chars().count();
+    if chars == 0 || chars > TEXT_CHARS_MAX {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            format!("`text` has 1 to {TEXT_CHARS_MAX} characters; this has {chars}."),
+        ));
+    }
+    let id = command_id(&headers, &person)?;
+    let message = web.rooms.say(&room, &person, text, &id.0).await?;
+    let Some(asked) = addressed(text) else {
+        let told = Told {
+            id: Some(message.to_string()),
+            answer: None,
+            rollout: None,
+            refused: None,
+            problems: BTreeMap::new(),
+            form: None,
+        };
+        return Ok(axum::Json(told));
+    };
+    let said = Said { id, person, room, text: asked.to_owned(), fields: body.fields };
+    Told::from_result(Some(message.to_string()), web.conductor.hear(said).await).map(axum::Json)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PressBody {
+    person: Option<String>,
+    button: String,
+    reason: Option<String>,
+    #[serde(default)]
+    fields: BTreeMap<String, String>,
+}
+
+async fn press(
+    State(web): State<Web>,
+    Path((room, message)): Path<(String, String)>,
+    headers: HeaderMap,
+    Json(body): Json<PressBody>,
+) -> Result<axum::Json<Told>, Problem> {
+    let person = person(&web, body.person.as_deref())?;
+    let known = web.rooms.messages(&room, 0).await?;
+    if !known.iter().any(|known| known.id.to_string() == message) {
+        return Err(Problem::new(StatusCode::NOT_FOUND, format!("There is no message {message} in {room}.")));
+    }
+    let id = command_id(&headers, &person)?;
+    let press = Press { id, person, room, button: body.button, reason: body.reason, fields: body.fields };
+    Told::from_result(None, web.conductor.press(press).await).map(axum::Json)
+}
+
+/// Who acts. In the demo the body says so.
+fn person(web: &Web, named: Option<&str>) -> Result<PersonId, Problem> {
+    if !web.demo {
+        return Err(Problem::new(StatusCode::UNAUTHORIZED, "Log in first."));
+    }
+    let Some(named) = named else {
+        return Err(Problem::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "`person` is missing: in the demo the body says who acts. GET /api/people lists everybody.",
+        ));
+    };
+    let people = web.conductor.people();
+    people.find(named).map(|person| person.id.clone()).ok_or_else(|| {
+        let near = did_you_mean(named, people.people().map(|person| person.id.as_str()));
+        let hint = near.map_or_else(|| "GET /api/people lists everybody.".to_owned(), |near| format!("Did you mean `{near}`?"));
+        Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("There is no person `{named}`. {hint}"))
+    })
+}
+
+/// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance.
+fn command_id(headers: &HeaderMap, person: &PersonId) -> Result<CommandId, Problem> {
+    let Some(key) = headers.get("idempotency-key") else {
+        return Ok(CommandId(format!("http/{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))));
+    };
+    let key = key.to_str().unwrap_or_default();
+    if key.is_empty() || key.len() > KEY_CHARS_MAX || !key.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(Problem::new(
+            StatusCode::BAD_REQUEST,
+            format!("`Idempotency-Key` has 1 to {KEY_CHARS_MAX} printable characters without spaces."),
+        ));
+    }
+    Ok(CommandId(format!("http/{person}/{key}")))
+}
+
+/// A rollout in the list.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct RolloutLine {
+    pub id: RolloutId,
+    pub title: String,
+    pub runbook: String,
+    pub status: &'static str,
+    pub result: Option<Outcome>,
+    pub rooms: Vec<String>,
+    pub started: DateTime<Utc>,
+    pub started_by: Option<String>,
+}
+
+/// All rollouts, newest first.
+pub(super) async fn rollout_lines(web: &Web) -> Result<Vec<RolloutLine>, Problem> {
+    let registry = web.conductor.registry();
+    let mut numbered: Vec<_> = registry.rollouts.iter().collect();
+    numbered.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.number));
+    let mut lines = Vec::with_capacity(numbered.len());
+    for (id, rollout) in numbered {
+        // One that is over and not yet closed knows its result itself.
+        let (ended, result) = match rollout.closed {
+            Some(result) => (true, Some(result)),
+            None => web.conductor.look(id, |state, _, _| (state.ended.is_some(), state.result)).await?.unwrap_or_default(),
+        };
+        lines.push(RolloutLine {
+            id: id.clone(),
+            title: rollout.title.clone(),
+            runbook: rollout.runbook.clone(),
+            status: if ended { "ended" } else { "open" },
+            result,
+            rooms: rollout.rooms.clone(),
+            started: rollout.at,
+            started_by: rollout.by.as_ref().map(ToString::to_string),
+        });
+    }
+    Ok(lines)
+}
+
+async fn rollouts(State(web): State<Web>) -> Result<axum::Json<Vec<RolloutLine>>, Problem> {
+    rollout_lines(&web).await.map(axum::Json)
+}
+
+/// One rollout, or the problem that there is none.
+pub(super) async fn rollout_view(web: &Web, id: &str) -> Result<RolloutView, Problem> {
+    web.conductor.look(&RolloutId(id.to_owned()), view).await?.ok_or_else(|| no_such(web, id))
+}
+
+fn no_such(web: &Web, id: &str) -> Problem {
+    let registry = web.conductor.registry();
+    let near = did_you_mean(id, registry.rollouts.keys().map(RolloutId::as_str));
+    let hint = near.map_or_else(|| "GET /api/rollouts lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
+    Problem::new(StatusCode::NOT_FOUND, format!("There is no rollout `{id}`. {hint}"))
+}
+
+async fn rollout(State(web): State<Web>, Path(id): Path<String>) -> Result<axum::Json<RolloutView>, Problem> {
+    rollout_view(&web, &id).await.map(axum::Json)
+}
+
+#[derive(Deserialize)]
+struct From {
+    #[serde(default = "first")]
+    from: u64,
+    limit: Option<usize>,
+}
+
+const fn first() -> u64 {
+    1
+}
+
+#[derive(Serialize)]
+struct EventView {
+    sequence: u64,
+    #[serde(flatten)]
+    recorded: Recorded,
+}
+
+async fn events(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Query(from): Query<From>,
+) -> Result<axum::Json<Vec<EventView>>, Problem> {
+    let limit = from.limit.unwrap_or(EVENTS_MAX).clamp(1, EVENTS_MAX);
+    let found = web.conductor.events(&RolloutId(id.clone()), from.from.max(1), limit).await?;
+    let events = found.ok_or_else(|| no_such(&web, &id))?;
+    Ok(axum::Json(events.into_iter().map(|(sequence, recorded)| EventView { sequence, recorded }).collect()))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct AdvanceBody {
+    by: Option<String>,
+    to: Option<String>,
+    rollout: Option<String>,
+    person: Option<String>,
+}
+
+async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<AdvanceBody>) -> Result<Response, Problem> {
+    if !web.demo {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "Clocks can be moved in the demo only."));
+    }
+    let advance = match (body.by.as_deref(), body.to.as_deref()) {
+        (Some(by), None) => {
+            Advance::By(parse_duration(by).map_err(|problem| Problem::new(StatusCode::UNPROCESSABLE_ENTITY, problem))?)
+        }
+        (None, Some("next")) => Advance::ToNext,
+        _ => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Say either `\"by\": \"4h\"` or `\"to\": \"next\"`.")),
+    };
+    let (actor, id) = match &body.person {
+        Some(named) => {
+            let id = person(&web, Some(named))?;
+            let command = command_id(&headers, &id)?;
+            (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
+        }
+        None => (Actor::Engine, command_id(&headers, &PersonId::new("nobody"))?),
+    };
+    let result = match &body.rollout {
+        Some(rollout) => {
+            let known = RolloutId(rollout.clone());
+            if !web.conductor.registry().rollouts.contains_key(&known) {
+                return Err(no_such(&web, rollout));
+            }
+            web.conductor.advance(&known, id, actor, advance).await
+        }
+        None => web.conductor.advance_all(id, actor, advance).await,
+    };
+    Ok(Told::from_result(None, result).map(axum::Json)?.into_response())
+}

@@ -1,0 +1,36 @@
+//! For machines: is it alive, is it ready, what are its figures.
+
+use axum::Router;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+
+use super::Web;
+use super::problem::Problem;
+
+pub(super) fn routes() -> Router<Web> {
+    Router::new().route("/healthz", get(|| async { "ok\n" })).route("/readyz", get(ready)).route("/metrics", get(figures))
+}
+
+/// Ready means that a click would be recorded.
+async fn ready(State(web): State<Web>) -> Response {
+    match web.conductor.stopped() {
+        None => "ready\n".into_response(),
+        Some(why) => Problem::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            format!("The journal stopped accepting: {why}. Restart, and see `tminus journal verify`."),
+        )
+        .into_response(),
+    }
+}
+
+async fn figures(State(web): State<Web>) -> Response {
+    let Some(metrics) = &web.metrics else {
+        return Problem::new(StatusCode::NOT_FOUND, "Figures are not collected in this process.").into_response();
+    };
+    let open = web.conductor.registry().open().count();
+    #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 open rollouts")]
+    metrics::gauge!("tminus_rollouts_open").set(open as f64);
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
+}

@@ -1,0 +1,40 @@
+//! Live updates: a stream of server-sent events that says that something changed; what, is looked up.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::State;
+use axum::response::Sse;
+use axum::response::sse::{Event, KeepAlive};
+use axum::routing::get;
+use futures_util::stream::{self, Stream};
+
+use super::Web;
+
+/// The least time between two events: a burst of clicks is one look.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often a silent stream says that it is alive, below what proxies take for dead.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+pub(super) fn routes() -> Router<Web> {
+    Router::new().route("/api/stream", get(changes))
+}
+
+async fn changes(State(web): State<Web>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+    let watches = (web.rooms.watch(), web.conductor.changes(), web.closing.clone());
+    // The first event says how things stand; after it, one whenever something changed.
+    let events = stream::unfold((watches, true), |((mut rooms, mut rollouts, mut closing), first)| async move {
+        if !first {
+            tokio::select! {
+                changed = rooms.changed() => changed.ok()?,
+                changed = rollouts.changed() => changed.ok()?,
+                _ = closing.wait_for(|closing| *closing) => return None,
+            }
+            tokio::time::sleep(PAUSE).await;
+        }
+        let data = format!(r#"{{"rooms":{},"rollouts":{}}}"#, *rooms.borrow_and_update(), *rollouts.borrow_and_update());
+        Some((Ok(Event::default().event("change").data(data)), ((rooms, rollouts, closing), false)))
+    });
+    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+}

@@ -1,0 +1,6 @@
+//! pages
+use super::Web;
+use axum::Router;
+pub(super) fn routes() -> Router<Web> {
+    Router::new()
+}
