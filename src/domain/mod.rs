@@ -1,4 +1,15 @@
-//! PURE.
+//! What a rollout is. PURE: no clock, no files, no network, no tokio; the same input always gives the same output.
+//!
+//! In reading order:
+//!
+//! - [`runbook`]: YAML as written, checked, and the validated model.
+//! - [`rollout`]: what is asked of one rollout, what happened to it, what it owes the world.
+//! - [`registry`]: which rollouts there are, and who holds which environment.
+//! - [`conversation`]: what people can say and press, and what they are answered.
+//! - [`message`]: templates and the card.
+//! - [`people`], [`time`], [`catalogue`]: who there is, when it is, what systems can do.
+//! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it.
+
 pub mod catalogue;
 pub mod conversation;
 pub mod message;

@@ -1,4 +1,14 @@
-//! DURABLE: owns order and memory.
+//! DURABLE: owns order and memory. Takes plain values, never settings.
+//!
+//! In reading order:
+//!
+//! - [`ports`]: what the engine needs of the outside, as traits.
+//! - [`journal`]: append to streams with expected sequences, read, follow; the only user of the store.
+//! - [`conductor`]: take, decide, append, evolve, dispatch; recovery is the same path.
+//! - [`outbox`]: a bounded lane per destination budget: throttle, retry, coalesce.
+//! - [`clock`]: the only place that reads a clock.
+//! - [`scratch`]: small expiring values that are no facts.
+
 pub mod clock;
 pub mod conductor;
 pub mod journal;
