@@ -222,7 +222,8 @@ impl Registry {
         if free(&first) {
             return first;
         }
-        (2u32..).map(|n| RolloutId(format!("{base}-{n}"))).find(free).unwrap_or(first)
+        // Among one id more than there are rollouts, one is free.
+        (2..self.rollouts.len() + 3).map(|n| RolloutId(format!("{base}-{n}"))).find(free).unwrap_or(first)
     }
 
     /// What a claim becomes: the environment, or a place in the queue. Nothing, if the claim stands already.

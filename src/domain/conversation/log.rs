@@ -17,7 +17,7 @@ pub fn log_line(state: &State, people: &Directory, recorded: &Recorded) -> Optio
     Some(format!("{} {line}", stamp(state, recorded.at)))
 }
 
-/// The clock alone; the date too, at the first event and where the day has changed is the reader's to see from it.
+/// The clock alone; with the date on other days than the first.
 fn stamp(state: &State, at: DateTime<Utc>) -> String {
     let zone = state.runbook.timezone;
     let same_day = at.with_timezone(&zone).date_naive() == state.started.with_timezone(&zone).date_naive();
@@ -34,29 +34,18 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
     Some(match &recorded.event {
         Event::Started(started) => format!("{who} started {}: {}", started.id, escape_markdown(&started.title)),
         Event::ClockAdvanced { seconds } => format!("{who} moved the clock forward by {}", say_seconds(*seconds)),
-        Event::InputSet { input, value } => {
-            let label =
-                state.runbook.inputs.iter().find(|i| &i.field.name == input).map_or(input.as_str(), |i| i.field.label.as_str());
-            let value = value.said(zone, &|id| people.call(id));
-            format!("{who} set {}: {}", escape_markdown(label), escape_markdown(&value))
-        }
+        // The answer that sets it says so; only what moves everybody's times is said again.
+        Event::InputSet { value: FieldValue::Window(window), .. } => format!("T-0 is {}", write_time(window.starts, zone)),
         Event::PhaseOpened { phase, late_seconds: 0 } => format!("{} opened", voice.phase(*phase)),
         Event::PhaseOpened { phase, late_seconds } => {
             format!("{} opened, {} late", voice.phase(*phase), say_seconds(*late_seconds))
         }
         Event::PhasePassedOver { phase, why: PassedOver::NotApplicable } => format!("{} does not apply", voice.phase(*phase)),
         Event::PhasePassedOver { phase, why: PassedOver::Aborted } => format!("{} will not open", voice.phase(*phase)),
-        Event::StepOpened { step, .. } => {
-            let awaited = match state.runbook.steps.get(*step)?.kind {
-                StepKind::Announce { .. } | StepKind::Result { .. } => return None,
-                StepKind::Run { press: None, .. } => return None,
-                _ => match &recorded.event {
-                    Event::StepOpened { people, .. } => people,
-                    _ => return None,
-                },
-            };
-            format!("{} is with {}", voice.step(*step), voice.names(awaited))
-        }
+        Event::StepOpened { step, people, .. } => match state.runbook.steps.get(*step)?.kind {
+            StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Run { press: None, .. } => return None,
+            _ => format!("{} is with {}", voice.step(*step), voice.names(people)),
+        },
         Event::StepPassedOver { step, why: PassedOver::NotApplicable } => format!("{} does not apply", voice.step(*step)),
         Event::StepPassedOver { step, why: PassedOver::Aborted } => format!("{} was not done", voice.step(*step)),
         Event::StepFailed { step, reason } => format!("{} failed: {}", voice.step(*step), escape_markdown(reason)),
@@ -146,6 +135,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),
-        Event::PhaseSettled { .. } | Event::ActionAttempted { .. } | Event::CardPosted { .. } => return None,
+        Event::InputSet { .. } | Event::PhaseSettled { .. } | Event::ActionAttempted { .. } | Event::CardPosted { .. } => {
+            return None;
+        }
     })
 }

@@ -139,7 +139,7 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
     let mut sections = Vec::new();
     let mut buttons = Vec::new();
     for (index, definition, step) in state.open_steps() {
-        sections.push(section(&voice, index, definition, step, progress(index)));
+        sections.push(section(&voice, index, definition, step, progress(index).as_ref()));
         buttons.extend(step_buttons(&voice, index, definition, step));
     }
     buttons.extend(rollout_buttons(state));
@@ -192,7 +192,7 @@ impl Card {
     }
 }
 
-fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState, progress: Option<Progress>) -> CardSection {
+fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState, progress: Option<&Progress>) -> CardSection {
     let state = voice.state;
     let heading = escape_markdown(&state.step_title(index));
     let mut lines = Vec::new();
@@ -284,7 +284,7 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
     lines
 }
 
-fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bool, progress: Option<Progress>) -> Vec<String> {
+fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bool, progress: Option<&Progress>) -> Vec<String> {
     let mut lines = Vec::new();
     let expected = definition.takes.map(|takes| takes.to_string());
     match step.action.as_ref().map(|action| (&action.stage, action)) {

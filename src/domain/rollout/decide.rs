@@ -59,7 +59,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::AnswerStep { step, typed } => desk.answer(step, typed),
                 CommandBody::CastVote { step, choice, reason } => desk.vote(step, *choice, reason.as_deref()),
                 CommandBody::RunStep { step } => desk.run(step),
-                CommandBody::AddNote { text } => Ok(vec![Event::NoteAdded { text: desk.words(text, "A note")? }]),
+                CommandBody::AddNote { text } => Ok(vec![Event::NoteAdded { text: Desk::words(text, "A note")? }]),
                 CommandBody::Hold => desk.hold(),
                 CommandBody::Resume => desk.resume(),
                 CommandBody::Abort { reason } => desk.abort(reason),
@@ -226,7 +226,7 @@ impl Desk<'_> {
     }
 
     /// A text that a person typed, within its limit.
-    fn words(&self, text: &str, what: &str) -> Result<String, Refusal> {
+    fn words(text: &str, what: &str) -> Result<String, Refusal> {
         let text = text.trim();
         if text.is_empty() {
             return Err(Refusal::new(RefusalKind::Invalid, format!("{what} needs some words.")));
@@ -397,7 +397,7 @@ impl Desk<'_> {
                 ),
             ));
         }
-        let reason = reason.filter(|text| !text.trim().is_empty()).map(|text| self.words(text, "A reason")).transpose()?;
+        let reason = reason.filter(|text| !text.trim().is_empty()).map(|text| Self::words(text, "A reason")).transpose()?;
         if let Some(vote) = step.votes.get(person)
             && vote.choice == choice
             && (reason.is_none() || vote.reason == reason)
@@ -506,7 +506,7 @@ impl Desk<'_> {
         if reason.trim().is_empty() {
             return Err(Refusal::new(RefusalKind::Invalid, "An abort needs a reason: `/rollout abort REASON`."));
         }
-        Ok(vec![Event::Aborted { reason: self.words(reason, "A reason")? }])
+        Ok(vec![Event::Aborted { reason: Self::words(reason, "A reason")? }])
     }
 
     fn owners_only(&self, what: &str) -> Result<(), Refusal> {

@@ -51,6 +51,8 @@ impl EffectId {
         if token.len() != TOKEN_CHARS {
             return None;
         }
+        // The widths are those of `token`: nothing is cut off.
+        let part = |bits: u128, shift: u32, width: u32| (bits >> shift) & ((1 << width) - 1);
         let mut bits: u128 = 0;
         for (index, byte) in token.bytes().enumerate() {
             let digit = DIGITS.iter().position(|d| *d == byte)?;
@@ -61,11 +63,11 @@ impl EffectId {
             bits = bits << 5 | digit as u128;
         }
         Some(Self {
-            house: (bits >> 112) as u16,
-            rollout: (bits >> 80) as u32,
-            sequence: (bits >> 32) as u64 & ((1 << SEQUENCE_BITS) - 1),
-            slot: (bits >> 16) as u16,
-            attempt: bits as u16,
+            house: part(bits, 112, 16).try_into().ok()?,
+            rollout: part(bits, 80, 32).try_into().ok()?,
+            sequence: part(bits, 32, SEQUENCE_BITS).try_into().ok()?,
+            slot: part(bits, 16, 16).try_into().ok()?,
+            attempt: part(bits, 0, 16).try_into().ok()?,
         })
     }
 }

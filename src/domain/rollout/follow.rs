@@ -112,7 +112,8 @@ impl Watch<'_> {
     /// An announcement is done when every destination has it; a failure waits for a person.
     fn after_delivery(&self, index: usize) -> Event {
         let issued = self.state.announcements.iter().rfind(|a| a.step == index);
-        let failed: Vec<String> = issued.into_iter().flat_map(|a| a.failed()).map(|d| d.address.to_string()).collect();
+        let failed: Vec<String> =
+            issued.into_iter().flat_map(super::state::Announcement::failed).map(|d| d.address.to_string()).collect();
         if failed.is_empty() {
             Event::StepCompleted { step: index, fields: std::collections::BTreeMap::new() }
         } else {

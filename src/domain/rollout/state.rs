@@ -411,7 +411,7 @@ impl State {
         self.recent.note(&recorded.command, self.sequence, real_at);
         let (at, by, sequence) = (recorded.at, &recorded.by, self.sequence);
         match &recorded.event {
-            Event::Started(_) => {}
+            Event::Started(_) | Event::ReceiptCameLate { .. } => {}
             Event::ClockAdvanced { seconds } => self.shift_seconds += seconds,
             Event::InputSet { input, value } => drop(self.values.insert(input.clone(), value.clone())),
             Event::PhaseOpened { phase, late_seconds } => {
@@ -513,7 +513,6 @@ impl State {
                     ActionOutcome::Unknown { reason } => self.fail_step(*step, reason, true, at),
                 }
             }
-            Event::ReceiptCameLate { .. } => {}
             Event::ResultRecorded { result } => self.result = Some(*result),
             Event::NoteAdded { text } => self.notes.push(Note { by: by.clone(), at, text: text.clone() }),
             Event::Held { reason } => self.held = Some(Held { since: at, by: by.clone(), reason: reason.clone() }),

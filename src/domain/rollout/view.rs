@@ -288,7 +288,7 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         acknowledged: step.acknowledged.iter().map(|(id, at)| (id.to_string(), *at)).collect(),
         items,
         votes: step.votes.iter().map(|(id, vote)| (id.to_string(), vote.choice.name())).collect(),
-        decision: step.decision.map(|choice| choice.name()),
+        decision: step.decision.map(super::event::Choice::name),
         settles: step.settling.map(|(_, until)| until),
         fields: step.fields.iter().map(|(name, value)| (name.clone(), value.said(zone, &|id| id.to_string()))).collect(),
         outputs: step.outputs.clone(),

@@ -129,7 +129,7 @@ impl<'a> Checker<'a> {
                 .error(node.place, format!("the runbook has {} steps; at most {STEPS_MAX} are possible", self.steps.len()));
         }
         self.check_order(&phases);
-        self.add_intakes(&mut phases, needed_by);
+        self.add_intakes(&mut phases, &needed_by);
         let lock_from = match lock_from_written {
             Some(located) => self.phase_index(located.text, located.place),
             None => {
@@ -283,7 +283,7 @@ impl<'a> Checker<'a> {
         let mut section = Section::open(self.report, node, "a phase")?;
         let id = format::id(self.report, section.needed("phase")?)?;
         self.define(&id, section.key_place("phase"), "phase");
-        let title = section.text("title").map(|t| self.template(t)).unwrap_or_else(|| format::title_of_id(&id));
+        let title = section.text("title").map_or_else(|| format::title_of_id(&id), |t| self.template(t));
         let at = section.text("at").and_then(|at| match Offset::parse(at.text) {
             Ok(offset) => Some(offset),
             Err(problem) => {
@@ -350,8 +350,8 @@ impl<'a> Checker<'a> {
 
         let (default_title, kind) = match kind_name {
             "announce" => self.announce(&mut section, main),
-            "acknowledge" => self.acknowledge(&mut section, main),
-            "task" => self.task(&mut section, main),
+            "acknowledge" => Some(self.acknowledge(&mut section, main)),
+            "task" => Some(self.task(&mut section, main)),
             "ask" => self.ask(&mut section, main),
             "run" => self.run(&mut section, main),
             "decide" => self.decide(&mut section, main),
@@ -371,7 +371,7 @@ impl<'a> Checker<'a> {
             None => self.unused_id(&format::slug(main.text)),
         };
         self.define(&id, written_id.map_or(main.place, |located| located.place), "step");
-        let title = title_written.map(|t| self.template(t)).unwrap_or(default_title);
+        let title = title_written.map_or(default_title, |t| self.template(t));
         self.steps.push(Step { id, phase, title, condition, who, help, takes, kind });
         Some(self.steps.len() - 1)
     }
@@ -381,7 +381,9 @@ impl<'a> Checker<'a> {
         if !self.names.contains_key(base) {
             return base.to_owned();
         }
-        (2..).map(|n| format!("{base}_{n}")).find(|id| !self.names.contains_key(id)).unwrap_or_else(|| base.to_owned())
+        // Among one name more than there are, one is free.
+        let mut candidates = (2..self.names.len() + 3).map(|n| format!("{base}_{n}"));
+        candidates.find(|id| !self.names.contains_key(id)).unwrap_or_else(|| base.to_owned())
     }
 
     fn names_of(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Vec<String> {
@@ -423,18 +425,18 @@ impl<'a> Checker<'a> {
         Some((title, StepKind::Announce { message: message?, to }))
     }
 
-    fn acknowledge(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> Option<(String, StepKind)> {
+    fn acknowledge(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> (String, StepKind) {
         let from = self.names_of(section, "from");
         if from.is_empty() {
             self.report.error(section.place, "an acknowledgement needs `from`: who must acknowledge");
         }
-        Some((self.template(main), StepKind::Acknowledge { from }))
+        (self.template(main), StepKind::Acknowledge { from })
     }
 
-    fn task(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> Option<(String, StepKind)> {
+    fn task(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> (String, StepKind) {
         let items = section.texts("items").into_iter().map(|item| self.template(item)).collect();
         let evidence = self.fields(section, "evidence");
-        Some((self.template(main), StepKind::Task { items, evidence }))
+        (self.template(main), StepKind::Task { items, evidence })
     }
 
     fn fields(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Vec<Field> {
@@ -559,7 +561,7 @@ impl<'a> Checker<'a> {
             let name = key.text().unwrap_or_default();
             match parameters.iter().find(|p| p.name == name) {
                 None => {
-                    self.report.unknown(key.place, &format!("input of `{}`", main.text), name, parameters.iter().map(|p| p.name))
+                    self.report.unknown(key.place, &format!("input of `{}`", main.text), name, parameters.iter().map(|p| p.name));
                 }
                 Some(parameter) => self.check_parameter(parameter, value),
             }
@@ -570,8 +572,9 @@ impl<'a> Checker<'a> {
 
     fn check_parameter(&self, parameter: &Parameter, value: &Node) {
         let fits = match (parameter.kind, &value.value) {
-            (ParameterKind::Map, Value::Map(_)) | (ParameterKind::List, Value::List(_)) => true,
-            (ParameterKind::Text, Value::Text(_)) => true,
+            (ParameterKind::Map, Value::Map(_))
+            | (ParameterKind::List, Value::List(_))
+            | (ParameterKind::Text, Value::Text(_)) => true,
             (ParameterKind::Number, Value::Text(text)) => text.contains("{{") || text.parse::<f64>().is_ok(),
             (ParameterKind::Flag, Value::Text(text)) => text.contains("{{") || text == "true" || text == "false",
             _ => false,
@@ -647,7 +650,7 @@ impl<'a> Checker<'a> {
     }
 
     /// The step in front of a phase that asks the owner for what the phase needs.
-    fn add_intakes(&mut self, phases: &mut [Phase], needed: Vec<(usize, usize)>) {
+    fn add_intakes(&mut self, phases: &mut [Phase], needed: &[(usize, usize)]) {
         for (index, phase) in phases.iter_mut().enumerate() {
             let fields: Vec<Field> =
                 needed.iter().filter(|(p, _)| *p == index).map(|(_, input)| self.inputs[*input].field.clone()).collect();
@@ -708,7 +711,9 @@ impl<'a> Checker<'a> {
             match names {
                 Err(problem) => self.report.error(pending.place, format!("it does not compile: {problem}")),
                 Ok(names) => {
-                    names.iter().for_each(|name| self.check_name(name, pending));
+                    for name in &names {
+                        self.check_name(name, pending);
+                    }
                     self.check_calls(pending);
                 }
             }

@@ -94,13 +94,14 @@ pub(super) fn field(report: &Report, name: Located<'_>, node: &Node, is_input: b
         None if pattern.is_some() => pattern_kind(report, pattern?),
         None if !options.is_empty() => Some(FieldKind::Choice { options: options.clone(), many }),
         None | Some(("text", _)) => Some(FieldKind::Text),
-        Some(("pattern", place)) => match pattern {
-            Some(pattern) => pattern_kind(report, pattern),
-            None => {
+        Some(("pattern", place)) => {
+            if let Some(pattern) = pattern {
+                pattern_kind(report, pattern)
+            } else {
                 report.error(place, "a field of type pattern needs `pattern`");
                 None
             }
-        },
+        }
         Some(("choice", place)) => {
             if options.is_empty() {
                 report.error(place, "a field of type choice needs `options`");

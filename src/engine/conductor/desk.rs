@@ -111,13 +111,12 @@ impl Conductor {
     }
 
     fn actor(&self, person: &PersonId) -> Result<Actor, Rejected> {
-        match self.people().person(person) {
-            Some(known) => Ok(Actor::Person { id: known.id.clone(), roles: known.roles.clone() }),
-            None => {
-                let says =
-                    format!("I don't know `{}`. People are listed in `config/people.yaml`.", person.as_str().replace('`', "'"));
-                Err(Refusal::new(RefusalKind::NotAllowed, says).into())
-            }
+        if let Some(known) = self.people().person(person) {
+            Ok(Actor::Person { id: known.id.clone(), roles: known.roles.clone() })
+        } else {
+            let says =
+                format!("I don't know `{}`. People are listed in `config/people.yaml`.", person.as_str().replace('`', "'"));
+            Err(Refusal::new(RefusalKind::NotAllowed, says).into())
         }
     }
 
@@ -195,22 +194,21 @@ impl Conductor {
     ) -> Result<Answer, Rejected> {
         let request = Request { id: said.id.clone(), actor, room: Some(said.room.clone()), body: CommandBody::Wake };
         let known = self.shared.registry().started_by(&said.id).cloned();
-        let id = match known {
-            Some(id) => id,
-            None => {
-                let (runbook, words) = choose(&self.runbooks_of(&said.room), words)?;
-                let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
-                let starting = Box::new(Starting { request: request.clone(), runbook, room: said.room.clone(), values });
-                let (reply, started) = oneshot::channel();
-                match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
-                    Ok(()) => {}
-                    Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy("The registry".to_owned())),
-                    Err(mpsc::error::TrySendError::Closed(_)) => {
-                        return Err(Rejected::Unavailable("it is shutting down".to_owned()));
-                    }
+        let id = if let Some(id) = known {
+            id
+        } else {
+            let (runbook, words) = choose(&self.runbooks_of(&said.room), words)?;
+            let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
+            let starting = Box::new(Starting { request: request.clone(), runbook, room: said.room.clone(), values });
+            let (reply, started) = oneshot::channel();
+            match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
+                Ok(()) => {}
+                Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy("The registry".to_owned())),
+                Err(mpsc::error::TrySendError::Closed(_)) => {
+                    return Err(Rejected::Unavailable("it is shutting down".to_owned()));
                 }
-                started.await.map_err(|_| Rejected::Unavailable("it is shutting down".to_owned()))??
             }
+            started.await.map_err(|_| Rejected::Unavailable("it is shutting down".to_owned()))??
         };
         // The rollout itself recognises the command, and answers from what it became: the first time like any other.
         self.submit(&id, request).await

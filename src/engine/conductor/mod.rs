@@ -117,8 +117,11 @@ enum Message {
     Render { room: String, after: u64, reply: oneshot::Sender<Projection> },
     Shown { room: String, sequence: u64 },
     NextIn { reply: oneshot::Sender<Option<i64>> },
-    Look(Box<dyn FnOnce(&State, DateTime<Utc>) + Send>),
+    Look(Glance),
 }
+
+/// Looks at a rollout's state on its own clock.
+type Glance = Box<dyn FnOnce(&State, DateTime<Utc>) + Send>;
 
 /// A way to a rollout that is loaded.
 #[derive(Clone)]

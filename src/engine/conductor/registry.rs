@@ -184,7 +184,9 @@ fn records_of(entries: &[Entry], expected: u64) -> Vec<NewRecord> {
 
 fn evolve(shared: &Shared, entries: &[Entry]) {
     let mut registry = shared.registry.write().unwrap_or_else(PoisonError::into_inner);
-    entries.iter().for_each(|entry| registry.evolve(entry));
+    for entry in entries {
+        registry.evolve(entry);
+    }
     drop(registry);
     shared.changed();
 }

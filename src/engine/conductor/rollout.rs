@@ -267,7 +267,7 @@ impl Conducted {
                 (Ok(()), Became::Events(events)) => Ok(self.answer(&pending.request, &events)),
                 (Ok(()), Became::Duplicate(first, last)) => self.answer_again(&pending.request, first, last).await,
             };
-            self.count(&pending.request, &answered);
+            Self::count(&pending.request, &answered);
             if let Some(reply) = pending.reply {
                 // Whoever asked may have gone; what happened has happened.
                 let _ = reply.send(answered);
@@ -275,7 +275,7 @@ impl Conducted {
         }
     }
 
-    fn count(&self, request: &Request, answered: &Result<Answer, Rejected>) {
+    fn count(request: &Request, answered: &Result<Answer, Rejected>) {
         if request.actor == Actor::Engine {
             return;
         }

@@ -5,7 +5,7 @@ use std::time::Duration;
 /// The first pause.
 const PAUSE_FIRST: Duration = Duration::from_millis(500);
 /// No pause is longer: a platform that is back should not wait long for us.
-const PAUSE_MAX: Duration = Duration::from_secs(120);
+const PAUSE_MAX: Duration = Duration::from_mins(2);
 
 /// Counts tries and says how long to pause before the next.
 #[derive(Clone, Copy, Debug, Default)]

@@ -73,14 +73,11 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
             }
         }
     }
-    let sent = match timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await {
-        Ok(sent) => sent,
+    let Ok(sent) = timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await else {
         // The answer is lost, the message perhaps not: looked up before the next try.
-        Err(_) => {
-            let until = Instant::now() + backoff.next_pause();
-            tracing::warn!(rollout.id = %delivery.rollout, "{} did not answer within {} s", delivery.to, CALL_TIMEOUT.as_secs());
-            return Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff });
-        }
+        let until = Instant::now() + backoff.next_pause();
+        tracing::warn!(rollout.id = %delivery.rollout, "{} did not answer within {} s", delivery.to, CALL_TIMEOUT.as_secs());
+        return Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff });
     };
     match sent {
         Sent::Delivered { reference } => {

@@ -95,7 +95,7 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
                     let why = format!("{} is not connected", delivery.to);
                     let conductor = conductor.clone();
                     tokio::spawn(async move {
-                        delivery::receipt(&conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await
+                        delivery::receipt(&conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
                     });
                     continue;
                 };

@@ -63,24 +63,21 @@ impl Courier for LocalRooms {
         let mut transcript = room.transcript.lock().await;
         let (text, buttons) = (rendering::card(&projection.card), &projection.card.buttons);
         let mut events = Vec::new();
-        let card = match transcript.card(&projection.rollout) {
-            Some(card) => {
-                let unchanged = transcript.message(card).is_some_and(|known| known.text == text && &known.buttons == buttons);
-                if !unchanged {
-                    events.push(RoomEvent::Edited { message: card, text, buttons: buttons.clone() });
-                }
-                card
+        let card = if let Some(card) = transcript.card(&projection.rollout) {
+            let unchanged = transcript.message(card).is_some_and(|known| known.text == text && &known.buttons == buttons);
+            if !unchanged {
+                events.push(RoomEvent::Edited { message: card, text, buttons: buttons.clone() });
             }
-            None => {
-                events.push(RoomEvent::Posted(Post {
-                    text,
-                    buttons: buttons.clone(),
-                    rollout: Some(projection.rollout.clone()),
-                    card: true,
-                    ..Post::by(Author::Bot)
-                }));
-                transcript.next_id()
-            }
+            card
+        } else {
+            events.push(RoomEvent::Posted(Post {
+                text,
+                buttons: buttons.clone(),
+                rollout: Some(projection.rollout.clone()),
+                card: true,
+                ..Post::by(Author::Bot)
+            }));
+            transcript.next_id()
         };
         let cursor = transcript.log_cursor(&projection.rollout);
         let lines = projection.log.iter().filter(|line| line.sequence > cursor);

@@ -137,7 +137,9 @@ impl Transcript {
         }
         let append = Append { stream: self.stream.clone(), expected: self.sequence, records };
         journal.append(vec![append], 0).await.map_err(|error| RoomError::Store(error.to_string()))?;
-        recorded.iter().for_each(|one| self.evolve(one));
+        for one in &recorded {
+            self.evolve(one);
+        }
         Ok(())
     }
 
