@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::conversation::form::FieldValue;
 use crate::domain::conversation::voice::Voice;
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::Directory;
