@@ -1,0 +1,113 @@
+//! What is said about runbooks that are not right: every problem at once, each with its place and what would be right.
+
+use tminus::settings::Files;
+
+fn problems(yaml: &str) -> String {
+    let files = Files::embedded().with("config/runbooks/test.yaml", yaml);
+    match files.settings() {
+        Ok(_) => "no problem".to_owned(),
+        Err(unusable) => unusable.to_string(),
+    }
+}
+
+#[test]
+fn every_problem_of_a_file_is_said_at_once() {
+    let said = problems(
+        "runbook: test
+titel: Test
+environment: x/y
+inputs:
+  version: { pattern: '(' }
+  go-call: { type: text }
+people: { owner: maira }
+rooms: [andromeda-rollout]
+audiences: { watch: [slak:andromeda-preproduction-watch, email:nowhere] }
+phases:
+  - phase: one
+    at: T5d
+    steps:
+      - { announce: comencement, to: [wach] }
+      - { acknowledge: Know, from: [auditor], remind: 4h }
+      - { run: aws-staging.cloudformation.updte-stack }
+      - { run: aws-staging.cloudformation.update-stack, with: { stack: x, parameters: y, paramters: {} } }
+      - { task: '{{ versoin }}', if: decision.cutover == 'go' }
+      - { wait: 24h }
+      - { decide: Go?, voters: [changeset-team], rule: most }
+  - phase: two
+    if: done('tsk')
+    steps: []
+",
+    );
+    insta_like(
+        &said,
+        &[
+            "error: unknown key in a runbook `titel`\n --> config/runbooks/test.yaml:2:1",
+            "  = help: did you mean `title`?",
+            "the pattern `(` does not compile",
+            "`go-call` can't be used as an id: in expressions it would not be one name",
+            "  = help: write `go_call`",
+            "unknown person, team or role `maira`",
+            "  = help: did you mean `maria`?",
+            "unknown room `andromeda-rollout`",
+            "  = help: did you mean `andromeda-rollouts`?",
+            "unknown platform `slak`",
+            "unknown address `nowhere`",
+            "`T5d` is not a time in the window; write it like `T-5d`, `T-4h`, `T-1m`, `T-0` or `T+30m`",
+            "unknown message `comencement`",
+            "unknown audience `wach`",
+            "`remind` of a step is not supported by this version",
+            "unknown person, team or role `auditor`",
+            "unknown operation of aws-staging `cloudformation.updte-stack`",
+            "  = help: did you mean `cloudformation.update-stack`?",
+            "`parameters` is a map, this is a text",
+            "unknown input of `aws-staging.cloudformation.update-stack` `paramters`",
+            "unknown name `versoin`",
+            "unknown decision `cutover`",
+            "a `wait` step is not supported by this version",
+            "unknown rule `most`",
+            "unknown step `tsk`",
+            "the phase `two` needs `steps`, at least one",
+        ],
+    );
+}
+
+#[test]
+fn the_slips_of_yaml_have_answers_of_their_own() {
+    let phases = "phases: [{ phase: one, steps: [{ task: Do it }] }]\n";
+    for (yaml, expected) in [
+        (format!("runbook: test\ntitle: {{{{ version }}}}\n{phases}"), "quote it: \"{{ … }}\""),
+        (format!("runbook: test\nrunbook: again\n{phases}"), "every key stands once"),
+        (format!("runbook: test\n\ttitle: x\n{phases}"), "a tab is used for indentation"),
+        (format!("runbook: Test\n{phases}"), "up to 40 lower-case letters, digits and hyphens"),
+        ("runbook: test\n".to_owned(), "a runbook needs `phases`, at least one"),
+        (format!("runbook: andromeda-staging\n{phases}"), "another file defines the runbook `andromeda-staging` already"),
+        ("- a\n- b\n".to_owned(), "a runbook is written as a map, this is a list"),
+        (
+            "runbook: test\nphases: [{ phase: one, at: T-5d, steps: [{ task: Do it }] }]\n".to_owned(),
+            "`one` has a time, but nothing says when T-0 is",
+        ),
+        (
+            "runbook: test\nphases: [{ phase: one, steps: [{ task: Do it, id: one }] }]\n".to_owned(),
+            "`one` is already defined in line 2",
+        ),
+        (
+            "runbook: test\nphases: [{ phase: one, steps: [{ task: Do it, announce: x }] }]\n".to_owned(),
+            "a step is one thing: this is both `announce` and `task`",
+        ),
+    ] {
+        let said = problems(&yaml);
+        assert!(said.contains(expected), "{yaml}\n{said}");
+    }
+}
+
+#[test]
+fn the_smallest_runbook_needs_no_people_no_window_and_no_environment() {
+    assert_eq!(problems("runbook: test\nphases: [{ phase: one, steps: [{ task: Do it }] }]\n"), "no problem");
+}
+
+/// Every expected part is there; the whole text is shown when one is not.
+fn insta_like(said: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(said.contains(part), "missing: {part}\n\n{said}");
+    }
+}

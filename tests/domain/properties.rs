@@ -1,0 +1,208 @@
+//! Any sequence of commands, by anybody, at any time: no panic, replay equals live, and the invariants hold.
+
+use chrono::TimeDelta;
+use proptest::prelude::*;
+use tminus::domain::message::card::card;
+use tminus::domain::rollout::command::{CommandBody, StepRef};
+use tminus::domain::rollout::effect::{Effect, effects};
+use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event};
+use tminus::domain::rollout::view::view;
+
+use crate::support::{Table, form};
+
+#[derive(Clone, Debug)]
+enum Happening {
+    Person(&'static str, CommandBody),
+    /// Time passes, in seconds.
+    Passes(i64),
+    /// The outside does its part for one effect, well or badly.
+    Receipt(u8, u8),
+    /// Receipts that nobody waits for.
+    Stray(CommandBody),
+    /// Somebody who is awaited does what is awaited, or the next moment comes: so that many sequences reach an end.
+    Sensible(u8),
+}
+
+fn person() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec!["maria", "ines", "tom", "ana", "raj", "li", "sam"])
+}
+
+fn step_ref() -> impl Strategy<Value = StepRef> {
+    prop_oneof![
+        4 => Just(StepRef::TheOpenOne),
+        2 => prop::sample::select(vec!["aware", "go_call", "backup", "update_containers", "cutover", "dns", "nope", "preparation_inputs"])
+            .prop_map(|id| StepRef::Named(id.to_owned())),
+        3 => (0usize..22, 1u32..4).prop_map(|(index, generation)| StepRef::Button { index, generation }),
+    ]
+}
+
+fn typed() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> {
+    prop_oneof![
+        Just(form(&[])),
+        Just(form(&[("blue", "b"), ("green", "g"), ("container", "4.3.0")])),
+        Just(form(&[("issue", "#1")])),
+        Just(form(&[("backup_id", "{{ x }} *_<b>")])),
+        Just(form(&[("window", "2026-12-24 02:00 for 2h")])),
+        Just(form(&[("window", "nonsense"), ("stray", "1")])),
+    ]
+}
+
+fn body() -> impl Strategy<Value = CommandBody> {
+    let choice = prop_oneof![3 => Just(Choice::Go), 1 => Just(Choice::NoGo)];
+    prop_oneof![
+        6 => step_ref().prop_map(|step| CommandBody::Acknowledge { step }),
+        5 => (step_ref(), typed()).prop_map(|(step, typed)| CommandBody::CompleteStep { step, typed }),
+        1 => (step_ref(), 0usize..4).prop_map(|(step, item)| CommandBody::TickItem { step, item }),
+        5 => (step_ref(), typed()).prop_map(|(step, typed)| CommandBody::AnswerStep { step, typed }),
+        6 => (step_ref(), choice).prop_map(|(step, choice)| CommandBody::CastVote { step, choice, reason: None }),
+        4 => step_ref().prop_map(|step| CommandBody::RunStep { step }),
+        1 => ".{0,20}".prop_map(|text| CommandBody::AddNote { text }),
+        1 => Just(CommandBody::Hold),
+        2 => Just(CommandBody::Resume),
+        1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default() }),
+        1 => (-10i64..200_000).prop_map(|seconds| CommandBody::AdvanceClock { seconds }),
+    ]
+}
+
+fn happening() -> impl Strategy<Value = Happening> {
+    let outcome = || Just(ActionOutcome::Succeeded { outputs: serde_json::Map::new() });
+    let delivered = || DeliveryOutcome::Failed { reason: "gone".into() };
+    prop_oneof![
+        14 => any::<u8>().prop_map(Happening::Sensible),
+        8 => (person(), body()).prop_map(|(person, body)| Happening::Person(person, body)),
+        3 => prop_oneof![0i64..120, Just(86_400), Just(5 * 86_400)].prop_map(Happening::Passes),
+        10 => (any::<u8>(), any::<u8>()).prop_map(|(which, how)| Happening::Receipt(which, how)),
+        1 => (0usize..25, 0u32..4, outcome()).prop_map(|(step, attempt, outcome)| Happening::Stray(CommandBody::RecordAction { step, attempt, outcome })),
+        1 => (0usize..25, 0u32..4).prop_map(|(step, attempt)| Happening::Stray(CommandBody::BeginAttempt { step, attempt })),
+        1 => (0u64..80, 0usize..3, 0u32..3).prop_map(move |(announcement, slot, attempt)| {
+            Happening::Stray(CommandBody::RecordDelivery { announcement, slot, attempt, outcome: delivered() })
+        }),
+        1 => Just(Happening::Stray(CommandBody::RecordEnvironmentGranted)),
+        1 => Just(Happening::Stray(CommandBody::RecordEnvironmentReleased)),
+    ]
+}
+
+fn receipt(table: &mut Table, which: u8, how: u8) {
+    let owed = effects(&table.state);
+    if owed.is_empty() {
+        return;
+    }
+    let body = match owed[usize::from(which) % owed.len()].clone() {
+        Effect::Deliver(delivery) => CommandBody::RecordDelivery {
+            announcement: delivery.id.sequence,
+            slot: usize::from(delivery.id.slot),
+            attempt: u32::from(delivery.id.attempt),
+            outcome: if how > 20 {
+                DeliveryOutcome::Delivered { reference: "1".into(), possibly_repeated: how > 200 }
+            } else {
+                DeliveryOutcome::Failed { reason: "is_archived".into() }
+            },
+        },
+        Effect::Act(action) if action.attempted.is_none() => {
+            CommandBody::BeginAttempt { step: action.step, attempt: action.attempt }
+        }
+        Effect::Act(action) => CommandBody::RecordAction {
+            step: action.step,
+            attempt: action.attempt,
+            outcome: match how {
+                0..30 => ActionOutcome::Failed { reason: "Throttling".into() },
+                30..45 => ActionOutcome::Unknown { reason: "lost".into() },
+                _ => {
+                    let blue = table.state.values_as_text().get("blue").cloned().unwrap_or_default();
+                    ActionOutcome::Succeeded { outputs: [("BlueStackId".to_owned(), blue.into())].into_iter().collect() }
+                }
+            },
+        },
+        Effect::ClaimEnvironment { .. } => CommandBody::RecordEnvironmentGranted,
+        Effect::ReleaseEnvironment { .. } => CommandBody::RecordEnvironmentReleased,
+    };
+    let _ = table.give(None, body);
+}
+
+fn sensible(table: &mut Table, which: u8) {
+    use tminus::domain::conversation::voice::Voice;
+    use tminus::domain::runbook::model::StepKind;
+    let voice = Voice { state: &table.state, people: &table.people, now: table.now };
+    let next = table.state.open_steps().find_map(|(index, step, _)| {
+        let awaited = voice.awaited(index);
+        let person = awaited.get(usize::from(which) % awaited.len().max(1))?.clone();
+        let id = StepRef::Named(step.id.clone());
+        let body = match &step.kind {
+            StepKind::Acknowledge { .. } => CommandBody::Acknowledge { step: id },
+            StepKind::Task { evidence, .. } => {
+                let typed = evidence.iter().map(|field| (field.name.clone(), "#1".to_owned())).collect();
+                CommandBody::CompleteStep { step: id, typed }
+            }
+            StepKind::Ask { fields, .. } => {
+                let typed =
+                    fields.iter().filter(|f| f.name != "window").map(|field| (field.name.clone(), "x".to_owned())).collect();
+                CommandBody::AnswerStep { step: id, typed }
+            }
+            StepKind::Decide { .. } => CommandBody::CastVote { step: id, choice: Choice::Go, reason: None },
+            _ => CommandBody::RunStep { step: id },
+        };
+        Some((person, body))
+    });
+    match next {
+        Some((person, body)) => drop(table.give(Some(person.as_str()), body)),
+        None => match tminus::domain::rollout::next_due(&table.state) {
+            Some(due) => {
+                table.now = due.max(table.now);
+                drop(table.give(None, CommandBody::Wake));
+            }
+            None => receipt(table, which, 100),
+        },
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_sequence_of_commands(happenings in prop::collection::vec(happening(), 1..220)) {
+        let mut table = Table::andromeda();
+        for happening in happenings {
+            let before = table.state.clone();
+            let refused = match happening {
+                Happening::Person(person, body) => table.give(Some(person), body).is_err(),
+                Happening::Passes(seconds) => { table.passes(TimeDelta::seconds(seconds)); false }
+                Happening::Receipt(which, how) => { receipt(&mut table, which, how); false }
+                Happening::Sensible(which) => { sensible(&mut table, which); false }
+                Happening::Stray(body) => table.give(None, body).is_err(),
+            };
+            prop_assert!(!refused || table.state == before, "a refusal changes nothing");
+            if table.state.sequence == before.sequence {
+                continue;
+            }
+            // What everybody looks at can always be shown.
+            let now = table.now;
+            let card = card(&table.state, &table.people, now, &|_| None);
+            prop_assert!(!card.markdown().is_empty());
+            prop_assert!(card.buttons.iter().all(|button| button.id.len() <= 64 && button.label.chars().count() <= 75));
+            let _ = serde_json::to_string(&view(&table.state, &table.people, now)).unwrap();
+        }
+        prop_assert_eq!(table.replayed(), table.state.clone(), "replay equals live");
+
+        // Time never runs backwards; an action is attempted only after it was wanted, and each attempt once.
+        let mut wanted = std::collections::BTreeSet::new();
+        let mut attempted = std::collections::BTreeSet::new();
+        let mut issued = std::collections::BTreeMap::<usize, u32>::new();
+        let mut last = table.history[0].at;
+        for recorded in &table.history {
+            prop_assert!(recorded.at >= last);
+            last = recorded.at;
+            match &recorded.event {
+                Event::ActionRequested { step, attempt, .. } => prop_assert!(wanted.insert((*step, *attempt))),
+                Event::ActionAttempted { step, attempt } => {
+                    prop_assert!(wanted.contains(&(*step, *attempt)));
+                    prop_assert!(attempted.insert((*step, *attempt)));
+                }
+                Event::AnnouncementIssued { step, .. } => *issued.entry(*step).or_default() += 1,
+                _ => {}
+            }
+        }
+        prop_assert!(issued.values().all(|count| *count == 1), "an announcement is issued once: {issued:?}");
+        let ended = table.history.iter().filter(|recorded| matches!(recorded.event, Event::Ended { .. })).count();
+        prop_assert!(ended <= 1);
+    }
+}
