@@ -132,11 +132,15 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::Held { reason: Some(reason) } => format!("T-minus put it on hold: {}", escape_markdown(reason)),
         Event::Resumed => format!("{who} let it go on"),
         Event::Aborted { reason } => format!("{who} aborted it: {}", escape_markdown(reason)),
-        Event::EnvironmentClaimed => format!("waits for {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),
-        Event::InputSet { .. } | Event::PhaseSettled { .. } | Event::ActionAttempted { .. } | Event::CardPosted { .. } => {
+        // A claim is usually granted at once; while it is not, the card says who is waited for.
+        Event::EnvironmentClaimed
+        | Event::InputSet { .. }
+        | Event::PhaseSettled { .. }
+        | Event::ActionAttempted { .. }
+        | Event::CardPosted { .. } => {
             return None;
         }
     })

@@ -1,0 +1,6 @@
+//! The conversation through the whole app: the real HTTP API over a journal in memory and a clock that the test moves.
+//! Somebody says something, and the reply is what the test says it is.
+
+mod app;
+mod replies;
+mod straight_road;

@@ -1,0 +1,175 @@
+//! Every command and click gets an answer: also the stale, the unauthorised, the duplicate and the mistyped one.
+
+use serde_json::json;
+
+use crate::app::{App, ROOM};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_not_right_is_said_and_starts_nothing() {
+    let app = App::start().await;
+    for (text, reply) in [
+        ("/rollout strat 4.3", "I don't know `strat`. Did you mean `start`?"),
+        ("/rollout status", "No rollout is open in this room. `/rollout start` begins one, `/rollout list` shows all."),
+        ("/rollout go", "No rollout is open in this room. `/rollout start` begins one, `/rollout list` shows all."),
+        ("/rollout list", "No rollout is open. `/rollout start` begins one."),
+        (
+            "/rollout start four",
+            "Nothing was started. \\`four\\` is not a Changeset version: it must match \\`^\\\\d+\\\\.\\\\d+\\$\\`, for example \\`4.3\\`. \
+             `/rollout start 4.3` is an example.",
+        ),
+        (
+            "/rollout start",
+            "Nothing was started. Changeset version is needed, for example \\`4.3\\`. `/rollout start 4.3` is an example.",
+        ),
+        ("/rollout start androm 4.3", "I can start `andromeda-staging` here, and it takes one word: `/rollout start 4.3`."),
+        (
+            "/rollout start 4.3 completers=marla",
+            "Nothing was started. I know no person or team \\`marla\\`; did you mean \\`maria\\`?. `/rollout start 4.3` is an example.",
+        ),
+        (
+            "/rollout start 4.3 at 2020-01-01 02:00",
+            "Nothing was started. that window has begun already; choose one that is still to come. `/rollout start 4.3` is an example.",
+        ),
+    ] {
+        assert_eq!(app.says("maria", text).await, reply, "{text}");
+    }
+    assert_eq!(app.get("/api/rollouts").await, json!([]));
+    // Talk that is not for the bot gets no answer, and stays in the room.
+    assert_eq!(app.says("maria", "good morning").await, "");
+    assert!(app.texts(ROOM).await.contains(&"good morning".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_form_asks_for_what_is_missing() {
+    let app = App::start().await;
+    let (status, told) =
+        app.post(&format!("/api/rooms/{ROOM}/messages"), &json!({ "person": "maria", "text": "/rollout start" }), None).await;
+    assert_eq!((status, &told["refused"]), (200, &json!("needs-form")));
+    let fields: Vec<_> = told["form"]["fields"].as_array().expect("fields").iter().map(|field| field["name"].clone()).collect();
+    assert_eq!(fields, ["version", "completers"]);
+    let body =
+        json!({ "person": "maria", "text": told["form"]["command"], "fields": { "version": "4.3", "completers": "maria, sam" } });
+    let (_, told) = app.post(&format!("/api/rooms/{ROOM}/messages"), &body, None).await;
+    assert_eq!(told["rollout"], "andromeda-staging-4.3");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn questions_are_answered_in_a_line() {
+    let app = App::start().await;
+    app.says("maria", "/rollout start 4.3").await;
+    assert_eq!(
+        app.says("sam", "/rollout who").await,
+        "Nobody is awaited in andromeda-staging-4.3. Next by itself: 08:01 EST “Pre-Flight” (in 1h 1m)."
+    );
+    app.jumps().await;
+    app.presses("ana", "Acknowledge").await;
+    assert_eq!(
+        app.says("sam", "/rollout who").await,
+        "Awaited in andromeda-staging-4.3: Ines, Tom, Raj and Li to acknowledge “You know of this promotion and have subscribed to it” (1 of 5 have)."
+    );
+    assert_eq!(
+        app.says("sam", "@tminus status").await,
+        "**Promote Changeset v4.3 To Staging** (andromeda-staging-4.3): phase 1 of 9: Pre-Flight, 0 of 19 steps settled. \
+         T-0 is Wed 25 Nov 08:01 EST (in 5d). Next by itself: Wed 25 Nov 04:01 EST “Change Preparation”, when “Pre-Flight” is settled (in 4d 20h). \
+         Next by a person: Ines, Tom, Raj and Li to acknowledge “You know of this promotion and have subscribed to it”."
+    );
+    assert!(app.says("sam", "/rollout help").await.contains("`/rollout no-go [REASON]` votes NO-GO; it counts at once"));
+    assert_eq!(app.says("sam", "/rollout note the VPN is slow").await, "Noted.");
+    assert_eq!(
+        app.says("sam", "/rollout hold").await,
+        "On hold: nothing new starts by itself. Nothing is running. `/rollout resume` lets it go on."
+    );
+    assert_eq!(app.says("sam", "/rollout resume").await, "Only Maria can let it go on.");
+    assert_eq!(app.says("maria", "/rollout resume").await, "It goes on.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_repeated_request_gets_the_same_answer_and_happens_once() {
+    let app = App::start().await;
+    let path = format!("/api/rooms/{ROOM}/messages");
+    let start = json!({ "person": "maria", "text": "/rollout start 4.3" });
+    let first = app.post(&path, &start, Some("key-1")).await;
+    assert_eq!(app.post(&path, &start, Some("key-1")).await, first);
+    assert_eq!(app.get("/api/rollouts").await.as_array().map(Vec::len), Some(1));
+    app.jumps().await;
+    let (message, button) = app.button("Acknowledge").await;
+    let press = json!({ "person": "ana", "button": button });
+    let first = app.post(&format!("{path}/{message}/press"), &press, Some("key-2")).await;
+    assert!(first.1["answer"].as_str().expect("an answer").starts_with("Thank you, Ana."));
+    app.presses("raj", "Acknowledge").await;
+    let again = app.post(&format!("{path}/{message}/press"), &press, Some("key-2")).await;
+    assert!(again.1["answer"].as_str().expect("an answer").starts_with("Thank you, Ana. You acknowledged"), "{again:?}");
+    let view = app.get("/api/rollouts/andromeda-staging-4.3").await;
+    assert_eq!(view["phases"][0]["steps"][0]["acknowledged"].as_object().map(serde_json::Map::len), Some(2));
+    // The same key of another person is another request.
+    let other = app.post(&format!("{path}/{message}/press"), &json!({ "person": "li", "button": button }), Some("key-2")).await;
+    assert!(other.1["answer"].as_str().expect("an answer").starts_with("Thank you, Li."), "{other:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_requests_are_problems_and_change_nothing() {
+    let app = App::start().await;
+    app.says("maria", "/rollout start 4.3").await;
+    app.card_says("Promote").await;
+    let messages = app.get(&format!("/api/rooms/{ROOM}/messages")).await;
+    let room = format!("/api/rooms/{ROOM}/messages");
+    let press = format!("{room}/2/press");
+    for (path, body, status, part) in [
+        ("/api/rooms/nowhere/messages", json!({ "person": "maria", "text": "x" }), 404, "there is no room `nowhere`"),
+        (room.as_str(), json!({ "text": "x" }), 422, "`person` is missing"),
+        (room.as_str(), json!({ "person": "marla", "text": "x" }), 422, "Did you mean `maria`?"),
+        (room.as_str(), json!({ "person": "maria", "text": "" }), 422, "`text` has 1 to"),
+        (room.as_str(), json!({ "person": "maria", "text": "x".repeat(9000) }), 422, "this has 9000"),
+        (room.as_str(), json!({ "person": "maria", "txt": "x" }), 422, "unknown field `txt`"),
+        (room.as_str(), json!({ "person": "maria", "text": "x".repeat(400_000) }), 413, "length limit exceeded"),
+        (
+            "/api/rooms/andromeda-rollouts/messages/999/press",
+            json!({ "person": "maria", "button": "x" }),
+            404,
+            "There is no message 999",
+        ),
+        (press.as_str(), json!({ "person": "maria" }), 422, "missing field `button`"),
+        ("/api/clock/advance", json!({ "by": "4 fortnights" }), 422, "is not a duration"),
+        ("/api/clock/advance", json!({}), 422, "Say either"),
+        (
+            "/api/clock/advance",
+            json!({ "by": "1h", "rollout": "andromeda-staging-4.4" }),
+            404,
+            "Did you mean `andromeda-staging-4.3`?",
+        ),
+        ("/api/nothing", json!({}), 404, "There is nothing at this address"),
+        ("/api/rooms", json!({}), 405, "does not take this method"),
+    ] {
+        let (got, problem) = app.post(path, &body, None).await;
+        assert_eq!((got, problem["status"].as_u64()), (status, Some(u64::from(status))), "{path} {problem}");
+        assert!(problem["detail"].as_str().unwrap_or_default().contains(part), "{path}: {problem}");
+    }
+    assert_eq!(app.get(&format!("/api/rooms/{ROOM}/messages")).await, messages);
+    // A button that is none of ours, or of another time, is answered politely.
+    for button in ["", "x", "1.0.ack.9", "9.0.ack.1", "1.-.resume.0"] {
+        let (status, told) = app.post(&press, &json!({ "person": "maria", "button": button }), None).await;
+        assert_eq!(status, 200);
+        assert!(told["refused"].is_string(), "{button}: {told}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn values_are_shown_as_what_they_are() {
+    let files = tminus::settings::Files::embedded().with(
+        "config/runbooks/test.yaml",
+        "runbook: test
+title: '{{ what }}'
+inputs: { what: { positional: true } }
+rooms: [andromeda-rollouts]
+audiences: { watch: [slack:andromeda-preproduction-watch] }
+phases: [{ phase: one, steps: [{ announce: what, to: [watch] }, { task: 'Look at {{ what }}' }] }]
+",
+    );
+    let app = App::start_with(files.with("messages/what.md", "**{{ what }}** it is.\n")).await;
+    app.says("maria", "/rollout start test \"<b>@channel</b> *x* [y](javascript:z)\"").await;
+    app.card_says("Look at").await;
+    assert_eq!(
+        app.texts("slack-andromeda-preproduction-watch").await,
+        [r"**\<b\>@channel\</b\> \*x\* \[y\](javascript:z)** it is."]
+    );
+}
