@@ -180,7 +180,8 @@ impl Conductor {
             let number = shared.registry().rollouts[&id].number;
             let state = load(shared.journal.as_ref(), number).await?;
             tracing::info!(rollout.id = %id, sequence = state.sequence, "Took up {id} where it was");
-            rollout::spawn(&shared, state);
+            let taken_up_at = state.sequence;
+            rollout::spawn(&shared, state, taken_up_at);
         }
         Ok(Self { shared })
     }

@@ -237,7 +237,7 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
             Ok(()) => {
                 let id = begun.state.id.clone();
                 tracing::info!(rollout.id = %id, "Started {id}: {}", begun.state.title);
-                rollout::spawn(shared, begun.state);
+                rollout::spawn(shared, begun.state, 0);
                 evolve(shared, &entries);
                 return Ok(id);
             }
@@ -260,6 +260,7 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
 async fn take_up(shared: &Arc<Shared>, id: &RolloutId) -> Result<(), Rejected> {
     let Some(number) = shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(()) };
     let state = super::load(shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unavailable(error.to_string()))?;
-    rollout::spawn(shared, state);
+    let taken_up_at = state.sequence;
+    rollout::spawn(shared, state, taken_up_at);
     Ok(())
 }

@@ -29,15 +29,15 @@ const TRIES_MAX: usize = 5;
 /// When what could not be handed on is tried again.
 const DISPATCH_RETRY: Duration = Duration::from_secs(1);
 
-/// Starts the task of a rollout whose events are in the journal.
-pub(super) fn spawn(shared: &Arc<Shared>, state: State) {
+/// Starts the task of a rollout whose events are in the journal. Effects up to `taken_up_at` may have been set going before.
+pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64) {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let handle = Handle { inbox, shift_seconds: shift_seconds.clone() };
     shared.handles.lock().unwrap_or_else(PoisonError::into_inner).insert(state.id.clone(), handle);
     let conducted = Conducted {
         clock: RolloutClock::new(shared.clock.clone(), shift_seconds),
-        taken_up_at: state.sequence,
+        taken_up_at,
         shared: shared.clone(),
         state,
         shift,
@@ -243,11 +243,12 @@ impl Conducted {
                     self.shared.stop(why);
                     break;
                 }
-                Err(AppendError::Invalid(_)) => {
-                    self.reload().await;
-                    break;
-                }
+                Err(AppendError::Invalid(_)) => break,
             }
+        }
+        if outcome.is_err() {
+            // What was decided is not in the journal: nobody may see it, and nothing of it may be set going.
+            self.reload().await;
         }
         self.shift.send_if_modified(|shift| {
             let moved = *shift != self.state.shift_seconds;
@@ -325,7 +326,11 @@ impl Conducted {
 
     async fn reload(&mut self) {
         match load(self.shared.journal.as_ref(), self.state.number).await {
-            Ok(state) => self.state = state,
+            Ok(state) => {
+                // What came meanwhile may have been set going by whoever wrote it.
+                self.taken_up_at = state.sequence;
+                self.state = state;
+            }
             Err(error) => self.shared.stop(&error.to_string()),
         }
     }
@@ -346,6 +351,9 @@ impl Conducted {
     /// Hands on everything that is owed and not in somebody's hands yet.
     fn dispatch(&mut self) {
         self.retry = false;
+        if self.shared.stopped.borrow().is_some() {
+            return;
+        }
         let owed = effects(&self.state);
         let nothing_owed = owed.is_empty();
         for effect in owed {

@@ -1,0 +1,179 @@
+//! The outside does everything it can do wrong: every effect ends in one outcome, or in a question for a person.
+
+use std::time::Duration;
+
+use tminus::domain::rollout::command::{CommandBody, StepRef};
+use tminus::engine::ports::{Found, Sent, StartError};
+
+use crate::stage::{Send, Stage, Start};
+
+const ANNOUNCE: &str = "
+runbook: test
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+audiences: { watch: [slack:andromeda-preproduction-watch] }
+inputs: { version: { default: '4.3' } }
+phases: [{ phase: one, steps: [{ announce: commencement, to: [watch] }, { task: Do it, id: it }] }]
+";
+
+const ACT: &str = "
+runbook: test
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+phases: [{ phase: one, steps: [{ run: ci.command.x, id: x, with: { argv: [x] } }, { task: Do it, id: it }] }]
+";
+
+fn there() -> Found {
+    Found::There { reference: "1".into() }
+}
+
+fn cannot_tell() -> Found {
+    Found::CannotTell { why: "no history".into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_is_tried_again_until_it_arrives() {
+    let mut stage = Stage::with(ANNOUNCE).await;
+    let again = |after| Send::Is(Sent::TryAgain { after, why: "rate_limited".into() });
+    stage.outside.will_send(again(Some(Duration::from_secs(30)))).will_send(again(None));
+    let begun = tokio::time::Instant::now();
+    let id = stage.start().await;
+    stage.until(&id, "delivery-ended").await;
+    assert!(begun.elapsed() >= Duration::from_secs(30), "what the platform asked for is waited for");
+    assert_eq!(stage.outside.calls(), vec!["deliver to slack:andromeda-preproduction-watch"; 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_without_an_answer_is_looked_up_before_it_is_sent_again() {
+    for (found, sends) in [(there(), 1), (Found::Absent, 2), (cannot_tell(), 2)] {
+        let mut stage = Stage::with(ANNOUNCE).await;
+        stage.outside.will_send(Send::Hangs).will_find(found.clone());
+        let id = stage.start().await;
+        stage.until(&id, "delivery-ended").await;
+        let calls = stage.outside.calls();
+        assert_eq!(calls.iter().filter(|call| call.starts_with("deliver")).count(), sends, "{found:?}: {calls:?}");
+        let repeated =
+            stage.conductor.look(&id, |state, _, _| format!("{:?}", state.announcements[0].destinations[0].outcome)).await;
+        let repeated = repeated.unwrap().unwrap().contains("possibly_repeated: true");
+        assert_eq!(repeated, found == cannot_tell(), "{found:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_a_delivery_is_looked_up_first() {
+    let mut stage = Stage::with(ANNOUNCE).await;
+    stage.outside.will_send(Send::Hangs);
+    let id = stage.start().await;
+    while stage.outside.calls().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    stage.outside.will_find(there());
+    stage.restart().await;
+    stage.until(&id, "delivery-ended").await;
+    assert_eq!(
+        stage.outside.calls(),
+        ["deliver to slack:andromeda-preproduction-watch", "find slack:andromeda-preproduction-watch"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_can_never_arrive_is_a_failure_in_the_room() {
+    let mut stage = Stage::with(ANNOUNCE).await;
+    stage.outside.will_send(Send::Is(Sent::Never { why: "is_archived".into() }));
+    let id = stage.start().await;
+    stage.until(&id, "step-failed").await;
+    let card = stage
+        .conductor
+        .look(&id, |state, people, now| tminus::domain::message::card::card(state, people, now, &|_| None).markdown());
+    let card = card.await.unwrap().unwrap();
+    assert!(card.contains("**Failed**: it did not reach slack:andromeda-preproduction-watch"), "{card}");
+    assert!(card.contains("Slack andromeda-preproduction-watch: failed: is\\_archived"), "{card}");
+    stage.does(&id, "maria", CommandBody::CompleteStep { step: StepRef::TheOpenOne, typed: Default::default() }).await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_address_that_is_not_connected_fails_politely() {
+    let mut stage = Stage::with(&ANNOUNCE.replace("slack:", "email:")).await;
+    let id = stage.start().await;
+    stage.until(&id, "step-failed").await;
+    assert_eq!(stage.outside.calls(), Vec::<String>::new());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_is_begun_once_and_its_attempt_is_on_record_before() {
+    let mut stage = Stage::with(ACT).await;
+    let id = stage.start().await;
+    let happened = stage.until(&id, "action-ended").await;
+    let place = |what: &str| happened.iter().position(|kind| kind == what).expect("it happened");
+    assert!(place("action-requested") < place("action-attempted") && place("action-attempted") < place("action-ended"));
+    assert_eq!(stage.outside.calls(), ["start x attempt 1", "poll x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_action_whose_answer_is_lost_is_looked_up_and_never_begun_again_by_itself() {
+    let unclear = || Start::Is(Err(StartError::Unclear { why: "connection reset".into() }));
+    for (start, found, outcome) in [
+        (Start::Hangs, there(), "succeeded"),
+        (unclear(), there(), "succeeded"),
+        (unclear(), Found::Absent, "failed"),
+        (unclear(), cannot_tell(), "unknown"),
+        (Start::Is(Err(StartError::Refused { why: "AccessDenied".into() })), there(), "failed"),
+    ] {
+        let mut stage = Stage::with(ACT).await;
+        stage.outside.will_start(start).will_find(found);
+        let id = stage.start().await;
+        stage.until(&id, "action-ended").await;
+        let events = stage.conductor.events(&id, 1, 500).await.unwrap().unwrap();
+        let ended = events.iter().find(|(_, r)| crate::stage::kind(r) == "action-ended").unwrap();
+        assert_eq!(serde_json::to_value(&ended.1.event).unwrap()["outcome"], outcome);
+        assert_eq!(stage.outside.calls().iter().filter(|call| call.starts_with("start")).count(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_crash_an_attempted_action_is_looked_up_first() {
+    for (found, calls) in [
+        (there(), vec!["start x attempt 1", "find x attempt 1", "poll x"]),
+        // It never arrived: begun under the same identity.
+        (Found::Absent, vec!["start x attempt 1", "find x attempt 1", "start x attempt 1", "poll x"]),
+        (cannot_tell(), vec!["start x attempt 1", "find x attempt 1"]),
+    ] {
+        let mut stage = Stage::with(ACT).await;
+        stage.outside.will_start(Start::Hangs);
+        let id = stage.start().await;
+        while stage.outside.calls().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        stage.outside.will_find(found);
+        stage.restart().await;
+        stage.until(&id, "action-ended").await;
+        assert_eq!(stage.outside.calls(), calls);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_rollout_begins_nothing_and_goes_on_after() {
+    let mut stage = Stage::with(&ACT.replace("with: { argv: [x] }", "with: { argv: [x] }, press: owner")).await;
+    let id = stage.start().await;
+    stage.does(&id, "sam", CommandBody::Hold).await.unwrap();
+    let run = CommandBody::RunStep { step: StepRef::TheOpenOne };
+    let refused = stage.does(&id, "maria", run.clone()).await.unwrap_err().to_string();
+    assert!(refused.contains("is on hold by Sam"), "{refused}");
+    stage.does(&id, "maria", CommandBody::Resume).await.unwrap();
+    stage.does(&id, "maria", run).await.unwrap();
+    stage.until(&id, "action-ended").await;
+    assert_eq!(stage.outside.calls(), ["start x attempt 1", "poll x"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_system_that_does_not_say_how_it_is_going_is_asked_again() {
+    let mut stage = Stage::with(ACT).await;
+    for _ in 0..3 {
+        stage.outside.polls.lock().unwrap().push_back(Err("503".into()));
+    }
+    let id = stage.start().await;
+    stage.until(&id, "action-ended").await;
+    assert_eq!(stage.outside.calls().len(), 5);
+    let outcome = stage.conductor.look(&id, |state, _, _| state.steps[0].status.is_settled()).await.unwrap();
+    assert_eq!(outcome, Some(true));
+}

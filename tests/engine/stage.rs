@@ -1,0 +1,258 @@
+//! A conductor and its outbox on a journal in memory, with an outside whose behaviour the test writes down beforehand.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use chrono::{DateTime, TimeDelta, Utc};
+use tminus::domain::people::PersonId;
+use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
+use tminus::domain::rollout::effect::{Action, Delivery};
+use tminus::domain::rollout::event::{ActionOutcome, ClockKind, Recorded};
+use tminus::domain::runbook::model::Platform;
+use tminus::engine::clock::ManualClock;
+use tminus::engine::conductor::{Conductor, Plan, Rejected, Request, Said};
+use tminus::engine::journal::memory::MemoryJournal;
+use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
+use tminus::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
+use tminus::engine::ports::{Courier, Executor, Found, Polled, Projection, Sent, StartError};
+use tminus::settings::Files;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+pub const ROOM: &str = "andromeda-rollouts";
+
+/// What an outside does when it is called: written down beforehand, used up in order; after that all goes well.
+#[derive(Default)]
+pub struct Outside {
+    pub calls: Mutex<Vec<String>>,
+    pub sends: Mutex<VecDeque<Send>>,
+    pub finds: Mutex<VecDeque<Found>>,
+    pub starts: Mutex<VecDeque<Start>>,
+    pub polls: Mutex<VecDeque<Result<Polled, String>>>,
+    pub cards: Mutex<Vec<Projection>>,
+}
+
+pub enum Send {
+    Is(Sent),
+    /// No answer ever comes.
+    Hangs,
+}
+
+pub enum Start {
+    Is(Result<(), StartError>),
+    Hangs,
+}
+
+impl Outside {
+    fn call(&self, what: String) {
+        self.calls.lock().unwrap().push(what);
+    }
+
+    pub fn calls(&self) -> Vec<String> {
+        self.calls.lock().unwrap().clone()
+    }
+
+    pub fn will_send(&self, send: Send) -> &Self {
+        self.sends.lock().unwrap().push_back(send);
+        self
+    }
+
+    pub fn will_find(&self, found: Found) -> &Self {
+        self.finds.lock().unwrap().push_back(found);
+        self
+    }
+
+    pub fn will_start(&self, start: Start) -> &Self {
+        self.starts.lock().unwrap().push_back(start);
+        self
+    }
+}
+
+#[async_trait]
+impl Courier for Outside {
+    async fn deliver(&self, delivery: &Delivery) -> Sent {
+        self.call(format!("deliver to {}", delivery.to));
+        let next = self.sends.lock().unwrap().pop_front();
+        match next {
+            Some(Send::Is(sent)) => sent,
+            Some(Send::Hangs) => std::future::pending().await,
+            None => Sent::Delivered { reference: "there".into() },
+        }
+    }
+
+    async fn find(&self, delivery: &Delivery) -> Found {
+        self.call(format!("find {}", delivery.to));
+        self.finds.lock().unwrap().pop_front().unwrap_or(Found::Absent)
+    }
+
+    async fn show(&self, projection: &Projection) -> Result<String, String> {
+        self.cards.lock().unwrap().push(projection.clone());
+        Ok("card".into())
+    }
+
+    async fn log_cursor(&self, _rollout: &RolloutId, _room: &str) -> Result<u64, String> {
+        Ok(0)
+    }
+
+    fn edit_pause(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+}
+
+#[async_trait]
+impl Executor for Outside {
+    async fn start(&self, action: &Action, _now: DateTime<Utc>) -> Result<(), StartError> {
+        self.call(format!("start {} attempt {}", action.step_id, action.attempt));
+        let next = self.starts.lock().unwrap().pop_front();
+        match next {
+            Some(Start::Is(result)) => result,
+            Some(Start::Hangs) => std::future::pending().await,
+            None => Ok(()),
+        }
+    }
+
+    async fn find(&self, action: &Action) -> Found {
+        self.call(format!("find {} attempt {}", action.step_id, action.attempt));
+        self.finds.lock().unwrap().pop_front().unwrap_or(Found::Absent)
+    }
+
+    async fn poll(&self, action: &Action, _now: DateTime<Utc>) -> Result<Polled, String> {
+        self.call(format!("poll {}", action.step_id));
+        let next = self.polls.lock().unwrap().pop_front();
+        next.unwrap_or_else(|| Ok(Polled::Ended(ActionOutcome::Succeeded { outputs: serde_json::Map::new() })))
+    }
+}
+
+/// The stage.
+pub struct Stage {
+    pub journal: Arc<MemoryJournal>,
+    pub clock: ManualClock,
+    pub outside: Arc<Outside>,
+    pub conductor: Conductor,
+    plan: Plan,
+    outbox: JoinHandle<()>,
+    number: u32,
+}
+
+impl Stage {
+    /// A stage with one runbook, named `test`.
+    pub async fn with(yaml: &str) -> Self {
+        let settings = Files::embedded().with("config/runbooks/test.yaml", yaml).settings().unwrap_or_else(|e| panic!("{e}"));
+        let plan = Plan {
+            people: Arc::new(settings.people.clone()),
+            runbooks: settings.runbooks.into_iter().filter(|(name, _)| name == "test").collect(),
+            clock: ClockKind::Shifted,
+            propose_window: None,
+            public_url: None,
+        };
+        let journal = Arc::new(MemoryJournal::new());
+        let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());
+        let outside = Arc::new(Outside::default());
+        let (conductor, outbox) = raise(&plan, &journal, &clock, &outside).await;
+        Self { journal, clock, outside, conductor, plan, outbox, number: 0 }
+    }
+
+    /// The process dies and starts again: nothing is left but the journal and the outside.
+    pub async fn restart(&mut self) {
+        self.outbox.abort();
+        let (conductor, outbox) = raise(&self.plan, &self.journal, &self.clock, &self.outside).await;
+        self.conductor = conductor;
+        self.outbox = outbox;
+    }
+
+    pub async fn start(&mut self) -> RolloutId {
+        let said = Said {
+            id: CommandId("start".into()),
+            person: PersonId::new("maria"),
+            room: ROOM.into(),
+            text: "start".into(),
+            fields: BTreeMap::new(),
+        };
+        self.conductor.hear(said).await.expect("it starts").rollout.expect("a rollout")
+    }
+
+    /// A person does something.
+    pub async fn does(&mut self, id: &RolloutId, person: &str, body: CommandBody) -> Result<String, Rejected> {
+        self.number += 1;
+        let command = format!("c{}", self.number);
+        self.sends(id, person, &command, body).await
+    }
+
+    /// A person does something under a command id of the test's.
+    pub async fn sends(&self, id: &RolloutId, person: &str, command: &str, body: CommandBody) -> Result<String, Rejected> {
+        let actor = Actor::Person { id: PersonId::new(person), roles: BTreeSet::new() };
+        let request = Request { id: CommandId(command.into()), actor, room: None, body };
+        self.conductor.submit(id, request).await.map(|answer| answer.text)
+    }
+
+    /// The kinds of what happened, in order.
+    pub async fn happened(&self, id: &RolloutId) -> Vec<String> {
+        let events = self.conductor.events(id, 1, 500).await.expect("readable").expect("there");
+        events.into_iter().map(|(_, recorded)| kind(&recorded)).collect()
+    }
+
+    /// Waits until something has happened, and answers everything that has.
+    pub async fn until(&self, id: &RolloutId, what: &str) -> Vec<String> {
+        for _ in 0..2000 {
+            let happened = self.happened(id).await;
+            if happened.iter().any(|kind| kind == what) {
+                return happened;
+            }
+            // The clock of the runtime is paused: this lets everything else run, and timers fire, without waiting.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {what}: {:?}\n{:?}", self.happened(id).await, self.outside.calls());
+    }
+
+    /// Another writer appends to the rollout's stream.
+    pub async fn somebody_else_notes(&self, id: &RolloutId, text: &str) {
+        let number = self.conductor.registry().rollouts[id].number;
+        let stream = StreamName::new(format!("rollout/{number}"));
+        let expected = self.journal.head(&stream).await.unwrap();
+        let at = self.conductor.look(id, |state, _, _| state.last_at).await.unwrap().unwrap();
+        let event = tminus::domain::rollout::event::Event::NoteAdded { text: text.into() };
+        let recorded = Recorded::new(&CommandId(format!("other-{text}")), None, at, event);
+        let records = vec![NewRecord { id: format!("other-{text}#0"), payload: recorded.encode() }];
+        self.journal.append(vec![Append { stream, expected, records }], 0).await.unwrap();
+    }
+
+    pub async fn passes(&self, by: TimeDelta) {
+        self.clock.advance(by);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn raise(
+    plan: &Plan,
+    journal: &Arc<MemoryJournal>,
+    clock: &ManualClock,
+    outside: &Arc<Outside>,
+) -> (Conductor, JoinHandle<()>) {
+    let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
+    let conductor = Conductor::open(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch).await.expect("it opens");
+    let courier: Arc<dyn Courier> = outside.clone();
+    let executor: Arc<dyn Executor> = outside.clone();
+    let route = Route { lane: "outside".into(), courier };
+    let routes = Routes {
+        addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),
+        rooms: BTreeMap::from([(ROOM.into(), route)]),
+        executors: BTreeMap::from([("ci".into(), executor)]),
+    };
+    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches));
+    (conductor, outbox)
+}
+
+/// The kind of an event, as the journal writes it.
+pub fn kind(recorded: &Recorded) -> String {
+    serde_json::to_value(&recorded.event).unwrap()["type"].as_str().unwrap().to_owned()
+}
+
+pub fn ack() -> CommandBody {
+    CommandBody::Acknowledge { step: StepRef::TheOpenOne }
+}
+
+pub fn note(text: &str) -> CommandBody {
+    CommandBody::AddNote { text: text.into() }
+}
