@@ -81,11 +81,12 @@ pub struct Unusable {
 
 impl std::fmt::Display for Unusable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let count = self.problems.len();
+        writeln!(f, "{count} {} in the configuration; nothing was started\n", if count == 1 { "problem" } else { "problems" })?;
         for problem in &self.problems {
             writeln!(f, "{}", problem.render(self.files.texts.get(&problem.file).map(String::as_str)))?;
         }
-        let count = self.problems.len();
-        write!(f, "{count} {} in the configuration; nothing was started", if count == 1 { "problem" } else { "problems" })
+        Ok(())
     }
 }
 

@@ -52,10 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             .with_context(|| format!("can't listen on {}; choose another address with --listen ADDR", args.listen))?;
         let address = listener.local_addr()?;
         let dir = args.data.join(JOURNAL_DIR);
-        let journal = Arc::new(
-            SledJournal::open(&dir, &SledOptions::default())
-                .with_context(|| format!("the journal in {} can't be opened", dir.display()))?,
-        );
+        let journal = Arc::new(SledJournal::open(&dir, &SledOptions::default())?);
         let pretended = args.data.join(PRETENDED_FILE);
         let ledger = Ledger::open(&pretended).with_context(|| format!("{} can't be opened", pretended.display()))?;
         let setup = Setup {

@@ -3,8 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::Context;
-
 use crate::engine::journal::sled::verify;
 
 /// What can be done with a journal.
@@ -24,7 +22,7 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     if !dir.is_dir() {
         anyhow::bail!("{} holds no journal. Name the data folder with --data DIR.", data.display());
     }
-    let report = verify(&dir).with_context(|| format!("the journal in {} can't be verified", data.display()))?;
+    let report = verify(&dir)?;
     for stream in &report.streams {
         println!("{:<40} {:>8} records {:>12} bytes", stream.stream.to_string(), stream.records, stream.payload_bytes);
     }

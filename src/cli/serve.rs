@@ -12,6 +12,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::rollout::event::ClockKind;
 use crate::engine::conductor::{Conductor, Plan};
 use crate::engine::journal::Journal;
@@ -78,9 +79,10 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let Setup { settings, journal, clock, ledger, propose_window, public_url, metrics } = setup;
     let address = listener.local_addr()?;
     let infos = room_infos(&settings);
+    let people = if settings.people.people().next().is_none() { just_you() } else { settings.people.clone() };
     let rooms = Arc::new(LocalRooms::open(infos, journal.clone(), clock.clone()).await.context("the rooms can't be read")?);
     let plan = Plan {
-        people: Arc::new(settings.people.clone()),
+        people: Arc::new(people),
         runbooks: settings.runbooks.clone(),
         clock: ClockKind::Shifted,
         propose_window,
@@ -104,6 +106,13 @@ async fn serve(listener: TcpListener, web: Web, mut closing: watch::Receiver<boo
     if let Err(error) = axum::serve(listener, web::router(web)).with_graceful_shutdown(stop).await {
         tracing::error!("The page stopped: {error}");
     }
+}
+
+/// Who there is where nobody is configured: a checklist can be tried before anybody has written down who does what.
+fn just_you() -> Directory {
+    let you =
+        Person { id: PersonId::new("you"), name: "You".to_owned(), timezone: None, roles: std::collections::BTreeSet::new() };
+    Directory::new([you], BTreeMap::new())
 }
 
 /// A room for every room, and one for every address that somebody announces to.

@@ -107,6 +107,11 @@ impl<'n, 'r> Section<'n, 'r> {
         self.pairs.iter().any(|(k, _)| k.text() == Some(key))
     }
 
+    /// The keys that are there, and where.
+    pub fn keys(&self) -> impl Iterator<Item = (&'n str, Place)> + use<'n> {
+        self.pairs.iter().filter_map(|(key, _)| Some((key.text()?, key.place)))
+    }
+
     /// The place of a key itself.
     #[must_use]
     pub fn key_place(&self, key: &str) -> Place {

@@ -10,7 +10,7 @@ use crate::domain::catalogue::{Kind, Parameter, ParameterKind};
 use crate::domain::conversation::form::{Field, FieldKind};
 use crate::domain::message::template;
 use crate::domain::people::Directory;
-use crate::domain::problem::{Place, Problem};
+use crate::domain::problem::{Place, Problem, did_you_mean};
 use crate::domain::section::{Located, Report, Section, text_of};
 use crate::domain::time::{Offset, Takes, parse_duration};
 use crate::domain::yaml::{self, Node, Value};
@@ -330,7 +330,20 @@ impl<'a> Checker<'a> {
         let kind_name = match present[..] {
             [kind] => kind,
             [] => {
-                self.report.error_help(section.place, "this step has no kind", format!("one key names it: {}", KINDS.join(", ")));
+                let near = section.keys().find_map(|(key, place)| Some((key, place, did_you_mean(key, KINDS)?)));
+                match near {
+                    Some((key, place, kind)) => {
+                        self.report.error_help(
+                            place,
+                            format!("no step is of the kind `{key}`"),
+                            format!("did you mean `{kind}`?"),
+                        );
+                    }
+                    None => {
+                        let help = format!("one key names it: {}", KINDS.join(", "));
+                        self.report.error_help(section.place, "this step has no kind", help);
+                    }
+                }
                 return None;
             }
             [first, second, ..] => {
