@@ -1,5 +1,7 @@
 //! What operators see: log lines and figures. Messages read alone, fields make them searchable; no secrets, no addresses.
 
+use std::io::IsTerminal;
+
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
 
@@ -12,7 +14,9 @@ pub fn start_logging() -> anyhow::Result<()> {
         Ok(text) => EnvFilter::try_new(&text).map_err(|error| anyhow::anyhow!("TMINUS_LOG={text} can't be read: {error}"))?,
         Err(_) => EnvFilter::new("info"),
     };
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people at a terminal, not for files.
+    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
     let set = if std::env::var("TMINUS_LOG_FORMAT").is_ok_and(|format| format == "json") {
         lines.json().try_init()
     } else {
