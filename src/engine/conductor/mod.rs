@@ -214,25 +214,25 @@ impl Conductor {
     /// When nothing waits for a clock, or the clocks are real.
     pub async fn advance_all(&self, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
         let open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
-        let seconds = match advance {
-            Advance::By(seconds) => Some(seconds),
+        if open.is_empty() {
+            return Err(Refusal::new(RefusalKind::NotNow, "Nothing waits for the clock: no rollout is open.").into());
+        }
+        let advance = match advance {
+            Advance::By(seconds) => Advance::By(seconds),
             Advance::ToNext => {
                 let mut soonest = None;
                 for id in &open {
                     let next = self.next_in(id).await;
                     soonest = soonest.into_iter().chain(next).min();
                 }
-                soonest
+                // Where nothing waits, the rollouts say so themselves, and recognise a second arrival.
+                soonest.map_or(Advance::ToNext, Advance::By)
             }
-        };
-        let Some(seconds) = seconds.filter(|_| !open.is_empty()) else {
-            let says = "Nothing waits for the clock: no rollout is open, or a person is next.";
-            return Err(Refusal::new(RefusalKind::NotNow, says).into());
         };
         let mut says = Vec::new();
         for id in &open {
             let command = CommandId(format!("{command}/{id}"));
-            says.push(self.advance(id, command, actor.clone(), Advance::By(seconds)).await?.text);
+            says.push(self.advance(id, command, actor.clone(), advance).await?.text);
         }
         Ok(Answer { text: says.join(" "), rollout: None })
     }

@@ -155,7 +155,7 @@ impl Conducted {
         while let Some(message) = next {
             match message {
                 Message::Do { request, reply } => batch.push(Pending { request, reply: Some(reply) }),
-                Message::Advance { id, actor, advance, reply } => match self.seconds_of(advance) {
+                Message::Advance { id, actor, advance, reply } => match self.seconds_of(&id, advance) {
                     Ok(seconds) => {
                         let request = Request { id, actor, room: None, body: CommandBody::AdvanceClock { seconds } };
                         batch.push(Pending { request, reply: Some(reply) });
@@ -188,12 +188,14 @@ impl Conducted {
         batch
     }
 
-    fn seconds_of(&self, advance: Advance) -> Result<i64, Refusal> {
+    fn seconds_of(&self, id: &CommandId, advance: Advance) -> Result<i64, Refusal> {
         match advance {
             Advance::By(seconds) => Ok(seconds),
             Advance::ToNext => self.next_in().ok_or_else(|| {
                 Refusal::new(RefusalKind::NotNow, format!("Nothing in {} waits for the clock: a person is next.", self.state.id))
             }),
+            // A second arrival moves nothing and is answered like the first, also when nothing waits for the clock any more.
+            _ if self.state.events_of(id).is_some() => Ok(0),
         }
     }
 
