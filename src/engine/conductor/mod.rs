@@ -269,11 +269,14 @@ impl Conductor {
         self.refuse_closed(id, request).await
     }
 
-    /// A rollout that is over refuses everything, and says so itself.
+    /// A rollout that is over refuses everything, and says so itself; what it did before is answered as it was then.
     async fn refuse_closed(&self, id: &RolloutId, request: &Request) -> Result<Answer, Rejected> {
         let Some(state) = self.load_closed(id).await? else {
             return Err(Refusal::new(RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into());
         };
+        if let Some((first, last)) = state.events_of(&request.id) {
+            return rollout::answer_again(&self.shared, state.number, request, first, last).await;
+        }
         let now = self.shared.clock.now() + TimeDelta::seconds(state.shift_seconds);
         let command = request.clone().at(now);
         match crate::domain::rollout::decide(&state, &command, &self.shared.plan.people) {
@@ -447,19 +450,24 @@ async fn read(journal: &dyn Journal, number: u32, from: u64, limit: usize) -> Re
 
 /// Replays a rollout from its stream: the same `evolve` as live.
 async fn load(journal: &dyn Journal, number: u32) -> Result<State, RegistryError> {
+    load_until(journal, number, u64::MAX).await
+}
+
+/// Replays a rollout as it was right after one of its events.
+async fn load_until(journal: &dyn Journal, number: u32, last: u64) -> Result<State, RegistryError> {
     let mut state: Option<State> = None;
     let mut from = 1;
     loop {
         let events = read(journal, number, from, READ_RECORDS_MAX).await?;
         let count = events.len();
-        for (sequence, recorded) in events {
+        for (sequence, recorded) in events.into_iter().take_while(|(sequence, _)| *sequence <= last) {
             match &mut state {
                 Some(state) => state.evolve(&recorded),
                 None => state = State::begin(&recorded),
             }
             from = sequence + 1;
         }
-        if count < READ_RECORDS_MAX {
+        if count < READ_RECORDS_MAX || from > last {
             break;
         }
     }

@@ -20,7 +20,10 @@ use crate::engine::journal::{Append, AppendError, NewRecord};
 use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
 
-use super::{Advance, Handle, INBOX_MAX, Message, Rejected, Request, Shared, load, read, registry, stream_of, unavailable};
+use super::{
+    Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, load, load_until, read, registry, stream_of,
+    unavailable,
+};
 
 /// How many requests become one commit at most: a burst of clicks.
 const BATCH_MAX: usize = 256;
@@ -85,7 +88,8 @@ struct Pending {
 
 /// What became of a request of the batch.
 enum Became {
-    Events(Vec<Recorded>),
+    /// With what the one who asked is told once they are durable.
+    Events(Vec<Recorded>, Answer),
     /// It had been applied before.
     Duplicate(u64, u64),
     Refused(Refusal),
@@ -190,12 +194,12 @@ impl Conducted {
 
     fn seconds_of(&self, id: &CommandId, advance: Advance) -> Result<i64, Refusal> {
         match advance {
+            // A second arrival moves nothing and is answered like the first, also when nothing waits for the clock any more.
+            _ if self.state.events_of(id).is_some() => Ok(0),
             Advance::By(seconds) => Ok(seconds),
             Advance::ToNext => self.next_in().ok_or_else(|| {
                 Refusal::new(RefusalKind::NotNow, format!("Nothing in {} waits for the clock: a person is next.", self.state.id))
             }),
-            // A second arrival moves nothing and is answered like the first, also when nothing waits for the clock any more.
-            _ if self.state.events_of(id).is_some() => Ok(0),
         }
     }
 
@@ -221,7 +225,7 @@ impl Conducted {
             let records: Vec<NewRecord> = became
                 .iter()
                 .filter_map(|became| match became {
-                    Became::Events(events) => Some(events),
+                    Became::Events(events, _) => Some(events),
                     _ => None,
                 })
                 .flat_map(|events| events.iter().enumerate())
@@ -258,7 +262,7 @@ impl Conducted {
             moved
         });
         let happened =
-            outcome.is_ok() && became.iter().any(|became| matches!(became, Became::Events(events) if !events.is_empty()));
+            outcome.is_ok() && became.iter().any(|became| matches!(became, Became::Events(events, _) if !events.is_empty()));
         if happened {
             self.dirty = true;
             self.shared.changed();
@@ -267,8 +271,10 @@ impl Conducted {
             let answered = match (&outcome, became) {
                 (Err(error), _) => Err(unavailable(error)),
                 (Ok(()), Became::Refused(refusal)) => Err(refusal.into()),
-                (Ok(()), Became::Events(events)) => Ok(self.answer(&pending.request, &events)),
-                (Ok(()), Became::Duplicate(first, last)) => self.answer_again(&pending.request, first, last).await,
+                (Ok(()), Became::Events(_, answer)) => Ok(answer),
+                (Ok(()), Became::Duplicate(first, last)) => {
+                    answer_again(&self.shared, self.state.number, &pending.request, first, last).await
+                }
             };
             Self::count(&pending.request, &answered);
             if let Some(reply) = pending.reply {
@@ -305,7 +311,9 @@ impl Conducted {
                         for recorded in &events {
                             tracing::debug!(rollout.id = %self.state.id, event = ?recorded.event, "Happened");
                         }
-                        Became::Events(events)
+                        let person = command.actor.person();
+                        let answer = answer(&self.state, &people, self.state.last_at, person, &events);
+                        Became::Events(events, answer)
                     }
                     Err(refusal) => {
                         self.forget_unwanted(&pending.request.body);
@@ -335,19 +343,6 @@ impl Conducted {
             }
             Err(error) => self.shared.stop(&error.to_string()),
         }
-    }
-
-    fn answer(&self, request: &Request, events: &[Recorded]) -> Answer {
-        answer(&self.state, &self.shared.plan.people, self.now(), request.actor.person(), events)
-    }
-
-    /// A second arrival gets the answer that the first one got, from what it became.
-    async fn answer_again(&self, request: &Request, first: u64, last: u64) -> Result<Answer, Rejected> {
-        let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
-        let events = read(self.shared.journal.as_ref(), self.state.number, first, limit).await;
-        let events = events.map_err(|error| Rejected::Unavailable(error.to_string()))?;
-        let own: Vec<Recorded> = events.into_iter().map(|(_, recorded)| recorded).filter(|r| r.command == request.id).collect();
-        Ok(self.answer(request, &own))
     }
 
     /// Hands on everything that is owed and not in somebody's hands yet.
@@ -450,6 +445,22 @@ impl Conducted {
         let posted = self.state.cards.get(&room).cloned();
         Projection { rollout: self.state.id.clone(), room, card, log, posted, more: until < sequence, sequence: until, at: now }
     }
+}
+
+/// A second arrival gets the answer that the first one got: from the events it became, and the state right after them.
+pub(super) async fn answer_again(
+    shared: &Shared,
+    number: u32,
+    request: &Request,
+    first: u64,
+    last: u64,
+) -> Result<Answer, Rejected> {
+    let unreadable = |error: RegistryError| Rejected::Unavailable(error.to_string());
+    let state = load_until(shared.journal.as_ref(), number, last).await.map_err(unreadable)?;
+    let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
+    let events = read(shared.journal.as_ref(), number, first, limit).await.map_err(unreadable)?;
+    let own: Vec<Recorded> = events.into_iter().map(|(_, recorded)| recorded).filter(|r| r.command == request.id).collect();
+    Ok(answer(&state, &shared.plan.people, state.last_at, request.actor.person(), &own))
 }
 
 /// Makes the first events of a rollout: its start, and what follows from it at once.
