@@ -1,0 +1,193 @@
+//! What has to hold, however often the process was killed.
+
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::path::Path;
+
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use tminus::domain::conversation::log::log_line;
+use tminus::domain::people::Directory;
+use tminus::domain::rollout::event::{Event, Recorded};
+use tminus::domain::rollout::state::State;
+use tminus::domain::rollout::view::view;
+
+use crate::player::{Asked, ROLLOUT, ROOM};
+use crate::process::Process;
+
+pub fn list(value: &Value) -> &[Value] {
+    value.as_array().expect("a list")
+}
+
+pub fn text(value: &Value) -> &str {
+    value.as_str().expect("a text")
+}
+
+/// All events of the rollout, from the first.
+pub fn events(process: &Process) -> Vec<Value> {
+    let mut events: Vec<Value> = Vec::new();
+    loop {
+        let path = format!("/api/rollouts/{ROLLOUT}/events?from={}", events.len() + 1);
+        let Some(piece) = process.get(&path) else { return events };
+        if list(&piece).is_empty() {
+            return events;
+        }
+        events.extend(list(&piece).iter().cloned());
+    }
+}
+
+/// Everything that stands in a room.
+pub fn room(process: &Process, room: &str) -> Vec<Value> {
+    let messages = process.get(&format!("/api/rooms/{room}/messages")).expect("the room is there");
+    list(&messages).to_vec()
+}
+
+/// The rollout's card among the messages of a room.
+pub fn card(room: &[Value]) -> Option<&Value> {
+    room.iter().find(|message| message["card"] == true && message["rollout"] == ROLLOUT)
+}
+
+/// A view without what the passing of time alone changes.
+pub fn timeless(view: &Value) -> Value {
+    let mut view = view.clone();
+    let fields = view.as_object_mut().expect("a view has fields");
+    for changing in ["now", "next_by_itself"] {
+        fields.remove(changing).expect("a view has these fields");
+    }
+    view
+}
+
+/// The ids of all commands that became something.
+pub fn commands(events: &[Value]) -> HashSet<&str> {
+    events.iter().map(|event| text(&event["command"])).collect()
+}
+
+/// How many of the events came of a request.
+pub fn own_events(events: &[Value], asked: &Asked) -> usize {
+    events.iter().filter(|event| asked.command.as_deref() == event["command"].as_str()).count()
+}
+
+fn recorded(events: &[Value]) -> Vec<Recorded> {
+    let one = |event: &Value| serde_json::from_value(event.clone()).expect("an event can be read back");
+    events.iter().map(one).collect()
+}
+
+fn replay(events: &[Recorded]) -> State {
+    let (first, rest) = events.split_first().expect("a rollout has events");
+    let mut state = State::begin(first).expect("the first event is its start");
+    for event in rest {
+        state.evolve(event);
+    }
+    state
+}
+
+/// The view that the events alone make.
+pub fn replayed_view(events: &[Value], people: &Directory) -> Value {
+    let state = replay(&recorded(events));
+    serde_json::to_value(view(&state, people, state.last_at)).expect("a view has a JSON form")
+}
+
+/// The stream: no gap, no way back in time, no command twice, nothing that happens once twice.
+pub fn stream(events: &[Value]) {
+    let mut before: Option<DateTime<Utc>> = None;
+    let mut last_command = "";
+    let (mut done, mut once) = (HashSet::new(), HashSet::new());
+    for (event, expected) in events.iter().zip(1_u64..) {
+        assert_eq!(event["sequence"], expected, "the sequence has no gap");
+        let at: DateTime<Utc> = text(&event["at"]).parse().expect("a time");
+        assert!(before.is_none_or(|before| before <= at), "time runs backwards at event {expected}");
+        before = Some(at);
+        let command = text(&event["command"]);
+        assert!(command == last_command || done.insert(command), "{command} was applied again at event {expected}");
+        last_command = command;
+        let fact = fact(event);
+        assert!(once.insert(fact.clone()), "event {expected} is there twice: {fact}");
+    }
+}
+
+/// What can happen only once, in this rollout.
+fn fact(event: &Value) -> String {
+    let happened = &event["event"];
+    let kind = text(&happened["type"]);
+    let parts: &[&Value] = match kind {
+        "clock-advanced" | "note-added" => &[&event["command"]],
+        "acknowledged" | "listening" | "vote-cast" => &[&happened["step"], &event["by"]],
+        "item-ticked" => &[&happened["step"], &happened["item"]],
+        "input-set" => &[&happened["input"]],
+        "delivery-ended" => &[&happened["announcement"], &happened["slot"]],
+        "card-posted" => &[&happened["room"]],
+        kind if kind.starts_with("phase-") => &[&happened["phase"]],
+        _ => &[&happened["step"]],
+    };
+    parts.iter().fold(kind.to_owned(), |fact, part| format!("{fact} {part}"))
+}
+
+/// The rooms of the stakeholders: every announcement stands there exactly once, and nothing else does.
+pub fn announcements(process: &Process, events: &[Value]) {
+    let mut expected: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    for event in recorded(events) {
+        let Event::AnnouncementIssued { subject, text, to, .. } = event.event else { continue };
+        for address in to {
+            let room = format!("{}-{}", address.platform.name(), address.name);
+            expected.entry(room).or_default().push((subject.clone().unwrap_or_default(), text.clone()));
+        }
+    }
+    let rooms = process.get("/api/rooms").expect("there are rooms");
+    let stakeholders: BTreeSet<&str> =
+        list(&rooms).iter().filter(|room| room["hosts"] == false).map(|room| text(&room["id"])).collect();
+    assert!(!stakeholders.is_empty(), "somebody is announced to");
+    assert!(expected.values().all(|messages| messages.len() == 3), "commencement, go and completion are announced: {expected:?}");
+    for id in stakeholders {
+        let mut stands: Vec<(String, String)> = room(process, id)
+            .iter()
+            .map(|message| (message["subject"].as_str().unwrap_or_default().to_owned(), text(&message["text"]).to_owned()))
+            .collect();
+        let mut announced = expected.remove(id).unwrap_or_default();
+        stands.sort();
+        announced.sort();
+        assert_eq!(stands, announced, "what stands in {id}");
+    }
+    assert!(expected.is_empty(), "announcements without a room: {expected:?}");
+}
+
+/// The hosting room: one card, and every line of the log once in its thread, in the order of the events.
+pub fn hosting_room(process: &Process, events: &[Value], people: &Directory) {
+    let room = room(process, ROOM);
+    let cards: Vec<&Value> = room.iter().filter(|message| message["card"] == true).collect();
+    assert_eq!(cards.len(), 1, "one card: {cards:#?}");
+    assert!(text(&cards[0]["text"]).contains("SUCCEEDED"), "the card shows how it ended: {}", cards[0]["text"]);
+    assert!(list(&cards[0]["buttons"]).is_empty(), "nothing can be pressed any more");
+    let recorded = recorded(events);
+    let state = replay(&recorded);
+    let expected: Vec<String> = recorded.iter().filter_map(|event| log_line(&state, people, event)).collect();
+    let thread = room.iter().filter(|message| message["thread_of"] == cards[0]["id"]);
+    let stands: Vec<&str> = thread.map(|message| text(&message["text"])).collect();
+    assert_eq!(stands, expected, "the log in the card's thread");
+}
+
+/// What people said stands in the room once each.
+pub fn sayings(process: &Process, acknowledged: &[(Asked, Value)]) {
+    let room = room(process, ROOM);
+    for (asked, told) in acknowledged.iter().filter(|(asked, _)| asked.body.get("text").is_some()) {
+        let stands: Vec<&Value> = room.iter().filter(|message| message["text"] == asked.body["text"]).collect();
+        assert_eq!(stands.len(), 1, "what was said stands there once: {asked:?}");
+        assert_eq!(stands[0]["id"], told["id"], "the answer names the message");
+        assert_eq!(stands[0]["author"], asked.body["person"]);
+    }
+}
+
+/// The outside world: every action was asked for once, by the identity under which its end was recorded.
+pub fn actions(data: &Path, events: &[Value]) {
+    let ledger = std::fs::read_to_string(data.join("pretended.jsonl")).expect("systems were asked");
+    let lines: Vec<Value> =
+        ledger.lines().filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("a whole line")).collect();
+    let steps: Vec<&str> = lines.iter().map(|line| text(&line["step"])).collect();
+    assert_eq!(steps, ["blue_now", "update_containers", "prescale", "dns", "post_tests"], "every step asked once, in order");
+    let effects: BTreeSet<&str> = lines.iter().map(|line| text(&line["effect"])).collect();
+    assert_eq!(effects.len(), lines.len(), "no effect twice");
+    let of = |kind: &str| events.iter().filter(|event| event["event"]["type"] == kind).collect::<Vec<_>>();
+    assert_eq!(of("action-requested").len(), lines.len());
+    assert_eq!(of("action-attempted").len(), lines.len(), "an attempt that began is looked up, not begun again");
+    let ended: BTreeSet<&str> =
+        of("action-ended").iter().filter_map(|event| text(&event["command"]).strip_suffix(".succeeded")).collect();
+    assert_eq!(ended, effects, "every action that was asked for succeeded once");
+}
