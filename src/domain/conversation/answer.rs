@@ -1,6 +1,6 @@
 //! What the person who asked is told: after something happened, and to questions. Never journaled.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId};
@@ -104,7 +104,10 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             };
             format!("Aborted {}: {}.{running}", state.id, escape_markdown(reason))
         }
-        Event::ClockAdvanced { .. } => format!("It is {} for {} now.", voice.time(recorded.at.max(state.last_at)), state.id),
+        // The event stands at the moment from which the clock was moved.
+        Event::ClockAdvanced { seconds } => {
+            format!("It is {} for {} now.", voice.time(recorded.at + TimeDelta::seconds(*seconds)), state.id)
+        }
         _ => return None,
     })
 }
