@@ -23,8 +23,8 @@ use crate::domain::time::parse_duration;
 use crate::engine::conductor::{Advance, Press, Rejected, Said};
 use crate::engine::ports::{Author, RoomInfo, RoomMessage};
 
-use super::Web;
 use super::problem::{Json, Problem};
+use super::{Web, markdown};
 
 /// The longest idempotency key, in characters.
 const KEY_CHARS_MAX: usize = 200;
@@ -169,6 +169,8 @@ struct Told {
     id: Option<String>,
     /// Markdown; nothing where the bot was not asked.
     answer: Option<String>,
+    /// The same as safe HTML, for pages.
+    answer_html: Option<String>,
     /// The rollout it is about.
     rollout: Option<RolloutId>,
     /// What kind of no, where it is one.
@@ -190,10 +192,18 @@ struct FormView {
 }
 
 impl Told {
+    /// Nobody asked for an answer.
+    fn nothing(id: Option<String>) -> Self {
+        Self { id, answer: None, answer_html: None, rollout: None, refused: None, problems: BTreeMap::new(), form: None }
+    }
+
     /// A refusal is an answer too: it is polite, specific, and nothing changed. What is nobody's answer is a problem.
     fn from_result(id: Option<String>, result: Result<Answer, Rejected>) -> Result<Self, Problem> {
-        let told =
-            |answer| Self { id, answer: Some(answer), rollout: None, refused: None, problems: BTreeMap::new(), form: None };
+        let told = |answer: String| Self {
+            answer_html: Some(markdown::to_html(&answer)),
+            answer: Some(answer),
+            ..Self::nothing(id)
+        };
         match result {
             Ok(answer) => Ok(Self { rollout: answer.rollout, ..told(answer.text) }),
             Err(Rejected::Refused(refusal)) => {
@@ -225,15 +235,7 @@ async fn say(
     let id = command_id(&headers, &person)?;
     let message = web.rooms.say(&room, &person, text, &id.0).await?;
     let Some(asked) = addressed(text) else {
-        let told = Told {
-            id: Some(message.to_string()),
-            answer: None,
-            rollout: None,
-            refused: None,
-            problems: BTreeMap::new(),
-            form: None,
-        };
-        return Ok(axum::Json(told));
+        return Ok(axum::Json(Told::nothing(Some(message.to_string()))));
     };
     let said = Said { id, person, room, text: asked.to_owned(), fields: body.fields };
     Told::from_result(Some(message.to_string()), web.conductor.hear(said).await).map(axum::Json)

@@ -16,6 +16,8 @@ use super::Web;
 const PAUSE: Duration = Duration::from_millis(100);
 /// How often a silent stream says that it is alive, below what proxies take for dead.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+/// How soon a browser that lost the stream tries again.
+const RETRY: Duration = Duration::from_secs(1);
 
 pub(super) fn routes() -> Router<Web> {
     Router::new().route("/api/stream", get(changes))
@@ -34,7 +36,7 @@ async fn changes(State(web): State<Web>) -> Sse<impl Stream<Item = Result<Event,
             tokio::time::sleep(PAUSE).await;
         }
         let data = format!(r#"{{"rooms":{},"rollouts":{}}}"#, *rooms.borrow_and_update(), *rollouts.borrow_and_update());
-        Some((Ok(Event::default().event("change").data(data)), ((rooms, rollouts, closing), false)))
+        Some((Ok(Event::default().event("change").retry(RETRY).data(data)), ((rooms, rollouts, closing), false)))
     });
     Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
 }

@@ -4,8 +4,22 @@ use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html
 
 /// Renders Markdown for the page.
 pub(super) fn to_html(markdown: &str) -> String {
+    let mut out = String::new();
+    html::push_html(&mut out, safe(markdown));
+    out
+}
+
+/// Renders one line of Markdown for the page, without a paragraph around it.
+pub(super) fn to_html_inline(markdown: &str) -> String {
+    let inline = safe(markdown).filter(|event| !matches!(event, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph)));
+    let mut out = String::new();
+    html::push_html(&mut out, inline);
+    out
+}
+
+fn safe(markdown: &str) -> impl Iterator<Item = Event<'_>> {
     let parser = Parser::new_ext(markdown, Options::ENABLE_STRIKETHROUGH | Options::ENABLE_TABLES);
-    let safe = parser.filter_map(|event| match event {
+    parser.filter_map(|event| match event {
         // Shown as it was written, not as a tag.
         Event::Html(text) | Event::InlineHtml(text) => Some(Event::Text(text)),
         Event::Start(Tag::Link { dest_url, title, id, .. }) => {
@@ -15,10 +29,7 @@ pub(super) fn to_html(markdown: &str) -> String {
         // A picture would be loaded from elsewhere; its description stays.
         Event::Start(Tag::Image { .. }) | Event::End(TagEnd::Image) => None,
         other => Some(other),
-    });
-    let mut out = String::new();
-    html::push_html(&mut out, safe);
-    out
+    })
 }
 
 fn is_web(url: &str) -> bool {
@@ -27,7 +38,7 @@ fn is_web(url: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::to_html;
+    use super::{to_html, to_html_inline};
     use crate::domain::message::template::escape_markdown;
     use proptest::prelude::*;
 
@@ -44,6 +55,11 @@ mod tests {
         ] {
             assert_eq!(to_html(markdown), html, "{markdown}");
         }
+    }
+
+    #[test]
+    fn a_line_stands_without_a_paragraph() {
+        assert_eq!(to_html_inline("**GO** by <i>Maria</i>"), "<strong>GO</strong> by &lt;i&gt;Maria&lt;/i&gt;");
     }
 
     proptest! {

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -78,8 +78,14 @@ pub fn router(web: Web) -> Router {
     router.with_state(web)
 }
 
-async fn not_found() -> Problem {
+/// A browser gets a page, a script a problem.
+async fn not_found(State(web): State<Web>, uri: Uri, headers: HeaderMap) -> Response {
+    let wants_page = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("text/html"));
+    if wants_page && !uri.path().starts_with("/api/") {
+        return pages::nothing_here(&web).await;
+    }
     Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address. The API is described at /api/openapi.json.")
+        .into_response()
 }
 
 async fn wrong_method() -> Problem {

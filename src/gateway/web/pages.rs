@@ -1,6 +1,589 @@
-//! pages
-use super::Web;
+//! The pages: rooms with their conversation, rollouts in full. Rendered here, kept up to date by one small script that fetches
+//! the same address again whenever something changed.
+
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
 use axum::Router;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{Html, IntoResponse, Redirect, Response};
+use axum::routing::get;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use minijinja::value::Serde;
+use minijinja::{AutoEscape, Environment, Error, ErrorKind, Value};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::conversation::button::ButtonToken;
+use crate::domain::conversation::voice::Voice;
+use crate::domain::message::card::{Button, ButtonStyle, Card, FormField, card};
+use crate::domain::people::{Person, PersonId};
+use crate::domain::problem::did_you_mean;
+use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::event::ClockKind;
+use crate::domain::rollout::view::{RolloutView, view};
+use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time};
+use crate::engine::ports::{Author, RoomInfo, RoomMessage};
+
+use super::api::{RolloutLine, rollout_lines, rollout_view};
+use super::problem::Problem;
+use super::{Web, markdown};
+
+/// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
+const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
+/// The line of a running action before what the system last said; see [`card`].
+const RUNNING_PREFIX: &str = "Running for ";
+
+const STYLE: &str = include_str!("pages/app.css");
+const SCRIPT: &str = include_str!("pages/app.js");
+const ICON: &str = include_str!("pages/icon.svg");
+
+/// Changes whenever an asset does, so that a browser never runs yesterday's script on today's page.
+static VERSION: LazyLock<String> = LazyLock::new(|| {
+    let mut hasher = crc32fast::Hasher::new();
+    [STYLE, SCRIPT, ICON].iter().for_each(|asset| hasher.update(asset.as_bytes()));
+    format!("{:08x}", hasher.finalize())
+});
+
+static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
+    let mut templates = Environment::new();
+    templates.set_auto_escape_callback(|_| AutoEscape::Html);
+    templates.add_filter("markdown", |text: &str| Value::from_safe_string(markdown::to_html(text)));
+    templates.add_filter("inline", |text: &str| Value::from_safe_string(markdown::to_html_inline(text)));
+    templates.add_filter("moment", |at: &str, zone: &str, now: &str| {
+        Ok::<_, Error>(say_time(moment(at)?, moment(now)?, zone_named(zone)?))
+    });
+    templates.add_filter("written", |at: &str, zone: &str| Ok::<_, Error>(write_time(moment(at)?, zone_named(zone)?)));
+    templates.add_filter("between", |from: &str, to: &str| Ok::<_, Error>(say_between(moment(from)?, moment(to)?)));
+    templates.add_filter("seconds", say_seconds);
+    templates.add_filter("takes", |takes: Serde<Takes>| takes.0.to_string());
+    for (name, source) in [
+        ("base.html", include_str!("pages/base.html")),
+        ("parts.html", include_str!("pages/parts.html")),
+        ("room.html", include_str!("pages/room.html")),
+        ("rollouts.html", include_str!("pages/rollouts.html")),
+        ("rollout.html", include_str!("pages/rollout.html")),
+        ("missing.html", include_str!("pages/missing.html")),
+    ] {
+        templates.add_template(name, source).expect("the templates are built in, and a test compiles them");
+    }
+    templates
+});
+
+fn moment(text: &str) -> Result<DateTime<Utc>, Error> {
+    text.parse().map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("`{text}` is no moment")))
+}
+
+fn zone_named(name: &str) -> Result<Tz, Error> {
+    name.parse().map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("`{name}` is no time zone")))
+}
+
 pub(super) fn routes() -> Router<Web> {
     Router::new()
+        .route("/", get(first_room))
+        .route("/rooms/{room}", get(room))
+        .route("/rollouts", get(rollouts))
+        .route("/rollouts/{id}", get(rollout))
+        .route("/assets/app.css", get(|headers| asset(headers, "text/css; charset=utf-8", STYLE)))
+        .route("/assets/app.js", get(|headers| asset(headers, "text/javascript; charset=utf-8", SCRIPT)))
+        .route("/assets/icon.svg", get(|headers| asset(headers, "image/svg+xml", ICON)))
+}
+
+async fn asset(headers: HeaderMap, content_type: &'static str, content: &'static str) -> Response {
+    let tag = format!("\"{}\"", *VERSION);
+    let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
+    let tag = HeaderValue::from_str(&tag).expect("eight hexadecimal digits in quotes are a header value");
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(content_type)),
+        (header::CACHE_CONTROL, HeaderValue::from_static("no-cache")),
+        (header::ETAG, tag),
+    ];
+    if known { (StatusCode::NOT_MODIFIED, headers).into_response() } else { (headers, content).into_response() }
+}
+
+#[derive(Deserialize)]
+struct Viewer {
+    /// Who looks, in the demo.
+    #[serde(rename = "as")]
+    person: Option<String>,
+}
+
+/// What every page shows around its own content.
+#[derive(Serialize)]
+struct Shell {
+    version: &'static str,
+    demo: bool,
+    person: String,
+    people: Vec<PersonLine>,
+    rooms: Vec<RoomLine>,
+    rollouts: Vec<RolloutLine>,
+    clock: Option<ClockLine>,
+    /// The room or rollout that is looked at.
+    at: String,
+}
+
+#[derive(Serialize)]
+struct PersonLine {
+    id: String,
+    name: String,
+}
+
+#[derive(Serialize)]
+struct RoomLine {
+    id: String,
+    title: String,
+    /// The title without its platform.
+    name: String,
+    platform: Option<String>,
+    hosts: bool,
+}
+
+impl From<RoomInfo> for RoomLine {
+    fn from(info: RoomInfo) -> Self {
+        let parts = info.title.split_once(": ").filter(|_| !info.hosts);
+        let (platform, name) = parts.map_or((None, info.title.as_str()), |(platform, name)| (Some(platform.to_owned()), name));
+        Self { name: name.to_owned(), platform, id: info.id, title: info.title, hosts: info.hosts }
+    }
+}
+
+/// The clock that the page shows, and may move.
+#[derive(Serialize)]
+struct ClockLine {
+    /// None: the clocks of all open rollouts.
+    rollout: Option<String>,
+    now: Option<String>,
+    next: Option<String>,
+    movable: bool,
+}
+
+impl ClockLine {
+    fn of(web: &Web, rollout: &RolloutView) -> Option<Self> {
+        let zone = zone_named(rollout.timezone).unwrap_or(Tz::UTC);
+        (rollout.status == "open").then(|| Self {
+            rollout: Some(rollout.id.clone()),
+            now: Some(say_clock(rollout.now, zone)),
+            next: rollout.next_by_itself.clone(),
+            movable: web.demo && rollout.clock == ClockKind::Shifted,
+        })
+    }
+}
+
+fn say_clock(at: DateTime<Utc>, zone: Tz) -> String {
+    at.with_timezone(&zone).format("%a %-d %b %Y %H:%M %Z").to_string()
+}
+
+async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -> Result<Shell, Problem> {
+    let person = person(web, viewer);
+    let mut rollouts = rollout_lines(web).await?;
+    // Open ones first; the sort is stable, so each half stays newest first.
+    rollouts.sort_by_key(|rollout| rollout.status != "open");
+    let any_open = rollouts.iter().any(|rollout| rollout.status == "open");
+    let all = || ClockLine { rollout: None, now: None, next: None, movable: web.demo };
+    let people = web.conductor.people().people();
+    Ok(Shell {
+        version: &VERSION,
+        demo: web.demo,
+        person: person.map(|person| person.id.to_string()).unwrap_or_default(),
+        people: people.map(|person| PersonLine { id: person.id.to_string(), name: person.name.clone() }).collect(),
+        rooms: web.rooms.rooms().into_iter().map(RoomLine::from).collect(),
+        rollouts,
+        clock: clock.or_else(|| any_open.then(all)),
+        at: at.to_owned(),
+    })
+}
+
+/// Who looks: the one the address names, else somebody who operates.
+fn person<'w>(web: &'w Web, viewer: &Viewer) -> Option<&'w Person> {
+    let people = web.conductor.people();
+    let named = viewer.person.as_deref().and_then(|named| people.find(named));
+    let operator = || people.people().find(|person| person.roles.contains("operator"));
+    named.or_else(operator).or_else(|| people.people().next())
+}
+
+/// The card as the page shows it: every button with the step it belongs to.
+#[derive(Serialize)]
+struct CardView {
+    message: String,
+    rollout: String,
+    title: String,
+    status: &'static str,
+    result: Option<&'static str>,
+    settled: usize,
+    steps: usize,
+    headline: Vec<String>,
+    sections: Vec<SectionView>,
+    newest: Vec<String>,
+    next: Vec<String>,
+    buttons: Vec<Pressable>,
+}
+
+#[derive(Serialize)]
+struct SectionView {
+    key: usize,
+    heading: String,
+    lines: Vec<String>,
+    /// Whether the one who looks is awaited.
+    mine: bool,
+    buttons: Vec<Pressable>,
+}
+
+#[derive(Serialize)]
+struct Pressable {
+    id: String,
+    label: String,
+    style: ButtonStyle,
+    /// What the script needs to ask and to send, as JSON.
+    ask: String,
+}
+
+#[derive(Serialize)]
+struct AskView<'b> {
+    room: &'b str,
+    message: String,
+    button: &'b str,
+    label: &'b str,
+    style: ButtonStyle,
+    confirm: Option<&'b str>,
+    reason: bool,
+    fields: &'b [FormField],
+}
+
+impl Pressable {
+    fn new(room: &str, message: u64, button: &Button) -> Self {
+        let ask = AskView {
+            room,
+            message: message.to_string(),
+            button: &button.id,
+            label: &button.label,
+            style: button.style,
+            confirm: button.confirm.as_deref(),
+            reason: button.reason,
+            fields: &button.fields,
+        };
+        Self {
+            id: button.id.clone(),
+            label: button.label.clone(),
+            style: button.style,
+            ask: serde_json::to_string(&ask).expect("texts, lists and truth values are JSON"),
+        }
+    }
+}
+
+/// A rollout as it is at this moment: more recent than the card that was posted, whose edits are paced.
+struct Seen {
+    rollout: RolloutView,
+    card: Card,
+    /// The open steps, in the order of the card's sections, with who is awaited.
+    open: Vec<(usize, Vec<PersonId>)>,
+    progress: (usize, usize),
+}
+
+async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
+    let look = |state: &_, people: &_, now| {
+        let voice = Voice { state, people, now };
+        Seen {
+            rollout: view(state, people, now),
+            card: card(state, people, now, &|_| None),
+            open: state.open_steps().map(|(index, _, _)| (index, voice.awaited(index))).collect(),
+            progress: voice.progress(),
+        }
+    };
+    Ok(web.conductor.look(id, look).await?)
+}
+
+fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&PersonId>) -> CardView {
+    let card = &seen.card;
+    let buttons_of = |step: Option<usize>| {
+        let own = card.buttons.iter().filter(|button| ButtonToken::parse(&button.id).is_some_and(|token| token.step == step));
+        own.map(|button| Pressable::new(room, posted.id, button)).collect()
+    };
+    let sections = card.sections.iter().zip(&seen.open).map(|(section, (index, awaited))| SectionView {
+        key: *index,
+        heading: section.heading.clone(),
+        lines: section.lines.iter().map(|line| with_progress(line, &section.heading, &posted.text)).collect(),
+        mine: viewer.is_some_and(|viewer| awaited.contains(viewer)),
+        buttons: buttons_of(Some(*index)),
+    });
+    CardView {
+        message: posted.id.to_string(),
+        rollout: card.rollout.to_string(),
+        title: card.title.clone(),
+        status: seen.rollout.status,
+        result: seen.rollout.result.map(crate::domain::runbook::model::Outcome::name),
+        settled: seen.progress.0,
+        steps: seen.progress.1,
+        headline: card.headline.clone(),
+        sections: sections.collect(),
+        newest: card.newest.clone(),
+        next: card.next.clone(),
+        buttons: buttons_of(None),
+    }
+}
+
+/// What a system last said is known to the engine alone and comes with the posted card; the elapsed time is taken as of now.
+fn with_progress(line: &str, heading: &str, posted: &str) -> String {
+    let said = || {
+        let (_, section) = posted.split_once(&format!("**{heading}**\n"))?;
+        let running = section.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(RUNNING_PREFIX))?;
+        Some(running.split_once(": ")?.1)
+    };
+    match line.starts_with(RUNNING_PREFIX).then(said).flatten() {
+        Some(said) => format!("{line}: {said}"),
+        None => line.to_owned(),
+    }
+}
+
+/// One thing in a conversation.
+#[derive(Serialize)]
+struct Item {
+    /// `said`, `notice`, `log` or `card`.
+    kind: &'static str,
+    key: u64,
+    author_name: String,
+    initials: String,
+    at: DateTime<Utc>,
+    when: String,
+    subject: Option<String>,
+    text: String,
+    lines: Vec<String>,
+    rollout: Option<RolloutId>,
+    result: Option<&'static str>,
+}
+
+/// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
+fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for message in messages.iter().filter(|message| !pinned.iter().any(|card| card.id == message.id)) {
+        let rollout = message.rollout.as_ref().and_then(|id| seen.get(id));
+        let kind = match &message.author {
+            Author::Person(_) => "said",
+            Author::Bot if message.is_card => "card",
+            Author::Bot if message.thread_of.is_some() => "log",
+            Author::Bot => "notice",
+        };
+        if let Some(thread) = items.last_mut().filter(|last| kind == "log" && last.kind == "log" && last.rollout == message.rollout) {
+            thread.lines.push(message.text.clone());
+            continue;
+        }
+        let author_name = match &message.author {
+            Author::Bot => "T-minus".to_owned(),
+            Author::Person(id) => web.conductor.people().person(id).map_or_else(|| id.to_string(), |person| person.name.clone()),
+        };
+        // An announcement is dated by the clock of its rollout, as its ledger is; chat by the clock on the wall.
+        let issued = rollout.filter(|_| kind == "notice").and_then(|seen| {
+            let announced = seen.rollout.announcements.iter().find(|a| a.subject == message.subject && a.text == message.text)?;
+            Some((announced.issued, zone_named(seen.rollout.timezone).unwrap_or(zone)))
+        });
+        let (at, zone) = issued.unwrap_or((message.at, zone));
+        items.push(Item {
+            kind,
+            key: message.id,
+            initials: author_name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect(),
+            author_name,
+            at,
+            when: at.with_timezone(&zone).format(SAID_TIME_FORMAT).to_string(),
+            subject: message.subject.clone(),
+            text: message.text.clone(),
+            lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
+            rollout: message.rollout.clone(),
+            result: rollout.and_then(|seen| seen.rollout.result).map(crate::domain::runbook::model::Outcome::name),
+        });
+    }
+    items
+}
+
+/// What can be written in a room that knows nothing yet.
+fn hint(web: &Web, room: &str) -> String {
+    match &web.conductor.runbooks_of(room)[..] {
+        [only] => {
+            let example = only.inputs.iter().find(|input| input.positional).and_then(|input| input.field.example.as_deref());
+            format!("/rollout start {}", example.unwrap_or_default()).trim_end().to_owned()
+        }
+        _ => "/rollout start".to_owned(),
+    }
+}
+
+async fn first_room(State(web): State<Web>, Query(viewer): Query<Viewer>) -> Response {
+    let rooms = web.rooms.rooms();
+    let first = rooms.iter().find(|room| room.hosts).or_else(|| rooms.first());
+    let address = first.map_or_else(|| "/rollouts".to_owned(), |room| format!("/rooms/{}", room.id));
+    // Whoever is named stays who they are; anything that is nobody is dropped.
+    match viewer.person.as_deref().and_then(|named| web.conductor.people().find(named)) {
+        Some(person) => Redirect::to(&format!("{address}?as={}", person.id)).into_response(),
+        None => Redirect::to(&address).into_response(),
+    }
+}
+
+async fn room(State(web): State<Web>, Path(id): Path<String>, Query(viewer): Query<Viewer>) -> Response {
+    let rooms = web.rooms.rooms();
+    let Some(info) = rooms.iter().find(|room| room.id == id) else {
+        let near = did_you_mean(&id, rooms.iter().map(|room| room.id.as_str()));
+        let near = near.map(|near| Near { href: format!("/rooms/{near}"), text: near.to_owned() });
+        return missing(&web, &viewer, "No such room", &format!("There is no room called “{id}” here."), near).await;
+    };
+    page(&web, &viewer, room_page(&web, info, &viewer).await).await
+}
+
+#[derive(Serialize)]
+struct RoomPage<'p> {
+    shell: Shell,
+    room: &'p RoomInfo,
+    pinned: Vec<CardView>,
+    items: Vec<Item>,
+    rollout: Option<&'p RolloutView>,
+    hint: String,
+}
+
+async fn room_page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<Html<String>, Problem> {
+    let messages = web.rooms.messages(&info.id, 0).await?;
+    let mut seen = BTreeMap::new();
+    for id in messages.iter().filter_map(|message| message.rollout.as_ref()) {
+        if !seen.contains_key(id)
+            && let Some(rollout) = see(web, id).await?
+        {
+            seen.insert(id.clone(), rollout);
+        }
+    }
+    let cards: Vec<&RoomMessage> = messages.iter().filter(|message| message.is_card).collect();
+    let of = |message: &RoomMessage| message.rollout.as_ref().and_then(|id| seen.get(id));
+    let is_open = |message: &&RoomMessage| of(message).is_some_and(|seen| seen.rollout.status == "open");
+    let mut pinned: Vec<&RoomMessage> = cards.iter().copied().filter(is_open).collect();
+    if pinned.is_empty() {
+        // What ended last stays in view until the next one begins.
+        pinned.extend(cards.last());
+    }
+    let looking = person(web, viewer);
+    let viewer_id = looking.map(|person| &person.id);
+    let pinned_views: Vec<CardView> =
+        pinned.iter().filter_map(|card| Some(card_view(&info.id, card, of(card)?, viewer_id))).collect();
+    let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
+    let rollout = pinned.last().and_then(|card| of(card)).map(|seen| &seen.rollout);
+    let clock = rollout.filter(|_| pinned.len() == 1).and_then(|rollout| ClockLine::of(web, rollout));
+    let page = RoomPage {
+        shell: shell(web, viewer, &info.id, clock).await?,
+        room: info,
+        items: items(web, &messages, &pinned, &seen, zone),
+        pinned: pinned_views,
+        rollout,
+        hint: hint(web, &info.id),
+    };
+    render("room.html", &page)
+}
+
+async fn rollouts(State(web): State<Web>, Query(viewer): Query<Viewer>) -> Response {
+    let people = web.conductor.people().people().map(|person| (person.id.to_string(), person.name.clone())).collect();
+    let shell = shell(&web, &viewer, "rollouts", None).await;
+    page(&web, &viewer, shell.and_then(|shell| render("rollouts.html", &RolloutsPage { shell, people }))).await
+}
+
+#[derive(Serialize)]
+struct RolloutsPage {
+    shell: Shell,
+    /// Names by id.
+    people: BTreeMap<String, String>,
+}
+
+async fn rollout(State(web): State<Web>, Path(id): Path<String>, Query(viewer): Query<Viewer>) -> Response {
+    let registry = web.conductor.registry();
+    if !registry.rollouts.contains_key(&RolloutId(id.clone())) {
+        let near = did_you_mean(&id, registry.rollouts.keys().map(RolloutId::as_str));
+        let near = near.map(|near| Near { href: format!("/rollouts/{near}"), text: near.to_owned() });
+        return missing(&web, &viewer, "No such rollout", &format!("There is no rollout called “{id}”."), near).await;
+    }
+    page(&web, &viewer, rollout_page(&web, &id, &viewer).await).await
+}
+
+async fn rollout_page(web: &Web, id: &str, viewer: &Viewer) -> Result<Html<String>, Problem> {
+    let rollout = rollout_view(web, id).await?;
+    let shell = shell(web, viewer, id, ClockLine::of(web, &rollout)).await?;
+    render("rollout.html", &RolloutPage { shell, rollout })
+}
+
+#[derive(Serialize)]
+struct RolloutPage {
+    shell: Shell,
+    rollout: RolloutView,
+}
+
+/// Where there is nothing to see, and why.
+#[derive(Serialize)]
+struct MissingPage<'p> {
+    shell: Shell,
+    title: &'p str,
+    says: &'p str,
+    near: Option<Near>,
+}
+
+/// Something that was probably meant.
+#[derive(Serialize)]
+struct Near {
+    href: String,
+    text: String,
+}
+
+/// What a browser sees where there is nothing.
+pub(super) async fn nothing_here(web: &Web) -> Response {
+    missing(web, &Viewer { person: None }, "Nothing here", "There is no page at this address.", None).await
+}
+
+async fn missing(web: &Web, viewer: &Viewer, title: &str, says: &str, near: Option<Near>) -> Response {
+    let shell = match shell(web, viewer, "", None).await {
+        Ok(shell) => shell,
+        Err(problem) => return problem.into_response(),
+    };
+    let html = render("missing.html", &MissingPage { shell, title, says, near });
+    (StatusCode::NOT_FOUND, no_store(), html).into_response()
+}
+
+async fn page(web: &Web, viewer: &Viewer, html: Result<Html<String>, Problem>) -> Response {
+    let problem = match html {
+        Ok(html) => return (no_store(), html).into_response(),
+        Err(problem) => problem,
+    };
+    let Ok(shell) = shell(web, viewer, "", None).await else { return problem.into_response() };
+    let missing = MissingPage { shell, title: problem.title(), says: problem.detail(), near: None };
+    (problem.status(), no_store(), render("missing.html", &missing)).into_response()
+}
+
+/// A page is how things stand now; going back to one must not show how they stood.
+fn no_store() -> [(header::HeaderName, &'static str); 1] {
+    [(header::CACHE_CONTROL, "no-store")]
+}
+
+fn render(name: &str, page: &impl Serialize) -> Result<Html<String>, Problem> {
+    let rendered = TEMPLATES.get_template(name).and_then(|template| template.render(Value::from(Serde(page))));
+    rendered.map(Html).map_err(|error| {
+        tracing::error!("The page {name} can't be rendered: {error:#}");
+        Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "This page could not be made. The server's log says why.")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_template_compiles() {
+        assert!(TEMPLATES.templates().count() >= 6);
+    }
+
+    #[test]
+    fn what_people_name_things_is_text_not_markup() {
+        let eve = PersonLine { id: "x".to_owned(), name: "<b>\"Eve\"</b>".to_owned() };
+        let (rooms, rollouts, at) = (Vec::new(), Vec::new(), String::new());
+        let shell = Shell { version: "0", demo: true, person: at.clone(), people: vec![eve], rooms, rollouts, clock: None, at };
+        let html = render("missing.html", &MissingPage { shell, title: "<i>", says: "<script>", near: None }).unwrap().0;
+        assert!(html.contains("&lt;b&gt;&quot;Eve&quot;&lt;") && html.contains("<h1>&lt;i&gt;</h1>"), "{html}");
+        assert!(!html.contains("<script>"), "{html}");
+    }
+
+    #[test]
+    fn the_last_words_of_a_system_come_with_the_posted_card() {
+        let posted = "**T** · `t`\n\nphase\n\n**Update**\n- update on aws\n- Running for 3m of about 12m: new tasks are starting\n";
+        let line = "Running for 4m of about 12m";
+        assert_eq!(with_progress(line, "Update", posted), "Running for 4m of about 12m: new tasks are starting");
+        assert_eq!(with_progress(line, "Other", posted), line);
+        assert_eq!(with_progress("update on aws", "Update", posted), "update on aws");
+    }
 }
