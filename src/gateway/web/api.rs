@@ -199,11 +199,8 @@ impl Told {
 
     /// A refusal is an answer too: it is polite, specific, and nothing changed. What is nobody's answer is a problem.
     fn from_result(id: Option<String>, result: Result<Answer, Rejected>) -> Result<Self, Problem> {
-        let told = |answer: String| Self {
-            answer_html: Some(markdown::to_html(&answer)),
-            answer: Some(answer),
-            ..Self::nothing(id)
-        };
+        let told =
+            |answer: String| Self { answer_html: Some(markdown::to_html(&answer)), answer: Some(answer), ..Self::nothing(id) };
         match result {
             Ok(answer) => Ok(Self { rollout: answer.rollout, ..told(answer.text) }),
             Err(Rejected::Refused(refusal)) => {

@@ -18,11 +18,13 @@ use serde::{Deserialize, Serialize};
 use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::voice::Voice;
 use crate::domain::message::card::{Button, ButtonStyle, Card, FormField, card};
-use crate::domain::people::{Person, PersonId};
+use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::event::ClockKind;
+use crate::domain::rollout::event::{Choice, ClockKind};
+use crate::domain::rollout::state::{State as RolloutState, StepState};
 use crate::domain::rollout::view::{RolloutView, view};
+use crate::domain::runbook::model::{Outcome, Step, StepKind};
 use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time};
 use crate::engine::ports::{Author, RoomInfo, RoomMessage};
 
@@ -178,8 +180,13 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
     let mut rollouts = rollout_lines(web).await?;
     // Open ones first; the sort is stable, so each half stays newest first.
     rollouts.sort_by_key(|rollout| rollout.status != "open");
-    let any_open = rollouts.iter().any(|rollout| rollout.status == "open");
-    let all = || ClockLine { rollout: None, now: None, next: None, movable: web.demo };
+    let open: Vec<&RolloutLine> = rollouts.iter().filter(|rollout| rollout.status == "open").collect();
+    let clock = match (clock, &open[..]) {
+        (Some(clock), _) => Some(clock),
+        (None, []) => None,
+        (None, [only]) => ClockLine::of(web, &rollout_view(web, only.id.as_str()).await?),
+        (None, _) => Some(ClockLine { rollout: None, now: None, next: None, movable: web.demo }),
+    };
     let people = web.conductor.people().people();
     Ok(Shell {
         version: &VERSION,
@@ -188,7 +195,7 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
         people: people.map(|person| PersonLine { id: person.id.to_string(), name: person.name.clone() }).collect(),
         rooms: web.rooms.rooms().into_iter().map(RoomLine::from).collect(),
         rollouts,
-        clock: clock.or_else(|| any_open.then(all)),
+        clock,
         at: at.to_owned(),
     })
 }
@@ -225,7 +232,15 @@ struct SectionView {
     lines: Vec<String>,
     /// Whether the one who looks is awaited.
     mine: bool,
+    /// Who votes, and what they said so far.
+    voters: Vec<VoterView>,
     buttons: Vec<Pressable>,
+}
+
+#[derive(Serialize)]
+struct VoterView {
+    name: String,
+    vote: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -274,18 +289,30 @@ impl Pressable {
 struct Seen {
     rollout: RolloutView,
     card: Card,
-    /// The open steps, in the order of the card's sections, with who is awaited.
-    open: Vec<(usize, Vec<PersonId>)>,
+    /// The open steps, in the order of the card's sections.
+    open: Vec<OpenStep>,
     progress: (usize, usize),
 }
 
+struct OpenStep {
+    index: usize,
+    awaited: Vec<PersonId>,
+    voters: Vec<(String, Option<Choice>)>,
+}
+
 async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
-    let look = |state: &_, people: &_, now| {
+    let look = |state: &RolloutState, people: &Directory, now| {
         let voice = Voice { state, people, now };
+        let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
+            let votes = matches!(definition.kind, StepKind::Decide { .. });
+            let vote = |person: &PersonId| (voice.call(person), step.votes.get(person).map(|vote| vote.choice));
+            let voters = step.people.iter().filter(|_| votes).map(vote).collect();
+            OpenStep { index, awaited: voice.awaited(index), voters }
+        };
         Seen {
             rollout: view(state, people, now),
             card: card(state, people, now, &|_| None),
-            open: state.open_steps().map(|(index, _, _)| (index, voice.awaited(index))).collect(),
+            open: state.open_steps().map(open_step).collect(),
             progress: voice.progress(),
         }
     };
@@ -298,19 +325,20 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
         let own = card.buttons.iter().filter(|button| ButtonToken::parse(&button.id).is_some_and(|token| token.step == step));
         own.map(|button| Pressable::new(room, posted.id, button)).collect()
     };
-    let sections = card.sections.iter().zip(&seen.open).map(|(section, (index, awaited))| SectionView {
-        key: *index,
+    let sections = card.sections.iter().zip(&seen.open).map(|(section, step)| SectionView {
+        key: step.index,
         heading: section.heading.clone(),
         lines: section.lines.iter().map(|line| with_progress(line, &section.heading, &posted.text)).collect(),
-        mine: viewer.is_some_and(|viewer| awaited.contains(viewer)),
-        buttons: buttons_of(Some(*index)),
+        mine: viewer.is_some_and(|viewer| step.awaited.contains(viewer)),
+        voters: step.voters.iter().map(|(name, vote)| VoterView { name: name.clone(), vote: vote.map(Choice::name) }).collect(),
+        buttons: buttons_of(Some(step.index)),
     });
     CardView {
         message: posted.id.to_string(),
         rollout: card.rollout.to_string(),
         title: card.title.clone(),
         status: seen.rollout.status,
-        result: seen.rollout.result.map(crate::domain::runbook::model::Outcome::name),
+        result: seen.rollout.result.map(Outcome::name),
         settled: seen.progress.0,
         steps: seen.progress.1,
         headline: card.headline.clone(),
@@ -362,7 +390,9 @@ fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BT
             Author::Bot if message.thread_of.is_some() => "log",
             Author::Bot => "notice",
         };
-        if let Some(thread) = items.last_mut().filter(|last| kind == "log" && last.kind == "log" && last.rollout == message.rollout) {
+        if let Some(thread) =
+            items.last_mut().filter(|last| kind == "log" && last.kind == "log" && last.rollout == message.rollout)
+        {
             thread.lines.push(message.text.clone());
             continue;
         }
@@ -387,7 +417,7 @@ fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BT
             text: message.text.clone(),
             lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
             rollout: message.rollout.clone(),
-            result: rollout.and_then(|seen| seen.rollout.result).map(crate::domain::runbook::model::Outcome::name),
+            result: rollout.and_then(|seen| seen.rollout.result).map(Outcome::name),
         });
     }
     items
@@ -580,7 +610,8 @@ mod tests {
 
     #[test]
     fn the_last_words_of_a_system_come_with_the_posted_card() {
-        let posted = "**T** · `t`\n\nphase\n\n**Update**\n- update on aws\n- Running for 3m of about 12m: new tasks are starting\n";
+        let posted =
+            "**T** · `t`\n\nphase\n\n**Update**\n- update on aws\n- Running for 3m of about 12m: new tasks are starting\n";
         let line = "Running for 4m of about 12m";
         assert_eq!(with_progress(line, "Update", posted), "Running for 4m of about 12m: new tasks are starting");
         assert_eq!(with_progress(line, "Other", posted), line);

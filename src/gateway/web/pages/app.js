@@ -67,18 +67,16 @@ async function send(path, body, idempotencyKey = key()) {
   return told;
 }
 
-// Shows the wait at once, and ends it whatever comes.
+// Shows the wait at once, and ends it whatever comes. Not by `disabled`, which would take the focus away.
 async function pending(button, work) {
   if (button.dataset.pending) return undefined;
   button.dataset.pending = 'yes';
   button.setAttribute('aria-busy', 'true');
-  button.disabled = true;
   try {
     return await work();
   } finally {
     delete button.dataset.pending;
     button.removeAttribute('aria-busy');
-    button.disabled = false;
   }
 }
 
@@ -163,11 +161,11 @@ function showProblems(problems = {}) {
 }
 
 // `act` takes the fields and answers what was told.
-function ask({ title, says, fields, send: label, style, problems, act }) {
+function ask({ title, says, html, fields, send: label, style, problems, act }) {
   asked = { act };
   byId('ask-title').textContent = title;
-  byId('ask-says').textContent = says ?? '';
-  byId('ask-says').hidden = !says;
+  if (html) byId('ask-says').innerHTML = html; else byId('ask-says').textContent = says ?? '';
+  byId('ask-says').hidden = !says && !html;
   byId('ask-answer').replaceChildren();
   byId('ask-fields').replaceChildren(...fields.map(fieldOf));
   byId('ask-send').textContent = label;
@@ -244,7 +242,7 @@ async function say(text) {
   const { command, fields } = told.form;
   return ask({
     title: command,
-    says: told.answer,
+    html: told.answer_html,
     fields,
     send: 'Send',
     style: 'primary',
@@ -379,5 +377,7 @@ function follow() {
   });
 }
 
+// On a small screen everything is one column, and a long log would stand between the card and what people say.
+if (matchMedia('(max-width: 719px)').matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });
 document.querySelectorAll('[data-stick]').forEach(toBottom);
 follow();

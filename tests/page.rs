@@ -1,0 +1,159 @@
+//! The page, as people meet it: the real program, and a real browser that types, presses and looks.
+//!
+//! Each case is a script in `tests/page/` that gets a fresh demo of its own. Node, npm and Chromium (`$CHROMIUM`, or where
+//! Debian puts it) are needed; where one is missing the cases are ignored and say why, except under `CI=true`, where that fails.
+//! `UPDATE_SCREENSHOT=1` also makes `docs/screenshot.png` anew.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+/// What drives the browser; installed into `target/` on first use.
+const PLAYWRIGHT: &str = "playwright-core@1.64.1";
+/// Where Debian puts Chromium.
+const CHROMIUM_DEFAULT: &str = "/usr/bin/chromium";
+/// A browser takes about one core, and so does the program while it starts.
+const THREADS: usize = 2;
+
+const CASES: [(&str, &str); 6] = [
+    ("start", "maria_types_a_command_and_ines_acknowledges"),
+    ("go", "several_people_take_a_rollout_to_go"),
+    ("windows", "two_windows_see_the_same_and_a_stale_press_is_answered"),
+    ("restart", "the_page_survives_a_crash_of_the_server"),
+    ("narrow", "nothing_scrolls_sideways_on_a_phone"),
+    ("keyboard", "everything_can_be_done_from_the_keyboard"),
+];
+
+fn main() {
+    let mut arguments = Arguments::from_args();
+    arguments.test_threads = arguments.test_threads.or(Some(THREADS));
+    let missing = missing();
+    let in_ci = std::env::var("CI").is_ok_and(|ci| ci == "true");
+    let mut cases = CASES.to_vec();
+    if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
+        cases.push(("screenshot", "the_picture_for_the_readme"));
+    }
+    let trial = |(script, name): (&'static str, &'static str)| {
+        let reason = missing.clone();
+        let trial = Trial::test(name, move || match reason {
+            Some(reason) => Err(Failed::from(reason)),
+            None => run(script),
+        });
+        match &missing {
+            Some(reason) if !in_ci => trial.with_ignored_flag(true).with_kind(reason.clone()),
+            _ => trial,
+        }
+    };
+    libtest_mimic::run(&arguments, cases.into_iter().map(trial).collect()).exit();
+}
+
+/// What is not here, if anything.
+fn missing() -> Option<String> {
+    let runs = |program: &Path| {
+        let mut version = Command::new(program);
+        version.arg("--version").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        version.status().is_ok_and(|status| status.success())
+    };
+    let programs = [PathBuf::from("node"), PathBuf::from("npm"), chromium()];
+    let absent = programs.iter().find(|program| !runs(program));
+    absent.map(|program| format!("needs {}", program.display()))
+}
+
+fn chromium() -> PathBuf {
+    std::env::var_os("CHROMIUM").map_or_else(|| PathBuf::from(CHROMIUM_DEFAULT), PathBuf::from)
+}
+
+/// The folder in which node finds playwright; installed once, also when several test programs want it at the same time.
+fn playwright() -> Result<&'static Path, String> {
+    static INSTALLED: OnceLock<Result<PathBuf, String>> = OnceLock::new();
+    INSTALLED.get_or_init(install).as_deref().map_err(Clone::clone)
+}
+
+fn install() -> Result<PathBuf, String> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/peers/playwright");
+    std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
+    let lock = File::create(dir.join("lock")).map_err(|error| error.to_string())?;
+    lock.lock().map_err(|error| error.to_string())?;
+    let manifest = std::fs::read_to_string(dir.join("node_modules/playwright-core/package.json")).unwrap_or_default();
+    let wanted = PLAYWRIGHT.rsplit('@').next().unwrap_or_default();
+    if manifest.contains(&format!("\"version\": \"{wanted}\"")) {
+        return Ok(dir);
+    }
+    let mut npm = Command::new("npm");
+    npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"]).arg(&dir).arg(PLAYWRIGHT);
+    let done = npm.output().map_err(|error| error.to_string())?;
+    if !done.status.success() {
+        return Err(format!("npm install {PLAYWRIGHT} failed: {}", String::from_utf8_lossy(&done.stderr)));
+    }
+    Ok(dir)
+}
+
+/// A running demo; dropping it kills it, as a crash would.
+struct Demo {
+    child: Child,
+    url: String,
+}
+
+impl Demo {
+    fn start(data: &Path, listen: &str) -> Result<Self, String> {
+        let log = File::options().create(true).append(true).open(data.join("log")).map_err(|error| error.to_string())?;
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tminus"));
+        command.args(["demo", "--listen", listen, "--data"]).arg(data);
+        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
+        let mut demo = Self { child: spawned.map_err(|error| error.to_string())?, url: String::new() };
+        let said = BufReader::new(demo.child.stdout.take().expect("it is piped"));
+        let ready = said.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("ready: ").map(str::to_owned));
+        demo.url = ready.ok_or_else(|| "the demo did not get ready".to_owned())?;
+        Ok(demo)
+    }
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        // It may be gone already, which is what is wanted.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Runs one script against a demo of its own. The script says `kill` and `start` to have the demo crash and come
+/// back with the same data at the same address.
+fn run(script: &str) -> Result<(), Failed> {
+    let playwright = playwright()?;
+    let data = tempfile::tempdir()?;
+    let first = Demo::start(data.path(), "127.0.0.1:0")?;
+    let url = first.url.clone();
+    let address = url.trim_start_matches("http://");
+    let mut demo = Some(first);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut node = Command::new("node")
+        .arg(root.join("tests/page").join(format!("{script}.mjs")))
+        .current_dir(root)
+        .env("DEMO", &url)
+        .env("PLAYWRIGHT", playwright)
+        .env("CHROMIUM", chromium())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()?;
+    let mut tell = node.stdin.take().expect("it is piped");
+    for line in BufReader::new(node.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
+        match line.as_str() {
+            "kill" => demo = None,
+            "start" => demo = Some(Demo::start(data.path(), address)?),
+            _ => continue,
+        }
+        writeln!(tell, "done")?;
+    }
+    let done = node.wait_with_output()?;
+    drop(demo);
+    if done.status.success() {
+        return Ok(());
+    }
+    let log = std::fs::read_to_string(data.path().join("log")).unwrap_or_default();
+    Err(format!("{}\nthe demo's log:\n{log}", String::from_utf8_lossy(&done.stderr)).into())
+}
