@@ -4,13 +4,17 @@
 //! Debian puts it) are needed; where one is missing the cases are ignored and say why, except under `CI=true`, where that fails.
 //! `UPDATE_SCREENSHOT=1` also makes `docs/screenshot.png` anew.
 
+mod demo;
+
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Failed, Trial};
+
+use self::demo::Demo;
 
 /// What drives the browser; installed into `target/` on first use.
 const PLAYWRIGHT: &str = "playwright-core@1.64.1";
@@ -90,34 +94,6 @@ fn install() -> Result<PathBuf, String> {
         return Err(format!("npm install {PLAYWRIGHT} failed: {}", String::from_utf8_lossy(&done.stderr)));
     }
     Ok(dir)
-}
-
-/// A running demo; dropping it kills it, as a crash would.
-struct Demo {
-    child: Child,
-    url: String,
-}
-
-impl Demo {
-    fn start(data: &Path, listen: &str) -> Result<Self, String> {
-        let log = File::options().create(true).append(true).open(data.join("log")).map_err(|error| error.to_string())?;
-        let mut command = Command::new(env!("CARGO_BIN_EXE_tminus"));
-        command.args(["demo", "--listen", listen, "--data"]).arg(data);
-        let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
-        let mut demo = Self { child: spawned.map_err(|error| error.to_string())?, url: String::new() };
-        let said = BufReader::new(demo.child.stdout.take().expect("it is piped"));
-        let ready = said.lines().map_while(Result::ok).find_map(|line| line.strip_prefix("ready: ").map(str::to_owned));
-        demo.url = ready.ok_or_else(|| "the demo did not get ready".to_owned())?;
-        Ok(demo)
-    }
-}
-
-impl Drop for Demo {
-    fn drop(&mut self) {
-        // It may be gone already, which is what is wanted.
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
 }
 
 /// Runs one script against a demo of its own. The script says `kill` and `start` to have the demo crash and come

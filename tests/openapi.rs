@@ -1,0 +1,327 @@
+//! `openapi.json` says what is so: every path it names is served, every path that is served it names, and what a running demo
+//! really answers has the form it promises.
+
+mod demo;
+
+use std::io::{BufRead, BufReader};
+use std::time::Duration;
+
+use regex::Regex;
+use reqwest::blocking::{Client, Response};
+use serde_json::{Value, json};
+
+use self::demo::Demo;
+
+const DOCUMENT: &str = include_str!("../src/gateway/web/openapi.json");
+/// Where the API's routes are written down.
+const ROUTES: [&str; 3] = [
+    include_str!("../src/gateway/web/api.rs"),
+    include_str!("../src/gateway/web/health.rs"),
+    include_str!("../src/gateway/web/live.rs"),
+];
+const METHODS: [&str; 2] = ["get", "post"];
+/// How often a demo is asked again until what was set going is done, and how long between: half a minute in all.
+const TRIES_MAX: usize = 3000;
+const TRY_EVERY: Duration = Duration::from_millis(10);
+
+fn document() -> Value {
+    serde_json::from_str(DOCUMENT).expect("the document is JSON")
+}
+
+/// A client of a demo that has a rollout under way.
+struct Caller {
+    client: Client,
+    demo: Demo,
+    document: Value,
+    _data: tempfile::TempDir,
+}
+
+impl Caller {
+    fn new() -> Self {
+        let data = tempfile::tempdir().expect("a folder");
+        let demo = Demo::start(data.path(), "127.0.0.1:0").expect("the demo starts");
+        let caller = Self { client: Client::new(), demo, document: document(), _data: data };
+        caller.post(
+            "/api/rooms/{room}/messages",
+            "/api/rooms/andromeda-rollouts/messages",
+            &json!({ "person": "maria", "text": "/rollout start 4.3" }),
+        );
+        caller
+    }
+
+    fn send(&self, method: &str, address: &str, body: Option<&Value>) -> Response {
+        let url = format!("{}{address}", self.demo.url);
+        let request = if method == "post" { self.client.post(url) } else { self.client.get(url) };
+        match body {
+            Some(body) => request.json(body),
+            None => request,
+        }
+        .send()
+        .expect("the demo answers")
+    }
+
+    fn get(&self, path: &str, address: &str) -> Value {
+        self.checked(path, "get", self.send("get", address, None))
+    }
+
+    fn post(&self, path: &str, address: &str, body: &Value) -> Value {
+        let request = format!("/paths/{}/post/requestBody/content/application~1json/schema", path.replace('/', "~1"));
+        conforms(&self.document, self.document.pointer(&request).expect("a described body"), body, path);
+        self.checked(path, "post", self.send("post", address, Some(body)))
+    }
+
+    /// The answer, which has the form that the document gives for its status and content type.
+    fn checked(&self, path: &str, method: &str, response: Response) -> Value {
+        let status = response.status().as_u16();
+        let content_type = response.headers()["content-type"].to_str().expect("text").to_owned();
+        let described = format!(
+            "/paths/{}/{method}/responses/{status}/content/{}/schema",
+            path.replace('/', "~1"),
+            content_type.split(';').next().unwrap_or_default().replace('/', "~1")
+        );
+        let schema = self.document.pointer(&described).unwrap_or_else(|| panic!("{described} is not described"));
+        let answer: Value = response.json().expect("JSON");
+        conforms(&self.document, schema, &answer, &format!("{method} {path} {status}"));
+        answer
+    }
+
+    fn rollout(&self) -> Value {
+        self.get("/api/rollouts/{id}", "/api/rollouts/andromeda-staging-4.3")
+    }
+
+    fn messages(&self) -> Vec<Value> {
+        let messages = self.get("/api/rooms/{room}/messages", "/api/rooms/andromeda-rollouts/messages");
+        messages.as_array().expect("a list").clone()
+    }
+}
+
+fn resolve<'d>(document: &'d Value, reference: &str) -> &'d Value {
+    document.pointer(reference.trim_start_matches('#')).unwrap_or_else(|| panic!("{reference} leads nowhere"))
+}
+
+/// Checks a value against the part of JSON Schema that the document uses, and that everything in it is described.
+fn conforms(document: &Value, schema: &Value, value: &Value, place: &str) {
+    if let Some(reference) = schema["$ref"].as_str() {
+        return conforms(document, resolve(document, reference), value, place);
+    }
+    if let Some(any) = schema["anyOf"].as_array() {
+        let fits = any.iter().find(|one| (one["type"] == "null") == value.is_null());
+        return conforms(document, fits.unwrap_or_else(|| panic!("{place}: {value}")), value, place);
+    }
+    let types: Vec<&str> = match &schema["type"] {
+        Value::String(one) => vec![one],
+        several => several.as_array().into_iter().flatten().filter_map(Value::as_str).collect(),
+    };
+    let is = match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    };
+    assert!(types.is_empty() || types.contains(&is), "{place}: {value} is not {types:?}");
+    let allowed = schema["enum"].as_array();
+    assert!(allowed.is_none_or(|allowed| allowed.contains(value)), "{place}: {value} is none of {allowed:?}");
+    if schema["format"] == "date-time"
+        && let Some(text) = value.as_str()
+    {
+        assert!(chrono::DateTime::parse_from_rfc3339(text).is_ok(), "{place}: {text} is not a time");
+    }
+    for (index, item) in value.as_array().into_iter().flatten().enumerate() {
+        if schema["items"].is_object() {
+            conforms(document, &schema["items"], item, &format!("{place}/{index}"));
+        }
+    }
+    let Some(object) = value.as_object() else { return };
+    let parts: Vec<&Value> = match schema["allOf"].as_array() {
+        Some(parts) => {
+            parts.iter().map(|part| part["$ref"].as_str().map_or(part, |reference| resolve(document, reference))).collect()
+        }
+        None => vec![schema],
+    };
+    for required in parts.iter().flat_map(|part| part["required"].as_array().into_iter().flatten()).filter_map(Value::as_str) {
+        assert!(object.contains_key(required), "{place} lacks `{required}`: {value}");
+    }
+    let described_at_all = parts.iter().any(|part| part["properties"].is_object());
+    for (name, inner) in object {
+        let place = format!("{place}/{name}");
+        match parts.iter().map(|part| &part["properties"][name]).find(|described| described.is_object()) {
+            Some(described) => conforms(document, described, inner, &place),
+            None if schema["additionalProperties"].is_object() => {
+                conforms(document, &schema["additionalProperties"], inner, &place)
+            }
+            None if schema["additionalProperties"] == true => {}
+            None => assert!(!described_at_all, "{place} is not described"),
+        }
+    }
+}
+
+#[test]
+fn every_described_path_is_served() {
+    let caller = Caller::new();
+    let paths = caller.document["paths"].as_object().expect("paths").clone();
+    for (path, item) in &paths {
+        // What is about one message or rollout is asked about one that is there.
+        let address = path
+            .replace("{room}", "andromeda-rollouts")
+            .replace("messages/{id}", "messages/1")
+            .replace("{id}", "andromeda-staging-4.3");
+        for method in METHODS {
+            let body = json!({ "person": "maria", "text": "hello", "button": "none", "by": "1s" });
+            let is_described = item[method].is_object();
+            let body = item[method]["requestBody"].is_object().then(|| {
+                let asked =
+                    item[method]["requestBody"]["content"]["application/json"]["example"].as_object().expect("an example");
+                Value::Object(asked.keys().filter_map(|key| Some((key.clone(), body.get(key)?.clone()))).collect())
+            });
+            let status = caller.send(method, &address, body.as_ref()).status().as_u16();
+            if is_described {
+                assert!(status != 404 && status != 405, "{method} {path} is described and answers {status}");
+                assert!(
+                    item[method]["responses"].get(status.to_string()).is_some(),
+                    "{method} {path} answers {status}, which is not described"
+                );
+            } else {
+                assert_eq!(status, 405, "{method} {path} is not described");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_served_path_is_described() {
+    let document = document();
+    let route = Regex::new(r#"\.route\(\s*"([^"]+)""#).expect("a pattern");
+    let served: Vec<&str> = ROUTES
+        .iter()
+        .flat_map(|source| route.captures_iter(source))
+        .map(|found| found.get(1).expect("a group").as_str())
+        .collect();
+    assert!(served.len() > 10, "{served:?}");
+    for path in served {
+        assert!(document["paths"][path].is_object(), "{path} is not described");
+    }
+}
+
+#[test]
+fn examples_have_the_form_they_are_examples_of() {
+    fn visit(document: &Value, value: &Value, place: &str) {
+        if let (Some(schema), Some(example)) = (value.get("schema"), value.get("example")) {
+            conforms(document, schema, example, place);
+        }
+        match value {
+            Value::Object(object) => object.iter().for_each(|(name, inner)| visit(document, inner, &format!("{place}/{name}"))),
+            Value::Array(list) => list.iter().for_each(|inner| visit(document, inner, place)),
+            _ => {}
+        }
+    }
+    let document = document();
+    visit(&document, &document, "");
+}
+
+#[test]
+fn answers_of_a_whole_rollout_have_the_described_form() {
+    let caller = Caller::new();
+    caller.get("/api/people", "/api/people");
+    caller.get("/api/rooms", "/api/rooms");
+    let mut sequence = 0;
+    for _ in 0..TRIES_MAX {
+        let rollout = caller.rollout();
+        if rollout["status"] == "ended" {
+            break;
+        }
+        let steps =
+            rollout["phases"].as_array().into_iter().flatten().flat_map(|phase| phase["steps"].as_array().into_iter().flatten());
+        let awaited = steps.filter(|step| step["status"] == "open").find(|step| step["awaited"].get(0).is_some());
+        let card = caller.messages().into_iter().find(|message| message["card"] == true);
+        let is_settled = rollout["sequence"] == sequence;
+        sequence = rollout["sequence"].as_u64().expect("a number");
+        match (awaited, card) {
+            (Some(step), Some(card)) => {
+                let verb = match step["kind"].as_str() {
+                    Some("acknowledge") => "ack",
+                    Some("ask") => "answer",
+                    Some("run") => "run",
+                    Some("decide") => "go",
+                    _ => "done",
+                };
+                let buttons = card["buttons"].as_array().expect("a list");
+                if let Some(button) =
+                    buttons.iter().find(|button| button["id"].as_str().is_some_and(|id| id.contains(&format!(".{verb}."))))
+                {
+                    let own = card["fields"].as_array().into_iter().flatten().filter(|field| field["button"] == button["id"]);
+                    let filled = |field: &Value| {
+                        [&field["value"], &field["example"]].into_iter().find_map(Value::as_str).unwrap_or("x").to_owned()
+                    };
+                    let fields: serde_json::Map<String, Value> =
+                        own.map(|field| (field["name"].as_str().expect("a name").to_owned(), filled(field).into())).collect();
+                    let address = format!("/api/rooms/andromeda-rollouts/messages/{}/press", card["id"].as_str().expect("an id"));
+                    let press = json!({ "person": step["awaited"][0]["id"], "button": button["id"], "fields": fields });
+                    caller.post("/api/rooms/{room}/messages/{id}/press", &address, &press);
+                }
+            }
+            (None, _) if is_settled => {
+                caller.post("/api/clock/advance", "/api/clock/advance", &json!({ "to": "next" }));
+            }
+            _ => std::thread::sleep(TRY_EVERY),
+        }
+    }
+    assert_eq!(caller.rollout()["result"], "succeeded");
+    let events = caller.get("/api/rollouts/{id}/events", "/api/rollouts/andromeda-staging-4.3/events?limit=500");
+    assert_eq!(
+        events.as_array().map(Vec::len),
+        caller.rollout()["sequence"].as_u64().and_then(|last| usize::try_from(last).ok())
+    );
+    assert_eq!(caller.get("/api/rollouts", "/api/rollouts")[0]["result"], "succeeded");
+    let announced = caller.get("/api/rooms/{room}/messages", "/api/rooms/slack-andromeda-preproduction-watch/messages");
+    assert_eq!(announced.as_array().map(Vec::len), Some(3));
+}
+
+#[test]
+fn refusals_forms_and_problems_have_the_described_form() {
+    let caller = Caller::new();
+    let say = |text: &str| {
+        caller.post(
+            "/api/rooms/{room}/messages",
+            "/api/rooms/andromeda-rollouts/messages",
+            &json!({ "person": "maria", "text": text }),
+        )
+    };
+    assert_eq!(say("/rollout strat")["refused"], "unknown");
+    assert_eq!(say("/rollout start nonsense")["form"]["fields"][0]["name"], "version");
+    assert_eq!(say("good morning")["answer"], Value::Null);
+    let card = caller.messages().into_iter().find(|message| message["card"] == true);
+    let address =
+        card.map(|card| format!("/api/rooms/andromeda-rollouts/messages/{}/press", card["id"].as_str().expect("an id")));
+    if let Some(address) = address {
+        let press =
+            caller.post("/api/rooms/{room}/messages/{id}/press", &address, &json!({ "person": "tom", "button": "9.9.go.9" }));
+        assert_eq!(press["refused"], "stale");
+    }
+    for (path, address) in [
+        ("/api/rooms/{room}/messages", "/api/rooms/nowhere/messages"),
+        ("/api/rollouts/{id}", "/api/rollouts/nothing"),
+        ("/api/rollouts/{id}/events", "/api/rollouts/nothing/events"),
+    ] {
+        assert_eq!(caller.get(path, address)["status"], 404);
+    }
+    assert_eq!(caller.post("/api/clock/advance", "/api/clock/advance", &json!({ "by": "soon" }))["status"], 422);
+    assert_eq!(
+        caller.post(
+            "/api/rooms/{room}/messages",
+            "/api/rooms/andromeda-rollouts/messages",
+            &json!({ "person": "mario", "text": "x" })
+        )["status"],
+        422
+    );
+}
+
+#[test]
+fn the_stream_says_at_once_how_things_stand() {
+    let caller = Caller::new();
+    let response = caller.send("get", "/api/stream", None);
+    assert_eq!(response.headers()["content-type"], "text/event-stream");
+    let first: Vec<String> = BufReader::new(response).lines().map_while(Result::ok).take_while(|line| !line.is_empty()).collect();
+    assert!(first.contains(&"event: change".to_owned()), "{first:?}");
+}
