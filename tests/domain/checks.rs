@@ -86,6 +86,14 @@ fn the_slips_of_yaml_have_answers_of_their_own() {
             "runbook: test\nphases: [{ phase: one, at: T-5d, steps: [{ task: Do it }] }]\n".to_owned(),
             "`one` has a time, but nothing says when T-0 is",
         ),
+        (
+            "runbook: test\nlock-from: one\nphases: [{ phase: one, steps: [{ task: Do it }] }]\n".to_owned(),
+            "`lock-from` says when the environment is held, and there is no `environment`",
+        ),
+        (
+            "runbook: test\nphases: [{ phase: one, steps: [{ decide: Go?, voters: [owner], who: owner }] }]\n".to_owned(),
+            "`who` does not belong to `decide`",
+        ),
         ("runbook: test\nphases: [{ phase: one, steps: [{ taks: Do it }] }]\n".to_owned(), "did you mean `task`?"),
         (
             "runbook: test\nphases: [{ phase: one, steps: [{ task: Do it, id: one }] }]\n".to_owned(),

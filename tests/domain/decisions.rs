@@ -371,6 +371,26 @@ phases:
 }
 
 #[test]
+fn what_a_phase_needs_is_not_asked_when_it_is_known() {
+    const RUNBOOK: &str = "
+runbook: test
+inputs: { blue: { needed-by: two }, green: { needed-by: two, required: false } }
+people: { owner: maria }
+phases:
+  - { phase: one, steps: [{ task: First, id: first }] }
+  - { phase: two, steps: [{ task: 'Then {{ blue }}', id: then }] }
+";
+    let mut asked = Table::of(RUNBOOK, &[("blue", "b")]);
+    asked.does("maria", done("first", &[]));
+    assert_eq!(asked.open(), ["two_inputs"], "green is not known");
+    asked.does("maria", answer("two_inputs", &[]));
+    assert_eq!(asked.open(), ["then"]);
+    let mut known = Table::of(RUNBOOK, &[("blue", "b"), ("green", "g")]);
+    known.does("maria", done("first", &[]));
+    assert_eq!(known.open(), ["then"]);
+}
+
+#[test]
 fn the_clock_moves_only_where_it_may_and_only_forward() {
     let mut table = Table::andromeda();
     for seconds in [0, -1, 400 * 86_400] {

@@ -60,6 +60,19 @@ async fn a_delivery_without_an_answer_is_looked_up_before_it_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_destination_that_must_have_it_is_not_sent_it_twice_on_a_guess() {
+    let must = ANNOUNCE.replace("slack:andromeda-preproduction-watch", "{ to: slack:andromeda-preproduction-watch, must: true }");
+    let mut stage = Stage::with(&must).await;
+    stage.outside.will_send(Send::Hangs).will_find(cannot_tell());
+    let id = stage.start().await;
+    stage.until(&id, "step-failed").await;
+    assert_eq!(
+        stage.outside.calls(),
+        ["deliver to slack:andromeda-preproduction-watch", "find slack:andromeda-preproduction-watch"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn after_a_crash_a_delivery_is_looked_up_first() {
     let mut stage = Stage::with(ANNOUNCE).await;
     stage.outside.will_send(Send::Hangs);

@@ -33,7 +33,11 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
     let who = recorded.by.as_ref().map_or_else(|| "T-minus".to_owned(), |person| voice.call(person));
     let by = recorded.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
     Some(match &recorded.event {
-        Event::Started(started) => format!("{who} started {}: {}", started.id, escape_markdown(&started.title)),
+        Event::Started(started) => {
+            let told = state.resolve(&started.runbook.cc, people);
+            let told = if told.is_empty() { String::new() } else { format!(" (for information: {})", voice.names(&told)) };
+            format!("{who} started {}: {}{told}", started.id, escape_markdown(&started.title))
+        }
         Event::ClockAdvanced { seconds } => format!("{who} moved the clock forward by {}", say_seconds(*seconds)),
         // The answer that sets it says so; only what moves everybody's times is said again.
         Event::InputSet { value: FieldValue::Window(window), .. } => format!("T-0 is {}", write_time(window.starts, zone)),

@@ -234,6 +234,9 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         StepKind::Announce { .. } => lines.extend(ledger(voice, index)),
         StepKind::Result { .. } => {}
     }
+    if let (Some(takes), false) = (definition.takes, matches!(definition.kind, StepKind::Run { .. })) {
+        lines.push(format!("Takes {takes}"));
+    }
     if let Some(help) = &definition.help {
         lines.push(format!("Help: {}", escape_markdown(&state.fill(help))));
     }

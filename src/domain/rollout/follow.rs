@@ -192,6 +192,10 @@ impl Watch<'_> {
             && !self.state.steps[intake].status.is_settled()
         {
             return match self.state.steps[intake].status {
+                // All of it was said before, at the start for instance.
+                StepStatus::Pending if self.knows_all(intake) => {
+                    vec![Event::StepPassedOver { step: intake, why: PassedOver::NotApplicable }]
+                }
                 StepStatus::Pending => {
                     vec![Event::StepOpened { step: intake, people: self.state.owners(self.people), confirm: false }]
                 }
@@ -217,6 +221,14 @@ impl Watch<'_> {
         }
         let late_seconds = due.map_or(0, |due| (self.now - due).num_seconds());
         vec![Event::PhaseOpened { phase, late_seconds: if late_seconds >= LATE_SECONDS_MIN { late_seconds } else { 0 } }]
+    }
+
+    /// Whether everything that an intake asks for is known.
+    fn knows_all(&self, intake: usize) -> bool {
+        match &self.state.runbook.steps[intake].kind {
+            StepKind::Ask { sets, .. } => sets.values().all(|input| self.state.values.contains_key(input)),
+            _ => false,
+        }
     }
 
     /// The phase in which the window is asked for.

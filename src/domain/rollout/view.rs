@@ -96,6 +96,8 @@ pub struct PhaseView {
     pub settled: Option<DateTime<Utc>>,
     /// How late it opened.
     pub late_seconds: i64,
+    /// Shown on demand.
+    pub help: Option<String>,
     /// Its steps in order.
     pub steps: Vec<StepView>,
 }
@@ -241,6 +243,7 @@ fn phase_view(voice: &Voice<'_>, phase: usize) -> PhaseView {
         opened,
         settled,
         late_seconds,
+        help: definition.help.as_ref().map(|help| state.fill(help)),
         steps: steps.map(|index| step_view(voice, *index)).collect(),
     }
 }

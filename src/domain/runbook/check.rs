@@ -131,7 +131,13 @@ impl<'a> Checker<'a> {
         self.check_order(&phases);
         self.add_intakes(&mut phases, &needed_by);
         let lock_from = match lock_from_written {
-            Some(located) => self.phase_index(located.text, located.place),
+            Some(located) => {
+                if environment.is_none() {
+                    self.report
+                        .error(located.place, "`lock-from` says when the environment is held, and there is no `environment`");
+                }
+                self.phase_index(located.text, located.place)
+            }
             None => {
                 phases.iter().position(|phase| phase.steps.iter().any(|s| matches!(self.steps[*s].kind, StepKind::Run { .. })))
             }
@@ -361,6 +367,16 @@ impl<'a> Checker<'a> {
         let takes =
             section.text("takes").and_then(|t| Takes::parse(t.text).map_err(|problem| self.report.error(t.place, problem)).ok());
 
+        let named_by = match kind_name {
+            "acknowledge" => Some("`from` says who acknowledges"),
+            "decide" => Some("`voters` says who votes"),
+            "run" => Some("`press` says who presses Run"),
+            "announce" | "result" => Some("nobody has to do anything for it"),
+            _ => None,
+        };
+        if let Some(named_by) = named_by.filter(|_| section.has("who")) {
+            self.report.error_help(section.key_place("who"), format!("`who` does not belong to `{kind_name}`"), named_by);
+        }
         let (default_title, kind) = match kind_name {
             "announce" => self.announce(&mut section, main),
             "acknowledge" => Some(self.acknowledge(&mut section, main)),

@@ -64,7 +64,12 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
                 return None;
             }
             Ok(Found::Absent) => {}
-            // Sent once more, and recorded as perhaps there twice.
+            // Who must have it exactly once is a person's decision; others get it once more, recorded as perhaps twice.
+            Ok(Found::CannotTell { why }) if delivery.to.must => {
+                let reason = format!("nobody knows whether it arrived: {why}");
+                receipt(conductor, &delivery, DeliveryOutcome::Failed { reason }).await;
+                return None;
+            }
             Ok(Found::CannotTell { .. }) => possibly_repeated = true,
             Err(_) => {
                 tracing::warn!(rollout.id = %delivery.rollout, "{} did not say in time whether it has an announcement", delivery.to);
