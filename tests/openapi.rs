@@ -306,6 +306,8 @@ fn refusals_forms_and_problems_have_the_described_form() {
     ] {
         assert_eq!(caller.get(path, address)["status"], 404);
     }
+    let after = "/api/rooms/andromeda-rollouts/messages?after=yesterday";
+    assert_eq!(caller.get("/api/rooms/{room}/messages", after)["status"], 400);
     assert_eq!(caller.post("/api/clock/advance", "/api/clock/advance", &json!({ "by": "soon" }))["status"], 422);
     assert_eq!(
         caller.post(

@@ -28,8 +28,16 @@ await scenario(async ({ open }) => {
   assert.equal((await api(`/api/rollouts/${ID}`)).sequence, sequence);
   assert.equal(await page.locator('#box').inputValue(), 'am I still here');
 
+  // A request that is lost on the way is sent once more, with the same key.
+  const keys = [];
+  await page.route('**/press', (route) => {
+    keys.push(route.request().headers()['idempotency-key']);
+    return keys.length === 1 ? route.abort('connectionreset') : route.continue();
+  });
   await become(page, 'tom');
   await press(page, 'Acknowledge');
   await answer(page, 'Thank you, Tom.');
   await shows(page, '☑ Tom');
+  assert.equal(keys.length, 2);
+  assert.ok(keys[0] && keys[0] === keys[1]);
 }, { tolerate: /net::ERR_/ });

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Path, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -29,7 +29,7 @@ use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time}
 use crate::engine::ports::{Author, RoomInfo, RoomMessage};
 
 use super::api::{RolloutLine, rollout_lines, rollout_view};
-use super::problem::Problem;
+use super::problem::{Problem, Query};
 use super::{Web, markdown};
 
 /// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
@@ -377,6 +377,8 @@ struct Item {
     lines: Vec<String>,
     rollout: Option<RolloutId>,
     result: Option<&'static str>,
+    /// Whether a log is unfolded: that of a pinned card is.
+    unfolded: bool,
 }
 
 /// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
@@ -417,6 +419,7 @@ fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BT
             text: message.text.clone(),
             lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
             rollout: message.rollout.clone(),
+            unfolded: pinned.iter().any(|card| card.rollout == message.rollout),
             result: rollout.and_then(|seen| seen.rollout.result).map(Outcome::name),
         });
     }

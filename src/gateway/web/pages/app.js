@@ -235,6 +235,8 @@ document.addEventListener('click', (event) => {
 const composer = byId('composer');
 const box = byId('box');
 
+let last = '';
+
 async function say(text) {
   const path = `/api/rooms/${encodeURIComponent(composer.dataset.room)}/messages`;
   const told = await send(path, { text });
@@ -258,6 +260,7 @@ composer?.addEventListener('submit', async (event) => {
   try {
     await pending(composer.querySelector('button'), async () => {
       await say(text);
+      last = text;
       if (box.value.trim() === text) box.value = '';
     });
   } catch (error) {
@@ -266,6 +269,8 @@ composer?.addEventListener('submit', async (event) => {
   if (!dialog.open) box.focus();
 });
 box?.addEventListener('keydown', (event) => {
+  // What was mistyped is mended quicker than typed again.
+  if (event.key === 'ArrowUp' && !box.value) { event.preventDefault(); box.value = last; }
   // Enter may also choose a word in an input method.
   if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
   event.preventDefault();
@@ -310,8 +315,14 @@ function morph(from, to) {
   while (place) { const gone = place; place = place.nextSibling; gone.remove(); }
 }
 
-const atBottom = (node) => node.scrollHeight - node.scrollTop - node.clientHeight < AT_BOTTOM_PX;
-const toBottom = (node) => { node.scrollTop = node.scrollHeight; };
+// Whoever reads the newest keeps reading the newest, also when an answer takes some of the room; whoever scrolled up stays there.
+function stick(node) {
+  let stuck = true;
+  const toBottom = () => { if (stuck) node.scrollTop = node.scrollHeight; };
+  node.addEventListener('scroll', () => { stuck = node.scrollHeight - node.scrollTop - node.clientHeight < AT_BOTTOM_PX; });
+  node.addEventListener('fresh', toBottom);
+  new ResizeObserver(toBottom).observe(node);
+}
 
 function enable() {
   for (const controls of document.querySelectorAll('fieldset.controls')) controls.disabled = !connected;
@@ -345,9 +356,8 @@ function take(page) {
   for (const region of document.querySelectorAll('[data-live]')) {
     const fresh = page.getElementById(region.id);
     if (!fresh) continue;
-    const stick = region.dataset.stick !== undefined && atBottom(region);
     morph(region, document.importNode(fresh, true));
-    if (stick) toBottom(region);
+    region.dispatchEvent(new Event('fresh'));
   }
   enable();
   // The pressed button is gone: go on from the card, not from the top of the page.
@@ -379,5 +389,5 @@ function follow() {
 
 // On a small screen everything is one column, and a long log would stand between the card and what people say.
 if (matchMedia('(max-width: 719px)').matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });
-document.querySelectorAll('[data-stick]').forEach(toBottom);
+document.querySelectorAll('[data-stick]').forEach(stick);
 follow();
