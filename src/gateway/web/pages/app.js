@@ -373,19 +373,28 @@ function connection(up) {
   enable();
 }
 
+let stream;
+
 function follow() {
-  const stream = new EventSource('/api/stream');
+  const mine = new EventSource('/api/stream');
+  stream = mine;
   // The first event comes with every (re)connection: whatever was missed is looked up then. Buttons wait for it.
-  stream.addEventListener('change', async () => {
+  mine.addEventListener('change', async () => {
     await refresh();
-    if (!connected && stream.readyState === EventSource.OPEN) connection(true);
+    if (!connected && mine.readyState === EventSource.OPEN) connection(true);
   });
-  stream.addEventListener('error', () => {
+  mine.addEventListener('error', () => {
     connection(false);
     // A browser gives up when it is answered with an error; we don't.
-    if (stream.readyState === EventSource.CLOSED) setTimeout(follow, RECONNECT_MS);
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === mine) follow(); }, RECONNECT_MS);
   });
 }
+
+// A browser opens six connections to one address, and each stream holds one: windows that nobody looks at give theirs back.
+document.addEventListener('visibilitychange', () => {
+  if (document.hidden) stream.close();
+  else if (stream.readyState === EventSource.CLOSED) follow();
+});
 
 // On a small screen everything is one column, and a long log would stand between the card and what people say.
 if (matchMedia('(max-width: 719px)').matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });

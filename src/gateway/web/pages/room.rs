@@ -1,0 +1,335 @@
+//! A room: its rollouts' cards, the conversation, the checklist.
+
+use std::collections::BTreeMap;
+
+use axum::response::Html;
+use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use crate::domain::conversation::button::ButtonToken;
+use crate::domain::conversation::voice::Voice;
+use crate::domain::message::card::{Button, ButtonStyle, Card, FormField, card};
+use crate::domain::people::{Directory, PersonId};
+use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::state::{State, StepState};
+use crate::domain::rollout::view::{RolloutView, view};
+use crate::domain::runbook::model::{Outcome, Step, StepKind};
+use crate::engine::ports::{Author, RoomInfo, RoomMessage};
+use crate::gateway::web::Web;
+use crate::gateway::web::problem::Problem;
+
+use super::{ClockLine, Shell, Viewer, person, render, shell, zone_named};
+
+/// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
+const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
+/// The line of a running action before what the system last said; see [`card`].
+const RUNNING_PREFIX: &str = "Running for ";
+/// How much of a conversation is shown: some rollouts with their logs. Everything is in the API.
+const MESSAGES_SHOWN_MAX: usize = 600;
+/// By how much what is shown moves on, so that a page does not change at its top with every message.
+const MESSAGES_SHOWN_STEP: usize = 100;
+/// How many rollouts that are over are looked at: each is read from the journal.
+const ENDED_LOOKED_AT_MAX: usize = 3;
+
+#[derive(Serialize)]
+struct RoomPage<'p> {
+    shell: Shell,
+    room: &'p RoomInfo,
+    pinned: Vec<CardView>,
+    /// How many messages are not shown.
+    earlier: usize,
+    items: Vec<Item>,
+    rollout: Option<&'p RolloutView>,
+    hint: String,
+}
+
+/// The page of a room.
+pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<Html<String>, Problem> {
+    let messages = web.rooms.messages(&info.id, 0).await?;
+    let registry = web.conductor.registry();
+    let mut here: Vec<_> =
+        messages.iter().filter_map(|message| registry.rollouts.get_key_value(message.rollout.as_ref()?)).collect();
+    here.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.number));
+    here.dedup_by_key(|(_, rollout)| rollout.number);
+    let (over, open): (Vec<_>, Vec<_>) = here.into_iter().partition(|(_, rollout)| rollout.closed.is_some());
+    let mut seen = BTreeMap::new();
+    for (id, _) in open.into_iter().chain(over.into_iter().take(ENDED_LOOKED_AT_MAX)) {
+        if let Some(rollout) = see(web, id).await? {
+            seen.insert(id.clone(), rollout);
+        }
+    }
+    let cards: Vec<&RoomMessage> = messages.iter().filter(|message| message.is_card).collect();
+    let of = |message: &RoomMessage| message.rollout.as_ref().and_then(|id| seen.get(id));
+    let is_open = |message: &&RoomMessage| of(message).is_some_and(|seen| seen.rollout.status == "open");
+    let mut pinned: Vec<&RoomMessage> = cards.iter().copied().filter(is_open).collect();
+    if pinned.is_empty() {
+        // What ended last stays in view until the next one begins.
+        pinned.extend(cards.last());
+    }
+    let looking = person(web, viewer);
+    let viewer_id = looking.map(|person| &person.id);
+    let pinned_views: Vec<CardView> =
+        pinned.iter().filter_map(|card| Some(card_view(&info.id, card, of(card)?, viewer_id))).collect();
+    let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
+    let rollout = pinned.last().and_then(|card| of(card)).map(|seen| &seen.rollout);
+    let clock = rollout.filter(|_| pinned.len() == 1).and_then(|rollout| ClockLine::of(web, rollout));
+    let earlier = messages.len().saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
+    let page = RoomPage {
+        shell: shell(web, viewer, &info.id, clock).await?,
+        room: info,
+        earlier,
+        items: items(web, &messages[earlier..], &pinned, &seen, zone),
+        pinned: pinned_views,
+        rollout,
+        hint: hint(web, &info.id),
+    };
+    render("room.html", &page)
+}
+
+/// The card as the page shows it: every button with the step it belongs to.
+#[derive(Serialize)]
+struct CardView {
+    message: String,
+    rollout: String,
+    title: String,
+    status: &'static str,
+    result: Option<&'static str>,
+    settled: usize,
+    steps: usize,
+    headline: Vec<String>,
+    sections: Vec<SectionView>,
+    newest: Vec<String>,
+    next: Vec<String>,
+    buttons: Vec<Pressable>,
+}
+
+#[derive(Serialize)]
+struct SectionView {
+    key: usize,
+    heading: String,
+    lines: Vec<String>,
+    /// Whether the one who looks is awaited.
+    mine: bool,
+    /// Who votes, and what they said so far.
+    voters: Vec<VoterView>,
+    buttons: Vec<Pressable>,
+}
+
+#[derive(Serialize)]
+struct VoterView {
+    name: String,
+    vote: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Pressable {
+    id: String,
+    label: String,
+    style: ButtonStyle,
+    /// What the script needs to ask and to send, as JSON.
+    ask: String,
+}
+
+#[derive(Serialize)]
+struct AskView<'b> {
+    room: &'b str,
+    message: String,
+    button: &'b str,
+    label: &'b str,
+    style: ButtonStyle,
+    confirm: Option<&'b str>,
+    reason: bool,
+    fields: &'b [FormField],
+}
+
+impl Pressable {
+    fn new(room: &str, message: u64, button: &Button) -> Self {
+        let ask = AskView {
+            room,
+            message: message.to_string(),
+            button: &button.id,
+            label: &button.label,
+            style: button.style,
+            confirm: button.confirm.as_deref(),
+            reason: button.reason,
+            fields: &button.fields,
+        };
+        Self {
+            id: button.id.clone(),
+            label: button.label.clone(),
+            style: button.style,
+            ask: serde_json::to_string(&ask).expect("texts, lists and truth values are JSON"),
+        }
+    }
+}
+
+/// A rollout as it is at this moment: more recent than the card that was posted, whose edits are paced.
+struct Seen {
+    rollout: RolloutView,
+    card: Card,
+    /// The open steps, in the order of the card's sections.
+    open: Vec<OpenStep>,
+    progress: (usize, usize),
+}
+
+struct OpenStep {
+    index: usize,
+    awaited: Vec<PersonId>,
+    voters: Vec<(String, Option<Choice>)>,
+}
+
+async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
+    let look = |state: &State, people: &Directory, now| {
+        let voice = Voice { state, people, now };
+        let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
+            let votes = matches!(definition.kind, StepKind::Decide { .. });
+            let vote = |person: &PersonId| (voice.call(person), step.votes.get(person).map(|vote| vote.choice));
+            let voters = step.people.iter().filter(|_| votes).map(vote).collect();
+            OpenStep { index, awaited: voice.awaited(index), voters }
+        };
+        Seen {
+            rollout: view(state, people, now),
+            card: card(state, people, now, &|_| None),
+            open: state.open_steps().map(open_step).collect(),
+            progress: voice.progress(),
+        }
+    };
+    Ok(web.conductor.look(id, look).await?)
+}
+
+fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&PersonId>) -> CardView {
+    let card = &seen.card;
+    let buttons_of = |step: Option<usize>| {
+        let own = card.buttons.iter().filter(|button| ButtonToken::parse(&button.id).is_some_and(|token| token.step == step));
+        own.map(|button| Pressable::new(room, posted.id, button)).collect()
+    };
+    let sections = card.sections.iter().zip(&seen.open).map(|(section, step)| SectionView {
+        key: step.index,
+        heading: section.heading.clone(),
+        lines: section.lines.iter().map(|line| with_progress(line, &section.heading, &posted.text)).collect(),
+        mine: viewer.is_some_and(|viewer| step.awaited.contains(viewer)),
+        voters: step.voters.iter().map(|(name, vote)| VoterView { name: name.clone(), vote: vote.map(Choice::name) }).collect(),
+        buttons: buttons_of(Some(step.index)),
+    });
+    CardView {
+        message: posted.id.to_string(),
+        rollout: card.rollout.to_string(),
+        title: card.title.clone(),
+        status: seen.rollout.status,
+        result: seen.rollout.result.map(Outcome::name),
+        settled: seen.progress.0,
+        steps: seen.progress.1,
+        headline: card.headline.clone(),
+        sections: sections.collect(),
+        newest: card.newest.clone(),
+        next: card.next.clone(),
+        buttons: buttons_of(None),
+    }
+}
+
+/// What a system last said is known to the engine alone and comes with the posted card; the elapsed time is taken as of now.
+fn with_progress(line: &str, heading: &str, posted: &str) -> String {
+    let said = || {
+        let (_, section) = posted.split_once(&format!("**{heading}**\n"))?;
+        let running = section.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(RUNNING_PREFIX))?;
+        Some(running.split_once(": ")?.1)
+    };
+    match line.starts_with(RUNNING_PREFIX).then(said).flatten() {
+        Some(said) => format!("{line}: {said}"),
+        None => line.to_owned(),
+    }
+}
+
+/// One thing in a conversation.
+#[derive(Serialize)]
+struct Item {
+    /// `said`, `notice`, `log` or `card`.
+    kind: &'static str,
+    key: u64,
+    author_name: String,
+    initials: String,
+    at: DateTime<Utc>,
+    when: String,
+    subject: Option<String>,
+    text: String,
+    lines: Vec<String>,
+    rollout: Option<RolloutId>,
+    result: Option<&'static str>,
+    /// Whether a log is unfolded: that of a pinned card is.
+    unfolded: bool,
+}
+
+/// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
+fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
+    let mut items: Vec<Item> = Vec::new();
+    for message in messages.iter().filter(|message| !pinned.iter().any(|card| card.id == message.id)) {
+        let rollout = message.rollout.as_ref().and_then(|id| seen.get(id));
+        let kind = match &message.author {
+            Author::Person(_) => "said",
+            Author::Bot if message.is_card => "card",
+            Author::Bot if message.thread_of.is_some() => "log",
+            Author::Bot => "notice",
+        };
+        if let Some(thread) =
+            items.last_mut().filter(|last| kind == "log" && last.kind == "log" && last.rollout == message.rollout)
+        {
+            thread.lines.push(message.text.clone());
+            continue;
+        }
+        let author_name = match &message.author {
+            Author::Bot => "T-minus".to_owned(),
+            Author::Person(id) => web.conductor.people().person(id).map_or_else(|| id.to_string(), |person| person.name.clone()),
+        };
+        let closed = || web.conductor.registry().rollouts.get(message.rollout.as_ref()?)?.closed;
+        let result = rollout.and_then(|seen| seen.rollout.result).or_else(|| if kind == "card" { closed() } else { None });
+        // An announcement is dated by the clock of its rollout, as its ledger is; chat by the clock on the wall.
+        let issued = rollout.filter(|_| kind == "notice").and_then(|seen| {
+            let announced = seen.rollout.announcements.iter().find(|a| a.subject == message.subject && a.text == message.text)?;
+            Some((announced.issued, zone_named(seen.rollout.timezone).unwrap_or(zone)))
+        });
+        let (at, zone) = issued.unwrap_or((message.at, zone));
+        items.push(Item {
+            kind,
+            key: message.id,
+            initials: author_name.split_whitespace().filter_map(|word| word.chars().next()).take(2).collect(),
+            author_name,
+            at,
+            when: at.with_timezone(&zone).format(SAID_TIME_FORMAT).to_string(),
+            subject: message.subject.clone(),
+            text: message.text.clone(),
+            lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
+            rollout: message.rollout.clone(),
+            unfolded: pinned.iter().any(|card| card.rollout == message.rollout),
+            result: result.map(Outcome::name),
+        });
+    }
+    items
+}
+
+/// What can be written in a room that knows nothing yet.
+fn hint(web: &Web, room: &str) -> String {
+    match &web.conductor.runbooks_of(room)[..] {
+        [only] => {
+            let example = only.inputs.iter().find(|input| input.positional).and_then(|input| input.field.example.as_deref());
+            format!("/rollout start {}", example.unwrap_or_default()).trim_end().to_owned()
+        }
+        _ => "/rollout start".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_words_of_a_system_come_with_the_posted_card() {
+        let posted =
+            "**T** · `t`\n\nphase\n\n**Update**\n- update on aws\n- Running for 3m of about 12m: new tasks are starting\n";
+        let line = "Running for 4m of about 12m";
+        assert_eq!(with_progress(line, "Update", posted), "Running for 4m of about 12m: new tasks are starting");
+        assert_eq!(with_progress(line, "Other", posted), line);
+        assert_eq!(with_progress("update on aws", "Update", posted), "update on aws");
+    }
+}
