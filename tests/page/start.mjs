@@ -31,6 +31,14 @@ await scenario(async ({ open }) => {
   assert.equal(await version.getAttribute('aria-invalid'), 'true');
   await page.getByRole('button', { name: 'Cancel' }).click();
 
+  // What people write is text, also in the record, whatever it looks like.
+  const nasty = '<img src=x onerror=alert(1)> **[a](javascript:alert(1))**';
+  await say(page, nasty);
+  await page.locator('.message.said').filter({ hasText: nasty }).waitFor();
+  await say(page, `/rollout note ${nasty}`);
+  await page.locator('.log li').filter({ hasText: nasty }).waitFor();
+  assert.equal(await page.locator('img, a[href^="javascript"]').count(), 0);
+
   // The next window remembers who one was.
   await page.goto(page.url().split('?')[0]);
   assert.equal(await page.getByLabel('You are').inputValue(), 'maria');
