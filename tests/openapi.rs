@@ -149,7 +149,7 @@ fn conforms(document: &Value, schema: &Value, value: &Value, place: &str) {
         match parts.iter().map(|part| &part["properties"][name]).find(|described| described.is_object()) {
             Some(described) => conforms(document, described, inner, &place),
             None if schema["additionalProperties"].is_object() => {
-                conforms(document, &schema["additionalProperties"], inner, &place)
+                conforms(document, &schema["additionalProperties"], inner, &place);
             }
             None if schema["additionalProperties"] == true => {}
             None => assert!(!described_at_all, "{place} is not described"),

@@ -36,7 +36,9 @@ const ICON: &str = include_str!("pages/icon.svg");
 /// Changes whenever an asset does, so that a browser never runs yesterday's script on today's page.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = crc32fast::Hasher::new();
-    [STYLE, SCRIPT, ICON].iter().for_each(|asset| hasher.update(asset.as_bytes()));
+    for asset in [STYLE, SCRIPT, ICON] {
+        hasher.update(asset.as_bytes());
+    }
     format!("{:08x}", hasher.finalize())
 });
 
@@ -79,12 +81,12 @@ pub(super) fn routes() -> Router<Web> {
         .route("/rooms/{room}", get(one_room))
         .route("/rollouts", get(rollouts))
         .route("/rollouts/{id}", get(rollout))
-        .route("/assets/app.css", get(|headers| asset(headers, "text/css; charset=utf-8", STYLE)))
-        .route("/assets/app.js", get(|headers| asset(headers, "text/javascript; charset=utf-8", SCRIPT)))
-        .route("/assets/icon.svg", get(|headers| asset(headers, "image/svg+xml", ICON)))
+        .route("/assets/app.css", get(async |headers: HeaderMap| asset(&headers, "text/css; charset=utf-8", STYLE)))
+        .route("/assets/app.js", get(async |headers: HeaderMap| asset(&headers, "text/javascript; charset=utf-8", SCRIPT)))
+        .route("/assets/icon.svg", get(async |headers: HeaderMap| asset(&headers, "image/svg+xml", ICON)))
 }
 
-async fn asset(headers: HeaderMap, content_type: &'static str, content: &'static str) -> Response {
+fn asset(headers: &HeaderMap, content_type: &'static str, content: &'static str) -> Response {
     let tag = format!("\"{}\"", *VERSION);
     let known = headers.get(header::IF_NONE_MATCH).is_some_and(|known| known.as_bytes() == tag.as_bytes());
     let tag = HeaderValue::from_str(&tag).expect("eight hexadecimal digits in quotes are a header value");

@@ -185,9 +185,9 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
     let look = |state: &State, people: &Directory, now| {
         let voice = Voice { state, people, now };
         let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
-            let votes = matches!(definition.kind, StepKind::Decide { .. });
-            let vote = |person: &PersonId| (voice.call(person), step.votes.get(person).map(|vote| vote.choice));
-            let voters = step.people.iter().filter(|_| votes).map(vote).collect();
+            let is_decision = matches!(definition.kind, StepKind::Decide { .. });
+            let voter = |person: &PersonId| (voice.call(person), step.votes.get(person).map(|vote| vote.choice));
+            let voters = step.people.iter().filter(|_| is_decision).map(voter).collect();
             OpenStep { index, awaited: voice.awaited(index), voters }
         };
         Seen {
