@@ -16,7 +16,7 @@ const DURATION_SECONDS_MAX: i64 = 10 * 366 * 86_400;
 /// # Errors
 /// A sentence saying what was expected.
 pub fn parse_duration(text: &str) -> Result<i64, String> {
-    let wrong = || format!("`{text}` is not a duration; write it like `90s`, `12m`, `4h`, `5d` or `1h30m`");
+    let wrong = || format!("“{text}” is not a duration; write it like “90s”, “12m”, “4h”, “5d” or “1h30m”");
     let mut seconds: i64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {
@@ -35,7 +35,7 @@ pub fn parse_duration(text: &str) -> Result<i64, String> {
         seconds = amount.checked_mul(unit).and_then(|s| seconds.checked_add(s)).ok_or_else(wrong)?;
         rest = rest[digits + 1..].trim_start();
     }
-    if seconds > DURATION_SECONDS_MAX { Err(format!("`{text}` is longer than ten years")) } else { Ok(seconds) }
+    if seconds > DURATION_SECONDS_MAX { Err(format!("“{text}” is longer than ten years")) } else { Ok(seconds) }
 }
 
 /// How long something usually takes: one figure, or a range.
@@ -58,7 +58,7 @@ impl Takes {
             None => (parse_duration(text)?, parse_duration(text)?),
         };
         if low > high {
-            return Err(format!("`{text}` runs backwards; write the shorter duration first"));
+            return Err(format!("“{text}” runs backwards; write the shorter duration first"));
         }
         Ok(Self { seconds_min: low, seconds_max: high })
     }
@@ -85,7 +85,7 @@ impl Offset {
     /// # Errors
     /// A sentence saying what was expected.
     pub fn parse(text: &str) -> Result<Self, String> {
-        let wrong = || format!("`{text}` is not a time in the window; write it like `T-5d`, `T-4h`, `T-1m`, `T-0` or `T+30m`");
+        let wrong = || format!("“{text}” is not a time in the window; write it like “T-5d”, “T-4h”, “T-1m”, “T-0” or “T+30m”");
         let rest = text.strip_prefix(['T', 't']).ok_or_else(wrong)?;
         let (sign, amount) = if let Some(amount) = rest.strip_prefix('-') {
             (-1, amount)
@@ -185,8 +185,8 @@ pub fn parse_time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<U
             .iter()
             .find_map(|format| NaiveDateTime::parse_from_str(bare, format).ok())
             .ok_or_else(|| match NaiveDate::parse_from_str(bare, "%Y-%m-%d") {
-                Ok(_) => format!("`{text}` has a date but no time; write it like `2026-11-26 02:00`"),
-                Err(_) => format!("`{text}` is not a time; write it like `2026-11-26 02:00` ({zone}) or `02:00`"),
+                Ok(_) => format!("“{text}” has a date but no time; write it like “2026-11-26 02:00”"),
+                Err(_) => format!("“{text}” is not a time; write it like “2026-11-26 02:00” ({zone}) or “02:00”"),
             })?
     };
     match zone.from_local_datetime(&local) {

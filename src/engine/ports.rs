@@ -213,6 +213,9 @@ pub enum RoomError {
     /// There is no such room.
     #[error("there is no room `{0}`")]
     Unknown(String),
+    /// Announcements arrive in this room, and nobody talks in it.
+    #[error("the room `{0}` only receives announcements")]
+    ListensOnly(String),
     /// The store did not take it.
     #[error("the room could not be written: {0}")]
     Store(String),

@@ -14,17 +14,17 @@ async fn what_is_not_right_is_said_and_starts_nothing() {
         ("/rollout list", "No rollout is open. `/rollout start` begins one."),
         (
             "/rollout start four",
-            "Nothing was started. \\`four\\` is not a Changeset version: it must match \\`^\\\\d+\\\\.\\\\d+\\$\\`, for example \\`4.3\\`. \
+            "Nothing was started. “four” is not a Changeset version: it must match “^\\\\d+\\\\.\\\\d+\\$”, for example “4.3”. \
              `/rollout start 4.3` is an example.",
         ),
         (
             "/rollout start",
-            "Nothing was started. Changeset version is needed, for example \\`4.3\\`. `/rollout start 4.3` is an example.",
+            "Nothing was started. Changeset version is needed, for example “4.3”. `/rollout start 4.3` is an example.",
         ),
         ("/rollout start androm 4.3", "I can start `andromeda-staging` here, and it takes one word: `/rollout start 4.3`."),
         (
             "/rollout start 4.3 completers=marla",
-            "Nothing was started. I know no person or team \\`marla\\`; did you mean \\`maria\\`?. `/rollout start 4.3` is an example.",
+            "Nothing was started. I know no person or team “marla”; did you mean “maria”?. `/rollout start 4.3` is an example.",
         ),
         (
             "/rollout start 4.3 at 2020-01-01 02:00",
@@ -116,6 +116,12 @@ async fn bad_requests_are_problems_and_change_nothing() {
     let press = format!("{room}/2/press");
     for (path, body, status, part) in [
         ("/api/rooms/nowhere/messages", json!({ "person": "maria", "text": "x" }), 404, "there is no room `nowhere`"),
+        (
+            "/api/rooms/slack-andromeda-preproduction-watch/messages",
+            json!({ "person": "maria", "text": "x" }),
+            403,
+            "only receives announcements",
+        ),
         (room.as_str(), json!({ "text": "x" }), 422, "`person` is missing"),
         (room.as_str(), json!({ "person": "marla", "text": "x" }), 422, "Did you mean `maria`?"),
         (room.as_str(), json!({ "person": "maria", "text": "" }), 422, "`text` has 1 to"),

@@ -28,7 +28,7 @@ async fn from_start_to_succeeded() {
     assert_eq!(app.presses("maria", "Done: Confirm Go Call").await, "Done: “Confirm Go Call”.");
     assert_eq!(app.presses("maria", "Answer: Confirm the maintenance window").await, "Done: “Confirm the maintenance window”.");
     let fields = json!({ "blue": "blue-17", "green": "green-16", "container": "4.3.0" });
-    app.fills_in("maria", "Answer: What “Change Preparation” needs", &fields).await;
+    app.fills_in("maria", "Answer: Fill in what Change Preparation needs", &fields).await;
     assert_eq!(app.texts("slack-andromeda-preproduction-watch").await, Vec::<String>::new());
     app.jumps().await;
     app.presses("maria", "Tick: In backup system, select \"Staging Pre-change…").await;
@@ -58,6 +58,8 @@ async fn from_start_to_succeeded() {
     app.jumps_until_logged("“Switch staging.andromeda.abccompany.com to the Blue stack” is with Maria").await;
     app.presses("maria", "Run: Switch staging.andromeda.abccompany.com to the…").await;
     app.jumps_until_logged("result: **SUCCEEDED**").await;
+    // The environment changes hands beside everything else.
+    app.logged("gave andromeda/staging back").await;
     app.presses("maria", "Done: Review the record and close").await;
     insta::assert_snapshot!("card_at_the_end", app.card_says("**SUCCEEDED** at").await);
     app.logged("ended **SUCCEEDED**").await;

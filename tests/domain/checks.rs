@@ -43,7 +43,7 @@ phases:
         &[
             "error: unknown key in a runbook `titel`\n --> config/runbooks/test.yaml:2:1",
             "  = help: did you mean `title`?",
-            "the pattern `(` does not compile",
+            "the pattern “(” does not compile",
             "`go-call` can't be used as an id: in expressions it would not be one name",
             "  = help: write `go_call`",
             "unknown person, team or role `maira`",
@@ -52,7 +52,7 @@ phases:
             "  = help: did you mean `andromeda-rollouts`?",
             "unknown platform `slak`",
             "unknown address `nowhere`",
-            "`T5d` is not a time in the window; write it like `T-5d`, `T-4h`, `T-1m`, `T-0` or `T+30m`",
+            "“T5d” is not a time in the window; write it like “T-5d”, “T-4h”, “T-1m”, “T-0” or “T+30m”",
             "unknown message `comencement`",
             "unknown audience `wach`",
             "`remind` of a step is not supported by this version",

@@ -162,8 +162,8 @@ fn a_form_is_taken_whole_or_not_at_all() {
     let says = table.refused("maria", answer("confirm_window", &[("window", "soon"), ("widow", "x")]));
     assert_eq!(
         says,
-        "Nothing was recorded for “Confirm the maintenance window”. **widow**: there is no field \\`widow\\` here; did you mean \\`window\\`?; \
-         **Maintenance window**: \\`soon\\` is not a time; write it like \\`2026-11-26 02:00\\` (America/New\\_York) or \\`02:00\\`. \
+        "Nothing was recorded for “Confirm the maintenance window”. **widow**: there is no field “widow” here; did you mean “window”?; \
+         **Maintenance window**: “soon” is not a time; write it like “2026-11-26 02:00” (America/New\\_York) or “02:00”. \
          In words: `/rollout answer confirm_window window=…`."
     );
     assert!(table.refused("maria", answer("confirm_window", &[("window", "2026-11-01 02:00")])).contains("began before now"));

@@ -161,7 +161,7 @@ impl Field {
                 // The leftmost match could be shorter than the text: only a match of all of it counts.
                 let whole = regex.find_iter(text).any(|found| found.start() == 0 && found.end() == text.len());
                 if !whole {
-                    return Err(format!("`{text}` is not a {}: it must match `{pattern}`{}", self.label, self.such_as()));
+                    return Err(format!("“{text}” is not a {}: it must match “{pattern}”{}", self.label, self.such_as()));
                 }
                 FieldValue::Text(text.to_owned())
             }
@@ -172,7 +172,7 @@ impl Field {
                 for said in chosen {
                     match options.iter().find(|option| option.to_lowercase() == said.to_lowercase()) {
                         Some(option) => found.push(option.clone()),
-                        None => return Err(format!("`{said}` is not one of: {}", options.join(", "))),
+                        None => return Err(format!("“{said}” is not one of: {}", options.join(", "))),
                     }
                 }
                 match (many, found.pop()) {
@@ -185,9 +185,9 @@ impl Field {
                 }
             }
             FieldKind::Number => {
-                let number: f64 = text.parse().map_err(|_| format!("`{text}` is not a number{}", self.such_as()))?;
+                let number: f64 = text.parse().map_err(|_| format!("“{text}” is not a number{}", self.such_as()))?;
                 if !number.is_finite() {
-                    return Err(format!("`{text}` is not a number{}", self.such_as()));
+                    return Err(format!("“{text}” is not a number{}", self.such_as()));
                 }
                 FieldValue::Number(number)
             }
@@ -204,7 +204,7 @@ impl Field {
             FieldKind::Link => {
                 let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
                 if host.is_none_or(str::is_empty) || text.contains(char::is_whitespace) {
-                    return Err(format!("`{text}` is not a link: it must start with https:// or http://"));
+                    return Err(format!("“{text}” is not a link: it must start with https:// or http://"));
                 }
                 FieldValue::Text(text.to_owned())
             }
@@ -212,14 +212,14 @@ impl Field {
                 "yes" | "true" | "on" | "confirm" | "confirmed" => FieldValue::Confirm(true),
                 "no" | "false" | "off" if !self.required => FieldValue::Confirm(false),
                 "no" | "false" | "off" => return Err(format!("{} has to be confirmed before this can be done", self.label)),
-                _ => return Err(format!("`{text}` is neither yes nor no")),
+                _ => return Err(format!("“{text}” is neither yes nor no")),
             },
         };
         Ok(Some(value))
     }
 
     fn such_as(&self) -> String {
-        self.example.as_ref().map(|example| format!(", for example `{example}`")).unwrap_or_default()
+        self.example.as_ref().map(|example| format!(", for example “{example}”")).unwrap_or_default()
     }
 }
 
@@ -243,8 +243,8 @@ pub fn read_form(
     }
     for name in typed.keys().filter(|name| !fields.iter().any(|field| &field.name == *name)) {
         let hint = did_you_mean(name, fields.iter().map(|field| field.name.as_str()));
-        let hint = hint.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        problems.insert(name.clone(), format!("there is no field `{name}` here{hint}"));
+        let hint = hint.map(|near| format!("; did you mean “{near}”?")).unwrap_or_default();
+        problems.insert(name.clone(), format!("there is no field “{name}” here{hint}"));
     }
     if problems.is_empty() { Ok(values) } else { Err(problems) }
 }
@@ -255,7 +255,10 @@ pub fn read_form(
 /// The compiler's words.
 pub fn compile_pattern(pattern: &str) -> Result<regex::Regex, String> {
     RegexBuilder::new(pattern).size_limit(PATTERN_BYTES_MAX).build().map_err(|error| {
-        format!("the pattern `{pattern}` does not compile: {}", error.to_string().lines().last().unwrap_or_default())
+        format!(
+            "the pattern “{pattern}” does not compile: {}",
+            error.to_string().lines().last().unwrap_or_default().trim_start_matches("error: ")
+        )
     })
 }
 
@@ -268,8 +271,8 @@ fn read_people(text: &str, directory: &Directory) -> Result<Vec<PersonId>, Strin
             people.extend(members.iter().cloned());
         } else {
             let known = directory.people().map(|p| p.id.as_str()).chain(directory.teams());
-            let hint = did_you_mean(said, known).map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-            return Err(format!("I know no person or team `{said}`{hint}"));
+            let hint = did_you_mean(said, known).map(|near| format!("; did you mean “{near}”?")).unwrap_or_default();
+            return Err(format!("I know no person or team “{said}”{hint}"));
         }
     }
     let mut seen = std::collections::BTreeSet::new();
@@ -317,7 +320,12 @@ mod tests {
     }
 
     fn read(kind: FieldKind, text: &str) -> Result<Option<FieldValue>, String> {
-        let ana = Person { id: PersonId::new("ana"), name: "Ana Silva".into(), timezone: None, roles: Default::default() };
+        let ana = Person {
+            id: PersonId::new("ana"),
+            name: "Ana Silva".into(),
+            timezone: None,
+            roles: std::collections::BTreeSet::new(),
+        };
         let people = Directory::new([ana], BTreeMap::from([("crew".to_owned(), vec![PersonId::new("ana")])]));
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         field(kind).read(text, Reading { zone: chrono_tz::America::New_York, now, people: &people })
@@ -341,13 +349,13 @@ mod tests {
         assert_eq!(read(FieldKind::Window, "2026-11-26 02:00 for 2h"), Ok(Some(FieldValue::Window(window))));
 
         for (kind, text, expected) in [
-            (pattern(), "four", "for example `4.3`"),
+            (pattern(), "four", "for example “4.3”"),
             (pattern(), "", "is needed"),
             (pattern(), "4.3\nx", "must match"),
             (choice(false), "both", "canary, blue-green"),
             (FieldKind::Number, "NaN", "not a number"),
             (FieldKind::Datetime, "soon", "2026-11-26 02:00"),
-            (FieldKind::People, "an", "did you mean `ana`?"),
+            (FieldKind::People, "an", "did you mean “ana”?"),
             (FieldKind::Link, "javascript:alert(1)", "https://"),
             (FieldKind::Confirm, "no", "has to be confirmed"),
         ] {

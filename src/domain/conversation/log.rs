@@ -7,7 +7,7 @@ use crate::domain::conversation::voice::Voice;
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::Directory;
 use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, PassedOver, Recorded};
-use crate::domain::rollout::state::State;
+use crate::domain::rollout::state::{PhaseState, State};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{clock_time, say_seconds, write_time};
 
@@ -38,6 +38,9 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             let told = if told.is_empty() { String::new() } else { format!(" (for information: {})", voice.names(&told)) };
             format!("{who} started {}: {}{told}", started.id, escape_markdown(&started.title))
         }
+        Event::ClockAdvanced { seconds } if recorded.by.is_none() => {
+            format!("the clock moved forward by {}", say_seconds(*seconds))
+        }
         Event::ClockAdvanced { seconds } => format!("{who} moved the clock forward by {}", say_seconds(*seconds)),
         // The answer that sets it says so; only what moves everybody's times is said again.
         Event::InputSet { value: FieldValue::Window(window), .. } => format!("T-0 is {}", write_time(window.starts, zone)),
@@ -51,6 +54,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Run { press: None, .. } => return None,
             _ => format!("{} is with {}", voice.step(*step), voice.names(people)),
         },
+        // The line of its phase says it for all steps in it.
+        Event::StepPassedOver { step, .. } if matches!(phase_of(state, *step), Some(PhaseState::PassedOver(_))) => return None,
         Event::StepPassedOver { step, why: PassedOver::NotApplicable } => format!("{} does not apply", voice.step(*step)),
         Event::StepPassedOver { step, why: PassedOver::Aborted } => format!("{} was not done", voice.step(*step)),
         Event::StepFailed { step, reason } => format!("{} failed: {}", voice.step(*step), escape_markdown(reason)),
@@ -148,4 +153,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             return None;
         }
     })
+}
+
+fn phase_of(state: &State, step: usize) -> Option<&PhaseState> {
+    state.phases.get(state.runbook.steps.get(step)?.phase)
 }

@@ -124,8 +124,21 @@ impl Voice<'_> {
             return None;
         }
         if self.state.held.is_some() {
-            return Some(format!("{} lets it go on with `/rollout resume`", self.names(&self.state.owners(self.people))));
+            let resume = format!("{} lets it go on with `/rollout resume`", self.names(&self.state.owners(self.people)));
+            return Some(self.awaited_next().map_or_else(|| resume.clone(), |open| format!("{open}; {resume}")));
         }
+        if let Some(open) = self.awaited_next() {
+            return Some(open);
+        }
+        if self.state.environment == EnvironmentStage::Claimed {
+            let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
+            return Some(format!("whoever holds {environment} finishes; this rollout is next in line"));
+        }
+        None
+    }
+
+    /// Who does what with the first open step that waits for people.
+    fn awaited_next(&self) -> Option<String> {
         for (index, definition, step) in self.state.open_steps() {
             let awaited = self.awaited(index);
             if awaited.is_empty() {
@@ -142,10 +155,6 @@ impl Voice<'_> {
                 (_, StepKind::Run { .. }) => format!("{or} presses Run on {what}"),
                 _ => format!("{or} completes {what}"),
             });
-        }
-        if self.state.environment == EnvironmentStage::Claimed {
-            let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
-            return Some(format!("whoever holds {environment} finishes; this rollout is next in line"));
         }
         None
     }

@@ -185,7 +185,7 @@ impl Card {
             }
         }
         if !self.next.is_empty() {
-            text.push('\n');
+            text = format!("{}\n\n", text.trim_end());
             text.push_str(&self.next.join("  \n"));
         }
         text

@@ -337,18 +337,12 @@ impl<'a> Checker<'a> {
             [kind] => kind,
             [] => {
                 let near = section.keys().find_map(|(key, place)| Some((key, place, did_you_mean(key, KINDS)?)));
-                match near {
-                    Some((key, place, kind)) => {
-                        self.report.error_help(
-                            place,
-                            format!("no step is of the kind `{key}`"),
-                            format!("did you mean `{kind}`?"),
-                        );
-                    }
-                    None => {
-                        let help = format!("one key names it: {}", KINDS.join(", "));
-                        self.report.error_help(section.place, "this step has no kind", help);
-                    }
+                if let Some((key, place, kind)) = near {
+                    let help = format!("did you mean `{kind}`?");
+                    self.report.error_help(place, format!("no step is of the kind `{key}`"), help);
+                } else {
+                    let help = format!("one key names it: {}", KINDS.join(", "));
+                    self.report.error_help(section.place, "this step has no kind", help);
                 }
                 return None;
             }
@@ -689,7 +683,7 @@ impl<'a> Checker<'a> {
             let sets = fields.iter().map(|field| (field.name.clone(), field.name.clone())).collect();
             let id = self.unused_id(&format!("{}_inputs", phase.id));
             self.names.insert(id.clone(), Place::default());
-            let title = format!("What “{}” needs", phase.title);
+            let title = format!("Fill in what {} needs", phase.title);
             let kind = StepKind::Ask { fields, sets };
             self.steps.push(Step { id, phase: index, title, condition: None, who: Vec::new(), help: None, takes: None, kind });
             phase.intake = Some(self.steps.len() - 1);

@@ -117,6 +117,7 @@ enum Message {
     Render { room: String, after: u64, reply: oneshot::Sender<Projection> },
     Shown { room: String, sequence: u64 },
     NextIn { reply: oneshot::Sender<Option<i64>> },
+    Underway { reply: oneshot::Sender<BTreeMap<usize, Progress>> },
     Look(Glance),
 }
 
@@ -361,6 +362,16 @@ impl Conductor {
     #[must_use]
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.shared.changes.subscribe()
+    }
+
+    /// How far the running actions of a rollout are, by step, as their systems last said.
+    pub async fn underway(&self, id: &RolloutId) -> BTreeMap<usize, Progress> {
+        let Some(handle) = self.shared.handle(id) else { return BTreeMap::new() };
+        let (reply, answer) = oneshot::channel();
+        if handle.inbox.send(Message::Underway { reply }).await.is_err() {
+            return BTreeMap::new();
+        }
+        answer.await.unwrap_or_default()
     }
 
     /// The clock of a loaded rollout.

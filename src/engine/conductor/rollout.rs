@@ -185,6 +185,10 @@ impl Conducted {
                     *shown = (*shown).max(sequence);
                 }
                 Message::NextIn { reply } => drop(reply.send(self.next_in())),
+                Message::Underway { reply } => {
+                    let underway = self.progress.iter().map(|(step, (_, progress, _))| (*step, progress.clone()));
+                    drop(reply.send(underway.collect()));
+                }
                 Message::Look(look) => look(&self.state, self.now()),
             }
             next = if batch.len() < BATCH_MAX { messages.try_recv().ok() } else { None };
@@ -241,15 +245,18 @@ impl Conducted {
                 Ok(()) => break,
                 // Another writer was first, or nobody knows: catch up. What is in the journal is recognised by its
                 // command's id when the batch is decided again.
-                Err(AppendError::Conflict { .. } | AppendError::Unknown(_)) => {
-                    tracing::warn!(rollout.id = %self.state.id, "Catching up with the journal: {}", outcome.as_ref().err().map_or_else(String::new, ToString::to_string));
+                Err(error @ (AppendError::Conflict { .. } | AppendError::Unknown(_))) => {
+                    tracing::warn!(rollout.id = %self.state.id, "Catching up with the journal: {error}");
                     self.reload().await;
                 }
                 Err(AppendError::Poisoned(why)) => {
                     self.shared.stop(why);
                     break;
                 }
-                Err(AppendError::Invalid(_)) => break,
+                Err(AppendError::Invalid(why)) => {
+                    tracing::error!(rollout.id = %self.state.id, "A batch could not be appended: {why}");
+                    break;
+                }
             }
         }
         if outcome.is_err() {

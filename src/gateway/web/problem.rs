@@ -50,6 +50,9 @@ impl From<RoomError> for Problem {
     fn from(error: RoomError) -> Self {
         match error {
             RoomError::Unknown(_) => Self::new(StatusCode::NOT_FOUND, format!("{error}. GET /api/rooms lists them.")),
+            RoomError::ListensOnly(_) => {
+                Self::new(StatusCode::FORBIDDEN, format!("{error}. Say it in a room that hosts a rollout."))
+            }
             RoomError::Store(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
         }
     }

@@ -57,7 +57,12 @@ impl LocalRooms {
         if events.is_empty() {
             return Ok(());
         }
-        transcript.record(self.journal.as_ref(), self.clock.now(), events).await?;
+        if let Err(error) = transcript.record(self.journal.as_ref(), self.clock.now(), events).await {
+            // It may stand there all the same: what does is found by its identity when it is tried again.
+            let room = transcript.room().to_owned();
+            *transcript = Transcript::load(self.journal.as_ref(), &room).await?;
+            return Err(error);
+        }
         self.changes.send_modify(|count| *count += 1);
         Ok(())
     }
@@ -75,7 +80,11 @@ impl HouseRooms for LocalRooms {
     }
 
     async fn say(&self, room: &str, person: &PersonId, text: &str, id: &str) -> Result<u64, RoomError> {
-        let mut transcript = self.room(room)?.transcript.lock().await;
+        let known = self.room(room)?;
+        if !known.info.hosts {
+            return Err(RoomError::ListensOnly(room.to_owned()));
+        }
+        let mut transcript = known.transcript.lock().await;
         if let Some(known) = transcript.said(id) {
             return Ok(known);
         }

@@ -85,6 +85,7 @@ struct Recorded {
 
 /// One room.
 pub(super) struct Transcript {
+    room: String,
     stream: StreamName,
     sequence: u64,
     messages: Vec<RoomMessage>,
@@ -97,6 +98,7 @@ pub(super) struct Transcript {
 impl Transcript {
     pub async fn load(journal: &dyn Journal, room: &str) -> Result<Self, RoomError> {
         let mut transcript = Self {
+            room: room.to_owned(),
             stream: StreamName::new(format!("room/{room}")),
             sequence: 0,
             messages: Vec::new(),
@@ -185,6 +187,10 @@ impl Transcript {
     /// The id that the next message will have: ids count from 1 without gaps.
     pub fn next_id(&self) -> u64 {
         self.messages.len() as u64 + 1
+    }
+
+    pub fn room(&self) -> &str {
+        &self.room
     }
 
     pub fn messages(&self) -> &[RoomMessage] {

@@ -25,7 +25,6 @@ use super::{ClockLine, Shell, Viewer, person, render, shell, zone_named};
 /// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
 const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
 /// The line of a running action before what the system last said; see [`card`].
-const RUNNING_PREFIX: &str = "Running for ";
 /// How much of a conversation is shown: some rollouts with their logs. Everything is in the API.
 const MESSAGES_SHOWN_MAX: usize = 600;
 /// By how much what is shown moves on, so that a page does not change at its top with every message.
@@ -182,7 +181,8 @@ struct OpenStep {
 }
 
 async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
-    let look = |state: &State, people: &Directory, now| {
+    let underway = web.conductor.underway(id).await;
+    let look = move |state: &State, people: &Directory, now| {
         let voice = Voice { state, people, now };
         let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
             let is_decision = matches!(definition.kind, StepKind::Decide { .. });
@@ -192,7 +192,7 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
         };
         Seen {
             rollout: view(state, people, now),
-            card: card(state, people, now, &|_| None),
+            card: card(state, people, now, &|step| underway.get(&step).cloned()),
             open: state.open_steps().map(open_step).collect(),
             progress: voice.progress(),
         }
@@ -209,7 +209,7 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
     let sections = card.sections.iter().zip(&seen.open).map(|(section, step)| SectionView {
         key: step.index,
         heading: section.heading.clone(),
-        lines: section.lines.iter().map(|line| with_progress(line, &section.heading, &posted.text)).collect(),
+        lines: section.lines.clone(),
         mine: viewer.is_some_and(|viewer| step.awaited.contains(viewer)),
         voters: step.voters.iter().map(|(name, vote)| VoterView { name: name.clone(), vote: vote.map(Choice::name) }).collect(),
         buttons: buttons_of(Some(step.index)),
@@ -228,19 +228,6 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
         newest: card.newest.clone(),
         next: card.next.clone(),
         buttons: buttons_of(None),
-    }
-}
-
-/// What a system last said is known to the engine alone and comes with the posted card; the elapsed time is taken as of now.
-fn with_progress(line: &str, heading: &str, posted: &str) -> String {
-    let said = || {
-        let (_, section) = posted.split_once(&format!("**{heading}**\n"))?;
-        let running = section.lines().find_map(|line| line.strip_prefix("- ")?.strip_prefix(RUNNING_PREFIX))?;
-        Some(running.split_once(": ")?.1)
-    };
-    match line.starts_with(RUNNING_PREFIX).then(said).flatten() {
-        Some(said) => format!("{line}: {said}"),
-        None => line.to_owned(),
     }
 }
 
@@ -318,20 +305,5 @@ fn hint(web: &Web, room: &str) -> String {
             format!("/rollout start {}", example.unwrap_or_default()).trim_end().to_owned()
         }
         _ => "/rollout start".to_owned(),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_last_words_of_a_system_come_with_the_posted_card() {
-        let posted =
-            "**T** · `t`\n\nphase\n\n**Update**\n- update on aws\n- Running for 3m of about 12m: new tasks are starting\n";
-        let line = "Running for 4m of about 12m";
-        assert_eq!(with_progress(line, "Update", posted), "Running for 4m of about 12m: new tasks are starting");
-        assert_eq!(with_progress(line, "Other", posted), line);
-        assert_eq!(with_progress("update on aws", "Update", posted), "update on aws");
     }
 }
