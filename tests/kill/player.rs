@@ -26,6 +26,8 @@ const REQUESTS_MIN: u32 = 20;
 const KILL_AFTER_MAX: Duration = Duration::from_millis(40);
 /// A kill during start-up comes at most so long after the process was made: about when it is ready.
 const START_KILL_AFTER_MAX: Duration = Duration::from_millis(200);
+/// More turns than this, and the rollout goes round in circles: it takes some fifty.
+const TURNS_MAX: usize = 150;
 /// How many notes and how much chatter people leave on the way.
 const WORDS_MAX: usize = 8;
 
@@ -175,7 +177,8 @@ impl Player {
     pub fn play(&mut self) {
         let start = self.say("maria", "/rollout start 4.3");
         while !self.perform(&start, None) {}
-        loop {
+        for turn in 0.. {
+            assert!(turn < TURNS_MAX, "the rollout goes round in circles: {:#?}", self.events.last());
             let quiet = eventually("the rollout comes to rest", || self.look());
             if quiet.is_over() {
                 break;
@@ -413,6 +416,7 @@ impl Player {
         }
         let after = eventually("the rollout comes to rest after a restart", || self.look());
         self.read_events();
+        checks::ledger(&self.data);
         if let Some(before) = before.filter(|before| before.sequence() == after.sequence()) {
             assert_eq!(after.timeless(), before.timeless(), "nothing happened, and yet it looks different after a restart");
         }
