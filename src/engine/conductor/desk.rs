@@ -7,9 +7,10 @@ use tokio::sync::{mpsc, oneshot};
 use crate::domain::conversation::answer::{self, Answer};
 use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::grammar::{self, Act, Ask};
-use crate::domain::people::PersonId;
+use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::state::State;
 
 use super::start::{Starting, choose, read_values};
 use super::{Conductor, Rejected, Request, registry};
@@ -73,7 +74,8 @@ impl Conductor {
                 self.look(&id, answer::who).await?.ok_or_else(|| no_such(&id))
             }
             Ask::Act(act) => {
-                let id = self.meant(understood.rollout, &said.room, false)?;
+                let known = if understood.rollout.is_none() { self.already_with(&said).await? } else { None };
+                let id = known.map_or_else(|| self.meant(understood.rollout, &said.room, false), Ok)?;
                 self.act(&id, &said, actor, act).await
             }
         }
@@ -118,6 +120,25 @@ impl Conductor {
                 format!("I don't know `{}`. People are listed in `config/people.yaml`.", person.as_str().replace('`', "'"));
             Err(Refusal::new(RefusalKind::NotAllowed, says).into())
         }
+    }
+
+    /// The rollout of this room that has this command already. What arrives again means what it meant the first time, also
+    /// when another rollout is the open one by now; one that closed since is looked for among the room's last.
+    async fn already_with(&self, said: &Said) -> Result<Option<RolloutId>, Rejected> {
+        let candidates: Vec<RolloutId> = {
+            let registry = self.shared.registry();
+            let here = || registry.rollouts.iter().filter(|(_, r)| r.rooms.contains(&said.room));
+            let last_closed = here().filter(|(_, r)| r.closed.is_some()).max_by_key(|(_, r)| r.number);
+            here().filter(|(_, r)| r.closed.is_none()).chain(last_closed).map(|(id, _)| id.clone()).collect()
+        };
+        for id in candidates {
+            let (whole, first) = (said.id.clone(), part_of(&said.id, 0));
+            let knows = move |state: &State, _: &Directory, _| [&whole, &first].iter().any(|id| state.events_of(id).is_some());
+            if self.look(&id, knows).await? == Some(true) {
+                return Ok(Some(id));
+            }
+        }
+        Ok(None)
     }
 
     /// The rollout that is meant: the one named, or the room's only open one; to look at, also its last one.
@@ -172,7 +193,7 @@ impl Conductor {
         let several = bodies.len() > 1;
         let mut answers: Vec<String> = Vec::new();
         for (index, body) in bodies.into_iter().enumerate() {
-            let id_of = if several { CommandId(format!("{}.{index}", said.id)) } else { said.id.clone() };
+            let id_of = if several { part_of(&said.id, index) } else { said.id.clone() };
             let request = Request { id: id_of, actor: actor.clone(), room: Some(said.room.clone()), body };
             match self.submit(id, request).await {
                 Ok(answer) => answers.push(answer.text),
@@ -213,6 +234,11 @@ impl Conductor {
         // The rollout itself recognises the command, and answers from what it became: the first time like any other.
         self.submit(&id, request).await
     }
+}
+
+/// The id of one of several commands that were given in one message.
+fn part_of(id: &CommandId, index: usize) -> CommandId {
+    CommandId(format!("{id}.{index}"))
 }
 
 fn no_such(id: &RolloutId) -> Rejected {
