@@ -43,12 +43,7 @@ fn a_rollout_survives_being_killed_at_any_moment() {
     // It is over; a last restart, and everything that was ever acknowledged is asked once more.
     let quiet = eventually("the rollout comes to rest", || player.look());
     player.kill_between(&quiet);
-    for index in 0..player.acknowledged.len() {
-        // What means whichever rollout is open finds none open now, and is told so.
-        if player.acknowledged[index].0.names_rollout {
-            player.repeat(index);
-        }
-    }
+    player.repeat_all();
     let view = eventually("the rollout comes to rest", || player.look()).view;
     assert_eq!((&view["status"], &view["result"]), (&"ended".into(), &"succeeded".into()));
     player.read_events();
@@ -57,6 +52,12 @@ fn a_rollout_survives_being_killed_at_any_moment() {
     checks::hosting_room(player.process(), &player.events, &people);
     checks::sayings(player.process(), &player.acknowledged);
     checks::actions(&data, &player.events);
+
+    // What named no rollout still means the one that was open then, now that another one is.
+    let body = serde_json::json!({ "person": "maria", "text": "/rollout start 4.4" });
+    let (status, told) = player.process().post("/api/rooms/andromeda-rollouts/messages", "another", &body).unwrap();
+    assert_eq!((status, &told["rollout"]), (200, &"andromeda-staging-4.4".into()), "{told}");
+    player.repeat_all();
     assert!(player.figures.kills() >= kills, "it was killed often enough: {}", player.figures);
 
     let (status, figures) = player.stop();

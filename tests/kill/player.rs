@@ -39,8 +39,8 @@ pub struct Asked {
     pub key: String,
     /// The id its command has in the journal; none for what is said without asking the bot.
     pub command: Option<String>,
-    /// Whether it says which rollout is meant, or means whichever is open.
-    pub names_rollout: bool,
+    /// Whether it is meant for every rollout that is open.
+    for_all: bool,
 }
 
 /// What was counted on the way.
@@ -177,6 +177,8 @@ impl Player {
     pub fn play(&mut self) {
         let start = self.say("maria", "/rollout start 4.3");
         while !self.perform(&start, None) {}
+        let note = self.say("ana", "/rollout note It begins");
+        assert!(self.perform(&note, None), "whichever rollout is open is meant");
         for turn in 0.. {
             assert!(turn < TURNS_MAX, "the rollout goes round in circles: {:#?}", self.events.last());
             let quiet = eventually("the rollout comes to rest", || self.look());
@@ -254,7 +256,7 @@ impl Player {
         let path = format!("/api/rooms/{ROOM}/messages/{}/press", checks::text(&card["id"]));
         let key = self.key();
         let command = Some(format!("http/{person}/{key}"));
-        Some((Asked { path, body, key, command, names_rollout: true }, step["id"] == LAST_STEP))
+        Some((Asked { path, body, key, command, for_all: false }, step["id"] == LAST_STEP))
     }
 
     fn key(&mut self) -> String {
@@ -265,9 +267,8 @@ impl Player {
     fn say(&mut self, person: &str, text: &str) -> Asked {
         let key = self.key();
         let command = text.starts_with("/rollout").then(|| format!("http/{person}/{key}"));
-        let names_rollout = !text.starts_with("/rollout note");
         let body = json!({ "person": person, "text": text });
-        Asked { path: format!("/api/rooms/{ROOM}/messages"), body, key, command, names_rollout }
+        Asked { path: format!("/api/rooms/{ROOM}/messages"), body, key, command, for_all: false }
     }
 
     /// Moves the clock, in one of the ways there are.
@@ -278,8 +279,8 @@ impl Player {
             1 => (json!({ "to": "next", "rollout": ROLLOUT }), format!("http/nobody/{key}")),
             _ => (json!({ "to": "next", "rollout": ROLLOUT, "person": "maria" }), format!("http/maria/{key}")),
         };
-        let names_rollout = body.get("rollout").is_some();
-        Asked { path: "/api/clock/advance".to_owned(), body, key, command: Some(command), names_rollout }
+        let for_all = body.get("rollout").is_none();
+        Asked { path: "/api/clock/advance".to_owned(), body, key, command: Some(command), for_all }
     }
 
     /// Asks until there is an answer, with kills in between; true unless it was refused.
@@ -334,6 +335,15 @@ impl Player {
             if kills == 0 {
                 self.acknowledged.extend(answer.map(|told| (asked.clone(), told)));
                 return true;
+            }
+        }
+    }
+
+    /// Sends everything that was acknowledged again; what was meant for all open rollouts means others once these are over.
+    pub fn repeat_all(&mut self) {
+        for index in 0..self.acknowledged.len() {
+            if !self.acknowledged[index].0.for_all {
+                self.repeat(index);
             }
         }
     }
