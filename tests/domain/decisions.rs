@@ -6,7 +6,7 @@ use tminus::domain::rollout::event::{ActionOutcome, Choice, Event};
 use tminus::domain::rollout::next_due;
 use tminus::domain::runbook::model::Outcome;
 
-use crate::support::{Table, ack, answer, done, named, run, utc, vote};
+use crate::support::{Table, ack, answer, done, form, named, run, utc, vote};
 
 /// Andromeda at the point where its fifth day before has come.
 fn pre_flight() -> Table {
@@ -336,7 +336,7 @@ fn an_action_without_an_end_becomes_a_question_and_a_requirement_can_fail() {
         _ => None,
     });
     assert_eq!(failed.as_deref(), Some("The Blue stack is green-1, not the one recorded (b)"));
-    table.does("maria", CommandBody::CompleteStep { step: named("blue_now"), typed: Default::default() });
+    table.does("maria", CommandBody::CompleteStep { step: named("blue_now"), typed: form(&[]) });
     table.does("maria", run("update_containers"));
     let step = table.state.runbook.step_index("update_containers").expect("the step");
     table.give(None, CommandBody::BeginAttempt { step, attempt: 1 }).expect("wanted");

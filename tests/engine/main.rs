@@ -1,5 +1,7 @@
 //! The engine between a journal that can fail and an outside that can do everything wrong.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod faults;
 mod outside;
 mod stage;

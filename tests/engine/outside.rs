@@ -101,7 +101,10 @@ async fn a_delivery_that_can_never_arrive_is_a_failure_in_the_room() {
     let card = card.await.unwrap().unwrap();
     assert!(card.contains("**Failed**: it did not reach slack:andromeda-preproduction-watch"), "{card}");
     assert!(card.contains("Slack andromeda-preproduction-watch: failed: is\\_archived"), "{card}");
-    stage.does(&id, "maria", CommandBody::CompleteStep { step: StepRef::TheOpenOne, typed: Default::default() }).await.unwrap();
+    stage
+        .does(&id, "maria", CommandBody::CompleteStep { step: StepRef::TheOpenOne, typed: std::collections::BTreeMap::new() })
+        .await
+        .unwrap();
 }
 
 #[tokio::test(start_paused = true)]
