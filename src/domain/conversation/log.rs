@@ -72,12 +72,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
                 StepKind::Run { .. } if recorded.by.is_none() => return None,
                 StepKind::Acknowledge { .. } => format!("everybody acknowledged {}", voice.step(*step)),
                 _ => {
-                    let known = match kind {
-                        StepKind::Task { evidence, .. } => evidence.as_slice(),
-                        StepKind::Ask { fields, .. } => fields.as_slice(),
-                        _ => &[],
-                    };
-                    let values: Vec<String> = known
+                    let values: Vec<String> = kind
+                        .fields()
                         .iter()
                         .filter_map(|field| {
                             let value = fields.get(&field.name)?.said(zone, &|id| people.call(id));

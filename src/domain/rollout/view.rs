@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
+use crate::domain::conversation::form::{Field, FieldValue};
 use crate::domain::conversation::voice::Voice;
 use crate::domain::people::Directory;
 use crate::domain::runbook::model::{Outcome, StepKind};
@@ -20,6 +21,17 @@ pub struct PersonView {
     pub id: String,
     /// Full name.
     pub name: String,
+}
+
+/// A value that people filled in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NamedValue {
+    /// Its name in expressions.
+    pub name: String,
+    /// What people read.
+    pub label: String,
+    /// The value as people read it.
+    pub value: String,
 }
 
 /// One rollout.
@@ -65,8 +77,8 @@ pub struct RolloutView {
     pub next_by_itself: Option<String>,
     /// What people do next, in words.
     pub next_by_a_person: Option<String>,
-    /// The inputs as text.
-    pub inputs: BTreeMap<String, String>,
+    /// The inputs that are known.
+    pub inputs: Vec<NamedValue>,
     /// Everybody who is awaited.
     pub awaited: Vec<PersonView>,
     /// The phases in order.
@@ -130,7 +142,7 @@ pub struct StepView {
     /// When a decision that settles is taken.
     pub settles: Option<DateTime<Utc>>,
     /// What was recorded with it.
-    pub fields: BTreeMap<String, String>,
+    pub fields: Vec<NamedValue>,
     /// What an action gave.
     pub outputs: serde_json::Map<String, serde_json::Value>,
     /// How long it usually takes.
@@ -212,7 +224,7 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
         next_due: voice.next_due(),
         next_by_itself: voice.next_by_itself(),
         next_by_a_person: voice.next_by_a_person(),
-        inputs: state.values_as_text(),
+        inputs: named(&voice, state.runbook.inputs.iter().map(|input| &input.field), &state.values),
         awaited,
         phases: (0..state.phases.len()).map(|phase| phase_view(&voice, phase)).collect(),
         announcements: state.announcements.iter().map(|announcement| announcement_view(state, announcement)).collect(),
@@ -222,6 +234,17 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
 
 fn person_view(people: &Directory, id: &crate::domain::people::PersonId) -> PersonView {
     PersonView { id: id.to_string(), name: people.person(id).map_or_else(|| id.to_string(), |person| person.name.clone()) }
+}
+
+/// Values in the order in which they are asked.
+fn named<'f>(
+    voice: &Voice<'_>,
+    fields: impl IntoIterator<Item = &'f Field>,
+    values: &BTreeMap<String, FieldValue>,
+) -> Vec<NamedValue> {
+    let known = fields.into_iter().filter_map(|field| Some((field, values.get(&field.name)?)));
+    let said = |value: &FieldValue| value.said(voice.state.runbook.timezone, &|id| voice.people.call(id));
+    known.map(|(field, value)| NamedValue { name: field.name.clone(), label: field.label.clone(), value: said(value) }).collect()
 }
 
 fn phase_view(voice: &Voice<'_>, phase: usize) -> PhaseView {
@@ -279,7 +302,6 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         ActionStage::Attempted { at } => Some(at),
         ActionStage::Ended { .. } => Some(action.requested),
     });
-    let zone = state.runbook.timezone;
     StepView {
         id: definition.id.clone(),
         title: state.step_title(index),
@@ -293,7 +315,7 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         votes: step.votes.iter().map(|(id, vote)| (id.to_string(), vote.choice.name())).collect(),
         decision: step.decision.map(super::event::Choice::name),
         settles: step.settling.map(|(_, until)| until),
-        fields: step.fields.iter().map(|(name, value)| (name.clone(), value.said(zone, &|id| id.to_string()))).collect(),
+        fields: named(voice, definition.kind.fields(), &step.fields),
         outputs: step.outputs.clone(),
         takes: definition.takes,
         opened: step.since(),

@@ -245,6 +245,16 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// The fields that are filled in with it.
+    #[must_use]
+    pub fn fields(&self) -> &[Field] {
+        match self {
+            Self::Task { evidence, .. } => evidence,
+            Self::Ask { fields, .. } => fields,
+            _ => &[],
+        }
+    }
+
     /// The key that names the kind in a runbook.
     #[must_use]
     pub const fn name(&self) -> &'static str {
