@@ -18,7 +18,7 @@ await scenario(async ({ open }) => {
   await press(page, 'Answer: Confirm the maintenance window');
   assert.match(await page.getByRole('dialog').getByLabel('Maintenance window').inputValue(), /^\d{4}-\d\d-\d\d \d\d:\d\d/, 'what was proposed is prefilled');
   await fill(page);
-  await press(page, 'Answer: What');
+  await press(page, 'Answer: Fill in what');
   await fill(page, {
     'Prechange Blue stack ID': 'andromeda-staging-blue-17',
     'Prechange Green stack ID': 'andromeda-staging-green-16',
