@@ -11,6 +11,11 @@ use serde::{Deserialize, Serialize};
 /// The longest duration read, in seconds: ten years. Longer ones are slips of the finger.
 const DURATION_SECONDS_MAX: i64 = 10 * 366 * 86_400;
 
+/// The last year that is read or reached: beyond it lie slips of the finger, and the end of the calendar's arithmetic.
+pub const YEAR_MAX: i32 = 9000;
+/// The first year that is read.
+const YEAR_MIN: i32 = 1970;
+
 /// Reads `90s`, `12m`, `4h`, `5d`, `1h30m`; answers seconds.
 ///
 /// # Errors
@@ -167,7 +172,15 @@ pub fn clock_time(at: DateTime<Utc>, zone: Tz) -> String {
 /// # Errors
 /// A sentence saying what was expected, also for a local time that a change of clocks leaves out.
 pub fn parse_time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
-    let text = text.trim();
+    let found = read_time(text.trim(), zone, now)?;
+    if (YEAR_MIN..=YEAR_MAX).contains(&found.year()) {
+        Ok(found)
+    } else {
+        Err(format!("the year of “{text}” is not between {YEAR_MIN} and {YEAR_MAX}"))
+    }
+}
+
+fn read_time(text: &str, zone: Tz, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
     if let Ok(exact) = DateTime::parse_from_rfc3339(text) {
         return Ok(exact.with_timezone(&Utc));
     }
@@ -257,5 +270,7 @@ mod tests {
         assert!(parse_time("2026-03-08 02:30", zone, now).unwrap_err().contains("does not exist"));
         assert!(parse_time("2026-11-26", zone, now).unwrap_err().contains("no time"));
         assert!(parse_time("soon", zone, now).is_err());
+        assert!(parse_time("9999-12-31 23:59", zone, now).unwrap_err().contains("between 1970 and 9000"));
+        assert!(parse_time("+262142-12-31 23:59", zone, now).is_err());
     }
 }

@@ -96,11 +96,19 @@ fn who_may_do_what_in_pre_flight() {
             vote(Choice::Go),
             Err("Nothing is open that `go` fits. Open now: “You know of this promotion and have subscribed to it” (`aware`)."),
         ),
-        ("ana", CommandBody::Abort { reason: "no".into() }, Err("Only Maria can abort it; anyone can `/rollout hold` it.")),
-        ("maria", CommandBody::Abort { reason: " ".into() }, Err("An abort needs a reason: `/rollout abort REASON`.")),
         (
             "ana",
-            CommandBody::Resume,
+            CommandBody::Abort { reason: "no".into(), generation: None },
+            Err("Only Maria can abort it; anyone can `/rollout hold` it."),
+        ),
+        (
+            "maria",
+            CommandBody::Abort { reason: " ".into(), generation: None },
+            Err("An abort needs a reason: `/rollout abort REASON`."),
+        ),
+        (
+            "ana",
+            CommandBody::Resume { generation: None },
             Err("r is not on hold. Open now: “You know of this promotion and have subscribed to it” (`aware`)."),
         ),
         ("ana", CommandBody::Hold, Ok(1)),
@@ -247,20 +255,22 @@ fn hold_stops_what_starts_by_itself_and_nothing_else() {
     // The step completes; the next one waits.
     assert_eq!(table.does("li", ack()).len(), 2);
     assert_eq!(table.open(), Vec::<&str>::new());
-    assert_eq!(table.refused("ana", CommandBody::Resume), "Only Maria can let it go on.");
-    table.does("maria", CommandBody::Resume);
+    assert_eq!(table.refused("ana", CommandBody::Resume { generation: None }), "Only Maria can let it go on.");
+    table.does("maria", CommandBody::Resume { generation: None });
     assert_eq!(table.open(), ["go_call"]);
 }
 
 #[test]
 fn an_abort_closes_what_is_open_and_lets_what_wraps_up_run() {
     let mut table = pre_flight();
-    table.does("maria", CommandBody::Abort { reason: "wrong changeset".into() });
+    table.does("maria", CommandBody::Abort { reason: "wrong changeset".into(), generation: None });
     let said = table.outside_does_its_part();
     assert_eq!(said.len(), 2, "the wrap-up notice goes to both: {said:?}");
     assert_eq!(table.open(), ["post_mortem"]);
     assert!(
-        table.refused("maria", CommandBody::Abort { reason: "again".into() }).contains("The result of r is recorded: ABORTED.")
+        table
+            .refused("maria", CommandBody::Abort { reason: "again".into(), generation: None })
+            .contains("The result of r is recorded: ABORTED.")
     );
     table.does("maria", done("post_mortem", &[("issue", "#2")]));
     table.does("maria", done("review", &[]));

@@ -58,8 +58,8 @@ fn body() -> impl Strategy<Value = CommandBody> {
         4 => step_ref().prop_map(|step| CommandBody::RunStep { step }),
         1 => ".{0,20}".prop_map(|text| CommandBody::AddNote { text }),
         1 => Just(CommandBody::Hold),
-        2 => Just(CommandBody::Resume),
-        1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default() }),
+        2 => Just(CommandBody::Resume { generation: None }),
+        1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default(), generation: None }),
         1 => (-10i64..200_000).prop_map(|seconds| CommandBody::AdvanceClock { seconds }),
     ]
 }

@@ -175,7 +175,7 @@ async fn a_held_rollout_begins_nothing_and_goes_on_after() {
     let run = CommandBody::RunStep { step: StepRef::TheOpenOne };
     let refused = stage.does(&id, "maria", run.clone()).await.unwrap_err().to_string();
     assert!(refused.contains("is on hold by Sam"), "{refused}");
-    stage.does(&id, "maria", CommandBody::Resume).await.unwrap();
+    stage.does(&id, "maria", CommandBody::Resume { generation: None }).await.unwrap();
     stage.does(&id, "maria", run).await.unwrap();
     stage.until(&id, "action-ended").await;
     assert_eq!(stage.outside.calls(), ["start x attempt 1", "poll x"]);

@@ -275,7 +275,7 @@ impl Player {
     fn advance(&mut self) -> Asked {
         let key = self.key();
         let (body, command) = match self.rng.u8(..3) {
-            0 => (json!({ "to": "next" }), format!("http/nobody/{key}/{ROLLOUT}")),
+            0 => (json!({ "to": "next" }), format!("http/nobody/{key} for {ROLLOUT}")),
             1 => (json!({ "to": "next", "rollout": ROLLOUT }), format!("http/nobody/{key}")),
             _ => (json!({ "to": "next", "rollout": ROLLOUT, "person": "maria" }), format!("http/maria/{key}")),
         };

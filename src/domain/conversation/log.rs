@@ -117,7 +117,7 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::ActionRequested { step, attempt: 1, .. } => format!("{who} pressed Run on {}", voice.step(*step)),
         Event::ActionRequested { step, attempt, .. } => format!("{who} ran {} again (attempt {attempt})", voice.step(*step)),
         Event::ActionEnded { step, outcome, .. } => {
-            let began = state.steps.get(*step).and_then(|s| s.action.as_ref()).map(|action| action.requested);
+            let began = state.steps.get(*step).and_then(|s| s.action.as_ref()).and_then(|action| action.begun);
             let after =
                 began.map(|began| format!(" after {}", crate::domain::time::say_between(began, recorded.at))).unwrap_or_default();
             match outcome {

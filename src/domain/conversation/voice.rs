@@ -4,10 +4,9 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
-use crate::domain::rollout::effect::{Effect, effects};
 use crate::domain::rollout::event::Choice;
 use crate::domain::rollout::next_due;
-use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepStatus};
+use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepState, StepStatus};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{say_between, say_time};
 
@@ -114,7 +113,8 @@ impl Voice<'_> {
     /// The steps whose action is being done.
     #[must_use]
     pub fn running(&self) -> Vec<usize> {
-        self.state.open_steps().filter(|(_, _, step)| step.is_running()).map(|(index, _, _)| index).collect()
+        let running = |step: &StepState| step.is_under_way() || (step.status.is_open() && step.is_running());
+        self.state.ordered_steps().filter(|index| self.state.steps.get(*index).is_some_and(running)).collect()
     }
 
     /// What is next for people.
@@ -184,12 +184,6 @@ impl Voice<'_> {
     #[must_use]
     pub fn progress(&self) -> (usize, usize) {
         (self.state.steps.iter().filter(|step| step.status.is_settled()).count(), self.state.steps.len())
-    }
-
-    /// How many deliveries and actions are owed.
-    #[must_use]
-    pub fn owed(&self) -> usize {
-        effects(self.state).iter().filter(|effect| matches!(effect, Effect::Deliver(_) | Effect::Act(_))).count()
     }
 
     /// When something may happen by itself next.

@@ -342,7 +342,7 @@ fn evidence_line(voice: &Voice<'_>, index: usize) -> String {
     let Some(step) = voice.state.steps.get(index) else { return title };
     match &step.status {
         StepStatus::Done { since, at, .. } => {
-            let began = step.action.as_ref().map_or(*since, |action| action.requested);
+            let began = step.action.as_ref().and_then(|action| action.begun).unwrap_or(*since);
             format!("{title} done in {}", say_between(began, *at))
         }
         StepStatus::Failed { reason, .. } => format!("{title} failed: {}", escape_markdown(reason)),
@@ -407,7 +407,7 @@ fn rollout_buttons(state: &State) -> Vec<Button> {
         return Vec::new();
     }
     let button = |verb: Verb, label: &str, style: ButtonStyle| Button {
-        id: ButtonToken { rollout: state.number, step: None, verb, generation: 0 }.to_string(),
+        id: ButtonToken { rollout: state.number, step: None, verb, generation: state.generation }.to_string(),
         label: label.to_owned(),
         style,
         confirm: None,

@@ -147,11 +147,16 @@ pub enum CommandBody {
     /// Start nothing new by itself.
     Hold,
     /// Go on.
-    Resume,
+    Resume {
+        /// For which generation of the rollout the button was made, if it was one.
+        generation: Option<u32>,
+    },
     /// Stop the rollout.
     Abort {
         /// Why.
         reason: String,
+        /// For which generation of the rollout the button was made, if it was one.
+        generation: Option<u32>,
     },
     /// A moment that the rollout waits for may have come.
     Wake,

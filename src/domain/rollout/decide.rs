@@ -2,14 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Datelike, TimeDelta, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue, read_form};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::problem::did_you_mean;
 use crate::domain::runbook::model::{Rule, StepKind};
-use crate::domain::time::{say_seconds, say_time};
+use crate::domain::time::{YEAR_MAX, say_seconds, say_time};
 
 use super::command::{Command, CommandBody, Refusal, RefusalKind, StepRef};
 use super::event::{ActionOutcome, Choice, ClockKind, Event};
@@ -43,7 +43,8 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }
         CommandBody::RecordEnvironmentReleased => {
-            Ok(if state.environment == EnvironmentStage::Held { vec![Event::EnvironmentReleased] } else { Vec::new() })
+            let has_it = matches!(state.environment, EnvironmentStage::Held | EnvironmentStage::Claimed);
+            Ok(if has_it { vec![Event::EnvironmentReleased] } else { Vec::new() })
         }
         CommandBody::RecordCard { room, reference } => {
             let known = state.cards.get(room) == Some(reference);
@@ -61,8 +62,8 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::RunStep { step } => desk.run(step),
                 CommandBody::AddNote { text } => Ok(vec![Event::NoteAdded { text: Desk::words(text, "A note")? }]),
                 CommandBody::Hold => desk.hold(),
-                CommandBody::Resume => desk.resume(),
-                CommandBody::Abort { reason } => desk.abort(reason),
+                CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),
+                CommandBody::Abort { reason, generation } => desk.fresh(*generation).and_then(|()| desk.abort(reason)),
                 _ => Ok(Vec::new()),
             }
         }
@@ -75,7 +76,7 @@ pub fn tally(rule: Rule, step: &StepState) -> Option<Choice> {
     let voters = step.people.len();
     let count = |choice| step.votes.values().filter(|vote| vote.choice == choice).count();
     if rule == Rule::Any {
-        return step.votes.values().min_by_key(|vote| vote.at).map(|vote| vote.choice);
+        return step.votes.values().min_by_key(|vote| vote.order).map(|vote| vote.choice);
     }
     let needed = rule.needed(voters);
     if count(Choice::Go) >= needed {
@@ -249,8 +250,9 @@ impl Desk<'_> {
     /// Whether a person may act on a step: those it is meant for, and the owners.
     fn may_act(&self, index: usize, doing: &str) -> Result<(), Refusal> {
         let person = self.person()?;
-        let meant = &self.state.steps[index].people;
-        if meant.contains(person) || self.state.owners(self.people).contains(person) {
+        let owners = self.state.owners(self.people);
+        let meant = if self.state.steps[index].people.is_empty() { &owners } else { &self.state.steps[index].people };
+        if meant.contains(person) || owners.contains(person) {
             return Ok(());
         }
         Err(Refusal::new(
@@ -397,6 +399,11 @@ impl Desk<'_> {
                 ),
             ));
         }
+        if let Some((decided, until)) = step.settling.filter(|(_, until)| *until <= self.now()) {
+            let says =
+                format!("“{}” is {} since {}; votes can't change any more.", self.title(index), decided.title(), self.say(until));
+            return Err(Refusal::new(RefusalKind::Stale, says));
+        }
         let reason = reason.filter(|text| !text.trim().is_empty()).map(|text| Self::words(text, "A reason")).transpose()?;
         if let Some(vote) = step.votes.get(person)
             && vote.choice == choice
@@ -409,7 +416,8 @@ impl Desk<'_> {
         }
         let now = self.now();
         let mut after = step.clone();
-        after.votes.insert(person.clone(), super::state::Vote { choice, reason: reason.clone(), at: now });
+        let order = step.votes.get(person).map_or(self.state.sequence + 1, |vote| vote.order);
+        after.votes.insert(person.clone(), super::state::Vote { choice, reason: reason.clone(), at: now, order });
         let mut events = vec![Event::VoteCast { step: index, choice, reason }];
         match (tally(*rule, &after), step.settling) {
             (Some(choice), Some((settling, _))) if choice == settling => {}
@@ -449,14 +457,18 @@ impl Desk<'_> {
     }
 
     fn record_action(&self, index: usize, attempt: u32, outcome: &ActionOutcome) -> Vec<Event> {
-        let open = self.state.steps.get(index).filter(|step| matches!(step.status, StepStatus::Open { .. }));
-        let current = open
+        let step = self.state.steps.get(index);
+        let current = step
             .and_then(|step| step.action.as_ref())
             .is_some_and(|action| action.attempt == attempt && !matches!(action.stage, ActionStage::Ended { .. }));
         if !current {
             return vec![Event::ReceiptCameLate { step: index, attempt, outcome: outcome.clone() }];
         }
         let ended = Event::ActionEnded { step: index, attempt, outcome: outcome.clone() };
+        // After an abort the end of an action is on record, and changes nothing else.
+        if !step.is_some_and(|step| matches!(step.status, StepStatus::Open { .. })) {
+            return vec![ended];
+        }
         let ActionOutcome::Succeeded { outputs } = outcome else { return vec![ended] };
         let scope = scope_with_outputs(self.state, self.now(), outputs);
         let requirements = match self.kind(index) {
@@ -473,6 +485,15 @@ impl Desk<'_> {
             return vec![ended, Event::StepFailed { step: index, reason }];
         }
         vec![ended, Event::StepCompleted { step: index, fields: BTreeMap::new() }]
+    }
+
+    /// Whether a button of the rollout as a whole was made for how things stand now.
+    fn fresh(&self, generation: Option<u32>) -> Result<(), Refusal> {
+        if generation.is_none_or(|made_for| made_for == self.state.generation) {
+            return Ok(());
+        }
+        let says = format!("{} has changed since that button was made. The card shows what is possible now.", self.state.id);
+        Err(Refusal::new(RefusalKind::Stale, says))
     }
 
     fn hold(&self) -> Result<Vec<Event>, Refusal> {
@@ -529,6 +550,9 @@ impl Desk<'_> {
                 RefusalKind::Invalid,
                 format!("A clock moves forward, by at most {} at once.", say_seconds(ADVANCE_SECONDS_MAX)),
             ));
+        }
+        if (self.now() + TimeDelta::seconds(seconds)).year() > YEAR_MAX {
+            return Err(Refusal::new(RefusalKind::Invalid, format!("A clock goes no further than the year {YEAR_MAX}.")));
         }
         Ok(vec![Event::ClockAdvanced { seconds }])
     }

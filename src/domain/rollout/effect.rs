@@ -159,13 +159,13 @@ pub fn effects(state: &State) -> Vec<Effect> {
         }
     }
     for (index, step) in state.steps.iter().enumerate() {
-        let (StepStatus::Open { .. }, Some(action), StepKind::Run { system, operation, .. }) =
-            (&step.status, &step.action, &state.runbook.steps[index].kind)
-        else {
+        let (Some(action), StepKind::Run { system, operation, .. }) = (&step.action, &state.runbook.steps[index].kind) else {
             continue;
         };
-        // What was asked and not yet begun is not begun while the rollout is held.
-        let begins = matches!(action.stage, ActionStage::Requested) && state.held.is_none();
+        // What was asked and not yet begun is not begun while the rollout is held, or when its step is over. What was begun
+        // is seen to its end whatever becomes of the step.
+        let is_open = matches!(step.status, StepStatus::Open { .. });
+        let begins = is_open && matches!(action.stage, ActionStage::Requested) && state.held.is_none();
         let attempted = match action.stage {
             ActionStage::Attempted { at } => Some(at),
             _ => None,
@@ -187,6 +187,10 @@ pub fn effects(state: &State) -> Vec<Effect> {
     }
     if let Some(environment) = &state.runbook.environment {
         match state.environment {
+            // Who is over waits in no line.
+            EnvironmentStage::Claimed if state.may_release() => {
+                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
+            }
             EnvironmentStage::Claimed => owed.push(Effect::ClaimEnvironment { environment: environment.clone() }),
             EnvironmentStage::Held if state.may_release() => {
                 owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::message::template::{self, Landing};
 use crate::domain::people::{Directory, PersonId};
-use crate::domain::runbook::model::{Address, Outcome, Rule, StepKind};
+use crate::domain::runbook::model::{Address, Outcome, StepKind};
 use crate::domain::time::say_seconds;
 
 use super::decide::request_action;
@@ -67,14 +67,18 @@ struct Watch<'a> {
 impl Watch<'_> {
     fn step(&self, index: usize) -> Vec<Event> {
         let (step, state) = (&self.state.runbook.steps[index], &self.state.steps[index]);
-        // A failed step waits for a person.
+        // A failed step waits for a person; after an abort its phase closes it, and nothing goes out in its name.
+        let over = self.state.aborted.is_some() && !self.state.runbook.phases[step.phase].always;
         let StepStatus::Open { .. } = state.status else { return Vec::new() };
+        if over {
+            return Vec::new();
+        }
         let completed = || Event::StepCompleted { step: index, fields: std::collections::BTreeMap::new() };
         match &step.kind {
             StepKind::Acknowledge { .. } if state.acknowledged.len() >= state.people.len() => vec![completed()],
             StepKind::Announce { message, to } => self.announce(index, message, to),
             StepKind::Result { result } => vec![Event::ResultRecorded { result: *result }, completed()],
-            StepKind::Decide { rule, notice, to, .. } => self.decision(index, *rule, notice.as_deref(), to),
+            StepKind::Decide { notice, to, .. } => self.decision(index, notice.as_deref(), to),
             StepKind::Run { press, .. } => {
                 if let Some(due) = timeout_of(self.state, index)
                     && due <= self.now
@@ -150,7 +154,7 @@ impl Watch<'_> {
         }
     }
 
-    fn decision(&self, index: usize, _rule: Rule, notice: Option<&str>, to: &[String]) -> Vec<Event> {
+    fn decision(&self, index: usize, notice: Option<&str>, to: &[String]) -> Vec<Event> {
         let step = &self.state.steps[index];
         match (step.decision, step.settling) {
             (None, Some((choice, until))) if until <= self.now => vec![Event::DecisionTaken { step: index, choice }],

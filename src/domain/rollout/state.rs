@@ -55,6 +55,8 @@ pub struct State {
     pub steps: Vec<StepState>,
     /// Its announcements, in order of issue.
     pub announcements: Vec<Announcement>,
+    /// Rises whenever the rollout's own buttons must not count any more.
+    pub generation: u32,
     /// Whether it is held.
     pub held: Option<Held>,
     /// Its result, once recorded.
@@ -210,10 +212,16 @@ impl StepState {
         self.people.iter().filter(|person| !self.acknowledged.contains_key(person) && !self.votes.contains_key(person))
     }
 
-    /// Whether an action is being done right now.
+    /// Whether an action is wanted or being done right now.
     #[must_use]
     pub fn is_running(&self) -> bool {
-        self.action.as_ref().is_some_and(|action| matches!(action.stage, ActionStage::Requested | ActionStage::Attempted { .. }))
+        self.is_under_way() || self.action.as_ref().is_some_and(|action| action.stage == ActionStage::Requested)
+    }
+
+    /// Whether an adapter was or may have been called and no end is known: also after an abort, which ends no action.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.action.as_ref().is_some_and(|action| matches!(action.stage, ActionStage::Attempted { .. }))
     }
 }
 
@@ -226,6 +234,8 @@ pub struct Vote {
     pub reason: Option<String>,
     /// When.
     pub at: DateTime<Utc>,
+    /// The sequence of the person's first vote: where it stands among the others.
+    pub order: u64,
 }
 
 /// One action of a step.
@@ -241,6 +251,8 @@ pub struct ActionState {
     pub stage: ActionStage,
     /// When it was wanted.
     pub requested: DateTime<Utc>,
+    /// When its adapter was about to be called.
+    pub begun: Option<DateTime<Utc>>,
 }
 
 /// How far an action is.
@@ -385,6 +397,7 @@ impl State {
             phases: vec![PhaseState::Waiting; runbook.phases.len()],
             steps: vec![StepState::new(); runbook.steps.len()],
             announcements: Vec::new(),
+            generation: 0,
             held: None,
             result: None,
             aborted: None,
@@ -449,7 +462,9 @@ impl State {
             }),
             Event::VoteCast { step, choice, reason } => self.on_step(*step, |step| {
                 if let Some(person) = by {
-                    step.votes.insert(person.clone(), Vote { choice: *choice, reason: reason.clone(), at });
+                    // Who voted first stays the first to have voted, however often the vote changes.
+                    let order = step.votes.get(person).map_or(sequence, |vote| vote.order);
+                    step.votes.insert(person.clone(), Vote { choice: *choice, reason: reason.clone(), at, order });
                 }
             }),
             Event::DecisionSettling { step, choice, until } => self.on_step(*step, |s| s.settling = Some((*choice, *until))),
@@ -491,11 +506,13 @@ impl State {
                     inputs: inputs.clone(),
                     stage: ActionStage::Requested,
                     requested: at,
+                    begun: None,
                 });
             }),
             Event::ActionAttempted { step, .. } => self.on_step(*step, |step| {
                 if let Some(action) = &mut step.action {
                     action.stage = ActionStage::Attempted { at };
+                    action.begun = Some(at);
                 }
             }),
             Event::ActionEnded { step, outcome, .. } => {
@@ -515,9 +532,16 @@ impl State {
             }
             Event::ResultRecorded { result } => self.result = Some(*result),
             Event::NoteAdded { text } => self.notes.push(Note { by: by.clone(), at, text: text.clone() }),
-            Event::Held { reason } => self.held = Some(Held { since: at, by: by.clone(), reason: reason.clone() }),
-            Event::Resumed => self.held = None,
+            Event::Held { reason } => {
+                self.generation += 1;
+                self.held = Some(Held { since: at, by: by.clone(), reason: reason.clone() });
+            }
+            Event::Resumed => {
+                self.generation += 1;
+                self.held = None;
+            }
             Event::Aborted { reason } => {
+                self.generation += 1;
                 self.aborted = Some(reason.clone());
                 self.result = Some(Outcome::Aborted);
                 self.held = None;
@@ -531,7 +555,11 @@ impl State {
                 self.ended = Some(at);
             }
         }
-        if !matches!(recorded.event, Event::Started(_)) {
+        let silent = matches!(
+            recorded.event,
+            Event::Started(_) | Event::CardPosted { .. } | Event::ActionAttempted { .. } | Event::PhaseSettled { .. }
+        );
+        if !silent {
             self.newest.push_back((sequence, recorded.clone()));
             if self.newest.len() > NEWEST_MAX {
                 self.newest.pop_front();
@@ -553,6 +581,10 @@ impl State {
 
     fn fail_step(&mut self, step: usize, reason: &str, unknown: bool, at: DateTime<Utc>) {
         self.on_step(step, |step| {
+            // What was passed over meanwhile stays passed over.
+            if !step.status.is_open() {
+                return;
+            }
             let since = step.since().unwrap_or(at);
             step.status = StepStatus::Failed { since, reason: reason.to_owned(), unknown };
             step.generation += 1;
@@ -617,7 +649,7 @@ impl State {
     /// Whether the environment is not needed any more: a result is recorded and nothing is under way.
     #[must_use]
     pub fn may_release(&self) -> bool {
-        self.result.is_some() && !self.steps.iter().any(|step| step.status.is_open() && step.is_running())
+        self.result.is_some() && !self.steps.iter().any(StepState::is_under_way)
     }
 
     /// Names of a runbook as people: its roles, teams, persons, and inputs of type people. In order, each once.

@@ -12,7 +12,7 @@ use crate::domain::runbook::model::{Outcome, StepKind};
 use crate::domain::time::Takes;
 
 use super::event::{ClockKind, DeliveryOutcome};
-use super::state::{ActionStage, EnvironmentStage, PhaseState, State, StepStatus};
+use super::state::{EnvironmentStage, PhaseState, State, StepStatus};
 
 /// A person in an answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -297,11 +297,7 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
             .collect(),
         _ => Vec::new(),
     };
-    let begun = step.action.as_ref().and_then(|action| match action.stage {
-        ActionStage::Requested => None,
-        ActionStage::Attempted { at } => Some(at),
-        ActionStage::Ended { .. } => Some(action.requested),
-    });
+    let begun = step.action.as_ref().and_then(|action| action.begun);
     StepView {
         id: definition.id.clone(),
         title: state.step_title(index),

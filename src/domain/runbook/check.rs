@@ -749,7 +749,7 @@ impl<'a> Checker<'a> {
         let more = parts.next();
         let inputs = || self.inputs.iter().map(|input| input.field.name.as_str());
         let extra: &[&str] = match pending.kind {
-            PendingKind::Announcement => &["rollout", "window", "now", "person"],
+            PendingKind::Announcement => &["rollout", "window", "now"],
             PendingKind::Requirement | PendingKind::Otherwise => &["outputs"],
             PendingKind::Text | PendingKind::Condition => &["rollout"],
         };

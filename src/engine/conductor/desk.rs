@@ -106,8 +106,8 @@ impl Conductor {
             Verb::NoGo => CommandBody::CastVote { step: step(), choice: Choice::NoGo, reason: press.reason },
             Verb::Run => CommandBody::RunStep { step: step() },
             Verb::Hold => CommandBody::Hold,
-            Verb::Resume => CommandBody::Resume,
-            Verb::Abort => CommandBody::Abort { reason: press.reason.unwrap_or_default() },
+            Verb::Resume => CommandBody::Resume { generation: Some(token.generation) },
+            Verb::Abort => CommandBody::Abort { reason: press.reason.unwrap_or_default(), generation: Some(token.generation) },
         };
         self.submit(&id, Request { id: press.id, actor, room: Some(press.room), body }).await
     }
@@ -132,8 +132,10 @@ impl Conductor {
             here().filter(|(_, r)| r.closed.is_none()).chain(last_closed).map(|(id, _)| id.clone()).collect()
         };
         for id in candidates {
-            let (whole, first) = (said.id.clone(), part_of(&said.id, 0));
-            let knows = move |state: &State, _: &Directory, _| [&whole, &first].iter().any(|id| state.events_of(id).is_some());
+            // Any part may be the one that was done: the others may have been refused.
+            let parts = (0..said.text.split_whitespace().count()).map(|index| part_of(&said.id, index));
+            let ids: Vec<CommandId> = parts.chain([said.id.clone()]).collect();
+            let knows = move |state: &State, _: &Directory, _| ids.iter().any(|id| state.events_of(id).is_some());
             if self.look(&id, knows).await? == Some(true) {
                 return Ok(Some(id));
             }
@@ -187,8 +189,8 @@ impl Conductor {
             Act::Run { step } => vec![CommandBody::RunStep { step }],
             Act::Note { text } => vec![CommandBody::AddNote { text }],
             Act::Hold => vec![CommandBody::Hold],
-            Act::Resume => vec![CommandBody::Resume],
-            Act::Abort { reason } => vec![CommandBody::Abort { reason }],
+            Act::Resume => vec![CommandBody::Resume { generation: None }],
+            Act::Abort { reason } => vec![CommandBody::Abort { reason, generation: None }],
         };
         let several = bodies.len() > 1;
         let mut answers: Vec<String> = Vec::new();
@@ -236,9 +238,9 @@ impl Conductor {
     }
 }
 
-/// The id of one of several commands that were given in one message.
+/// The id of one of several commands that were given in one message. No platform's own id has a space in it.
 fn part_of(id: &CommandId, index: usize) -> CommandId {
-    CommandId(format!("{id}.{index}"))
+    CommandId(format!("{id} part {index}"))
 }
 
 fn no_such(id: &RolloutId) -> Rejected {

@@ -232,7 +232,7 @@ impl Conductor {
         };
         let mut says = Vec::new();
         for id in &open {
-            let command = CommandId(format!("{command}/{id}"));
+            let command = CommandId(format!("{command} for {id}"));
             says.push(self.advance(id, command, actor.clone(), advance).await?.text);
         }
         Ok(Answer { text: says.join(" "), rollout: None })
@@ -282,6 +282,9 @@ impl Conductor {
         let command = request.clone().at(now);
         match crate::domain::rollout::decide(&state, &command, &self.shared.plan.people) {
             Err(refusal) => Err(refusal.into()),
+            Ok(_) if state.ended.is_none() => {
+                Err(Rejected::Unavailable(format!("the task of {id} stopped; a restart takes {id} up where it was")))
+            }
             Ok(_) => Ok(Answer { text: format!("{id} is over; nothing changed."), rollout: Some(id.clone()) }),
         }
     }

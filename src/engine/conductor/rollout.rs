@@ -221,6 +221,7 @@ impl Conducted {
         if batch.is_empty() {
             return;
         }
+        let sequence_before = self.state.sequence;
         let mut outcome = Err(AppendError::Invalid("it was not tried".to_owned()));
         let mut became = Vec::new();
         for _ in 0..TRIES_MAX {
@@ -268,8 +269,8 @@ impl Conducted {
             *shift = self.state.shift_seconds;
             moved
         });
-        let happened =
-            outcome.is_ok() && became.iter().any(|became| matches!(became, Became::Events(events, _) if !events.is_empty()));
+        // Also what turned out to be in the journal after a catching up.
+        let happened = self.state.sequence != sequence_before;
         if happened {
             self.dirty = true;
             self.shared.changed();
