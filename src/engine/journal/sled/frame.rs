@@ -8,6 +8,8 @@
 //!
 //! The checksum covers the key too: a value that turns up under another key is damage.
 
+use std::ops::Deref;
+
 use ::sled::{Batch, IVec, Iter, Tree};
 
 /// The largest value put into the tree. The store keeps up to 16 values in one page and writes pages above a
@@ -19,6 +21,29 @@ const HEADER_BYTES: usize = CRC_BYTES + 4;
 /// A frame under construction.
 pub(super) struct NewFrame {
     bytes: Vec<u8>,
+}
+
+/// The body of a frame, as the store holds it if it was not cut.
+pub(super) enum Body {
+    Whole(IVec),
+    Assembled(Vec<u8>),
+}
+
+impl Body {
+    fn frame(&self) -> &[u8] {
+        match self {
+            Self::Whole(bytes) => bytes,
+            Self::Assembled(bytes) => bytes,
+        }
+    }
+}
+
+impl Deref for Body {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.frame()[HEADER_BYTES..]
+    }
 }
 
 /// Why a frame cannot be had.
@@ -42,6 +67,16 @@ impl NewFrame {
         self.bytes.extend_from_slice(part);
     }
 
+    /// How long the body is so far.
+    pub(super) fn body_bytes(&self) -> usize {
+        self.bytes.len() - HEADER_BYTES
+    }
+
+    /// Overwrites what was pushed earlier.
+    pub(super) fn replace(&mut self, at: usize, part: &[u8]) {
+        self.bytes[HEADER_BYTES + at..][..part.len()].copy_from_slice(part);
+    }
+
     /// Seals the frame and adds its pieces to a batch.
     pub(super) fn put(mut self, key: Vec<u8>, batch: &mut Batch) {
         let body_bytes = u32::try_from(self.bytes.len() - HEADER_BYTES).expect("bodies are bounded far below 4 GiB");
@@ -59,9 +94,9 @@ impl NewFrame {
 }
 
 /// The body of one frame, checked; `None` when nothing is stored under the key.
-pub(super) fn get(tree: &Tree, key: &[u8]) -> Result<Option<Vec<u8>>, FrameError> {
+pub(super) fn get(tree: &Tree, key: &[u8]) -> Result<Option<Body>, FrameError> {
     match tree.get(key).map_err(FrameError::Store)? {
-        Some(first) => assemble(tree, key, &first).map(Some),
+        Some(first) => assemble(tree, key, first).map(Some),
         None => Ok(None),
     }
 }
@@ -91,7 +126,7 @@ impl<'a> Frames<'a> {
 }
 
 impl Iterator for Frames<'_> {
-    type Item = (IVec, Result<Vec<u8>, FrameError>);
+    type Item = (IVec, Result<Body, FrameError>);
 
     fn next(&mut self) -> Option<Self::Item> {
         if self.has_failed {
@@ -111,34 +146,36 @@ impl Iterator for Frames<'_> {
             }
             let count = pieces_count(&first);
             self.pieces_of = (count > 1).then(|| (key.clone(), count));
-            let body = assemble(self.tree, &key, &first);
+            let body = assemble(self.tree, &key, first);
             self.has_failed = matches!(body, Err(FrameError::Store(_)));
             return Some((key, body));
         }
     }
 }
 
-fn assemble(tree: &Tree, key: &[u8], first: &[u8]) -> Result<Vec<u8>, FrameError> {
+fn assemble(tree: &Tree, key: &[u8], first: IVec) -> Result<Body, FrameError> {
     let damaged = |what: &str| Err(FrameError::Damaged(what.to_owned()));
-    let Some((crc, rest)) = first.split_first_chunk::<CRC_BYTES>() else {
-        return damaged("its value is too short");
-    };
-    let mut checked = rest.to_vec();
-    for number in 1..pieces_count(first) {
-        match tree.get(piece_key(key, number)).map_err(FrameError::Store)? {
-            Some(piece) => checked.extend_from_slice(&piece),
-            None => return damaged("a piece of its value is missing"),
+    let pieces_count = pieces_count(&first);
+    let body = if pieces_count > 1 {
+        let mut bytes = first.to_vec();
+        for number in 1..pieces_count {
+            match tree.get(piece_key(key, number)).map_err(FrameError::Store)? {
+                Some(piece) => bytes.extend_from_slice(&piece),
+                None => return damaged("a piece of its value is missing"),
+            }
         }
+        Body::Assembled(bytes)
+    } else {
+        Body::Whole(first)
+    };
+    if body.frame().len() < HEADER_BYTES {
+        return damaged("its value is too short");
     }
-    if checksum(key, &checked) != u32::from_be_bytes(*crc) {
+    let (crc, checked) = body.frame().split_first_chunk::<CRC_BYTES>().expect("it is as long as the header");
+    if checksum(key, checked) != u32::from_be_bytes(*crc) {
         return damaged("its checksum does not match");
     }
-    let header_rest_bytes = HEADER_BYTES - CRC_BYTES;
-    if checked.len() < header_rest_bytes {
-        return damaged("its value is too short");
-    }
-    checked.drain(..header_rest_bytes);
-    Ok(checked)
+    Ok(body)
 }
 
 /// How many pieces the frame was cut into, as its length says; a length that is itself damaged is found by the

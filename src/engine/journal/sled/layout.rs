@@ -1,11 +1,12 @@
 //! What the tree holds, key by key, and the two hash chains that run through it.
 //!
 //! ```text
-//! format                    "tminus-journal 1", not framed
-//! c|number                  a commit: hash | per stream: name, first sequence, count
-//! e|stream|sequence         a record: hash | length of the id | id | payload
-//! h|stream                  the stream's head, as of the checkpoint: sequence | hash
-//! checkpoint                the number of the commit up to which heads are written
+//! format                       "tminus-journal 2", not framed
+//! c|number|block               a commit, in blocks of records (commit)
+//! h|stream                     a stream's head as of the checkpoint, and where its last records are:
+//!                              sequence | hash | extents
+//! i|stream|first sequence      where earlier records are: EXTENTS_PER_VALUE extents
+//! checkpoint                   the number of the commit up to which heads and extents are written
 //! ```
 //!
 //! Numbers are big-endian, so that key order is their order. Each value but the first is a
@@ -13,35 +14,35 @@
 //!
 //! - A record's hash is SHA-256 of its predecessor's hash, its sequence, its id and its payload. The first one's
 //!   predecessor is a hash of the stream's name, so records cannot change streams.
-//! - A commit's hash is SHA-256 of its predecessor's hash, its number and, per stream, what it added and the hash
-//!   of the last record it added. Because that hash stands for the whole stream so far, a commit's hash stands for
-//!   the whole store so far.
+//! - A commit's hash is SHA-256 of its predecessor's hash, its number and, per run of records of one stream, which
+//!   they are and the hash of the last one. Because that hash stands for the whole stream so far, a commit's hash
+//!   stands for the whole store so far.
 //!
-//! Heads are there so that opening need not look through all records. They are written every
-//! [`HEADS_EVERY_COMMITS`] commits, because with many streams they would be half of all writing; opening works out
-//! the rest from the commits after the checkpoint.
+//! The commits are the truth; everything else is an index of them, which opening and reading spare looking through
+//! all of them for. It is written only at checkpoints, because one more key costs the store about as much as ten
+//! more records in a block. What was committed since is kept in memory, and found again by opening.
 
 use std::fmt::{self, Write as _};
 
 use sha2::{Digest, Sha256};
 
-use super::super::{NewRecord, Record, StreamName};
+use super::super::StreamName;
 use super::frame::NewFrame;
 
-/// How many commits share one writing of heads, and how many opening looks through at most: enough for the heads
-/// to cost next to nothing, few enough for opening to stay quick.
-pub(super) const HEADS_EVERY_COMMITS: u64 = 32;
 /// Where the format version is.
 pub(super) const FORMAT_KEY: &[u8] = b"format";
-/// The format version this program reads and writes.
-pub(super) const FORMAT: &[u8] = b"tminus-journal 1";
+/// The format version this program reads and writes. Version 1, a key per record, was never released.
+pub(super) const FORMAT: &[u8] = b"tminus-journal 2";
 /// What all commits' keys start with.
 pub(super) const COMMIT_PREFIX: &[u8] = b"c|";
 /// What all heads' keys start with.
 pub(super) const HEAD_PREFIX: &[u8] = b"h|";
-/// Where the number is of the commit up to which heads are written.
+/// Where the number is of the commit up to which the index is written.
 pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint";
-const RECORD_PREFIX: &[u8] = b"e|";
+/// How many extents one value of the index holds: a head carries half as many on average each time it is written,
+/// so they should be few; one key leads to all of them, so they should be many.
+pub(super) const EXTENTS_PER_VALUE: usize = 64;
+const INDEX_PREFIX: &[u8] = b"i|";
 const SEPARATOR: u8 = b'|';
 
 pub(super) type Hash = [u8; 32];
@@ -63,12 +64,31 @@ pub(super) struct StreamHead {
     pub(super) hash: Hash,
 }
 
-/// What one commit added to one stream.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct CommitPart {
-    pub(super) stream: StreamName,
+/// Where records of one stream lie that follow each other: in one block of one commit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Extent {
+    pub(super) first: u64,
+    pub(super) commit: u64,
+    pub(super) count: u32,
+    pub(super) block: u16,
+}
+
+/// What a chain of commits says of one run of records.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunName<'a> {
+    pub(super) stream: &'a str,
     pub(super) first: u64,
     pub(super) count: u32,
+    /// The hash of its last record.
+    pub(super) after: Hash,
+}
+
+/// What `h|stream` holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct IndexHead {
+    pub(super) head: StreamHead,
+    /// The last extents, fewer than [`EXTENTS_PER_VALUE`].
+    pub(super) extents: Vec<Extent>,
 }
 
 /// A key of the tree, taken apart.
@@ -76,9 +96,11 @@ pub(super) struct CommitPart {
 pub(super) enum Key {
     Format,
     Checkpoint,
-    Commit(u64),
-    Record(StreamName, u64),
+    /// Commit and block.
+    Block(u64, u16),
     Head(StreamName),
+    /// A stream, and the first sequence that the value leads to.
+    Index(StreamName, u64),
 }
 
 impl StoreHead {
@@ -88,18 +110,18 @@ impl StoreHead {
         Self { number: 0, hash }
     }
 
-    /// The head after one more commit; `parts` with the hash of the last record each added.
-    pub(super) fn after<'a>(self, parts: impl IntoIterator<Item = (&'a CommitPart, Hash)>) -> Self {
+    /// The head after one more commit, of these runs.
+    pub(super) fn after<'a>(self, runs: impl IntoIterator<Item = RunName<'a>>) -> Self {
         let number = self.number + 1;
         let mut hasher = Sha256::new();
         hasher.update(self.hash);
         hasher.update(number.to_be_bytes());
-        for (part, last_hash) in parts {
-            hasher.update([name_bytes(&part.stream)]);
-            hasher.update(part.stream.as_str());
-            hasher.update(part.first.to_be_bytes());
-            hasher.update(part.count.to_be_bytes());
-            hasher.update(last_hash);
+        for run in runs {
+            hasher.update([name_bytes(run.stream)]);
+            hasher.update(run.stream);
+            hasher.update(run.first.to_be_bytes());
+            hasher.update(run.count.to_be_bytes());
+            hasher.update(run.after);
         }
         Self { number, hash: hasher.finalize().into() }
     }
@@ -117,14 +139,6 @@ impl StoreHead {
 impl fmt::Display for StoreHead {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "commit {} ({})", self.number, self.hash_hex())
-    }
-}
-
-impl CommitPart {
-    /// The sequence of the last record it added.
-    pub(super) fn last(&self) -> u64 {
-        // Saturating, because a damaged part may say anything.
-        self.first.saturating_add(self.count.into()).saturating_sub(1)
     }
 }
 
@@ -151,19 +165,32 @@ impl StreamHead {
     }
 }
 
-pub(super) fn commit_key(number: u64) -> Vec<u8> {
-    [COMMIT_PREFIX, &number.to_be_bytes()].concat()
+impl Extent {
+    /// The sequence of its last record.
+    pub(super) fn last(&self) -> u64 {
+        last_sequence(self.first, self.count)
+    }
 }
 
-pub(super) fn record_key(stream: &StreamName, sequence: u64) -> Vec<u8> {
-    [RECORD_PREFIX, stream.as_str().as_bytes(), &[SEPARATOR], &sequence.to_be_bytes()].concat()
+/// The last of `count` sequences.
+pub(super) fn last_sequence(first: u64, count: u32) -> u64 {
+    // Saturating, because what is damaged may say anything.
+    first.saturating_add(count.into()).saturating_sub(1)
+}
+
+pub(super) fn block_key(commit: u64, block: u16) -> Vec<u8> {
+    [COMMIT_PREFIX, &commit.to_be_bytes(), &block.to_be_bytes()].concat()
 }
 
 pub(super) fn head_key(stream: &StreamName) -> Vec<u8> {
     [HEAD_PREFIX, stream.as_str().as_bytes()].concat()
 }
 
-/// `None` for a key that this program never writes.
+pub(super) fn index_key(stream: &StreamName, first: u64) -> Vec<u8> {
+    [INDEX_PREFIX, stream.as_str().as_bytes(), &[SEPARATOR], &first.to_be_bytes()].concat()
+}
+
+/// `None` for a key that this program never writes; a later piece of a long value has no such key either.
 pub(super) fn parse_key(key: &[u8]) -> Option<Key> {
     if key == FORMAT_KEY {
         return Some(Key::Format);
@@ -171,47 +198,51 @@ pub(super) fn parse_key(key: &[u8]) -> Option<Key> {
     if key == CHECKPOINT_KEY {
         return Some(Key::Checkpoint);
     }
-    if let Some(number) = key.strip_prefix(COMMIT_PREFIX) {
-        return Some(Key::Commit(u64::from_be_bytes(number.try_into().ok()?)));
+    if let Some(place) = key.strip_prefix(COMMIT_PREFIX) {
+        let (commit, block) = place.split_first_chunk::<8>()?;
+        return Some(Key::Block(u64::from_be_bytes(*commit), u16::from_be_bytes(block.try_into().ok()?)));
     }
     if let Some(name) = key.strip_prefix(HEAD_PREFIX) {
         return Some(Key::Head(parse_name(name)?));
     }
-    let (name, sequence) = key.strip_prefix(RECORD_PREFIX)?.split_last_chunk::<8>()?;
+    let (name, first) = key.strip_prefix(INDEX_PREFIX)?.split_last_chunk::<8>()?;
     let (separator, name) = name.split_last()?;
-    (*separator == SEPARATOR).then_some(Key::Record(parse_name(name)?, u64::from_be_bytes(*sequence)))
+    (*separator == SEPARATOR).then_some(Key::Index(parse_name(name)?, u64::from_be_bytes(*first)))
 }
 
-/// The record's frame; `hash` is that of the head it makes.
-pub(super) fn encode_record(record: &NewRecord, hash: Hash) -> NewFrame {
-    let id_bytes = u16::try_from(record.id.len()).expect("an id is checked to be shorter");
-    let mut frame = NewFrame::new(hash.len() + size_of::<u16>() + record.id.len() + record.payload.len());
-    frame.push(&hash);
-    frame.push(&id_bytes.to_be_bytes());
-    frame.push(record.id.as_bytes());
-    frame.push(&record.payload);
-    frame
+/// The number of the commit that a key belongs to, also that of a later piece of a block.
+pub(super) fn commit_of(key: &[u8]) -> Option<u64> {
+    let (number, _) = key.strip_prefix(COMMIT_PREFIX)?.split_first_chunk::<8>()?;
+    Some(u64::from_be_bytes(*number))
 }
 
-/// The record and its hash; `None` when the bytes are not a record.
-pub(super) fn decode_record(sequence: u64, body: &[u8]) -> Option<(Record, Hash)> {
-    let (hash, rest) = body.split_first_chunk::<32>()?;
-    let (id_bytes, rest) = rest.split_first_chunk::<2>()?;
-    let (id, payload) = rest.split_at_checked(u16::from_be_bytes(*id_bytes).into())?;
-    let record = Record { sequence, id: std::str::from_utf8(id).ok()?.to_owned(), payload: payload.to_vec() };
-    Some((record, *hash))
-}
-
-pub(super) fn encode_head(head: &StreamHead) -> NewFrame {
-    let mut frame = NewFrame::new(size_of::<StreamHead>());
+pub(super) fn encode_head(head: StreamHead, extents: &[Extent]) -> NewFrame {
+    let mut frame = NewFrame::new(size_of::<StreamHead>() + extents.len() * EXTENT_BYTES);
     frame.push(&head.sequence.to_be_bytes());
     frame.push(&head.hash);
+    push_extents(&mut frame, extents);
     frame
 }
 
-pub(super) fn decode_head(body: &[u8]) -> Option<StreamHead> {
-    let (sequence, hash) = body.split_first_chunk::<8>()?;
-    Some(StreamHead { sequence: u64::from_be_bytes(*sequence), hash: hash.try_into().ok()? })
+/// `None` when the bytes are not a head, or its extents do not lead up to it.
+pub(super) fn decode_head(body: &[u8]) -> Option<IndexHead> {
+    let (sequence, rest) = body.split_first_chunk::<8>()?;
+    let (hash, rest) = rest.split_first_chunk::<32>()?;
+    let sequence = u64::from_be_bytes(*sequence);
+    let extents = decode_extents(rest)?;
+    let leads_there = extents.last().is_none_or(|last| last.last() == sequence);
+    leads_there.then_some(IndexHead { head: StreamHead { sequence, hash: *hash }, extents })
+}
+
+pub(super) fn encode_index(extents: &[Extent]) -> NewFrame {
+    let mut frame = NewFrame::new(extents.len() * EXTENT_BYTES);
+    push_extents(&mut frame, extents);
+    frame
+}
+
+/// `None` when the bytes are not extents that follow each other, beginning with `first`.
+pub(super) fn decode_index(first: u64, body: &[u8]) -> Option<Vec<Extent>> {
+    decode_extents(body).filter(|extents| extents.first().is_some_and(|extent| extent.first == first))
 }
 
 pub(super) fn encode_checkpoint(number: u64) -> NewFrame {
@@ -224,42 +255,45 @@ pub(super) fn decode_checkpoint(body: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(body.try_into().ok()?))
 }
 
-pub(super) fn encode_commit(hash: Hash, parts: &[CommitPart]) -> NewFrame {
-    /// Length of the name, first sequence, count.
-    const PART_BYTES: usize = 1 + 8 + 4;
-    let names_bytes: usize = parts.iter().map(|part| part.stream.as_str().len()).sum();
-    let mut frame = NewFrame::new(hash.len() + names_bytes + parts.len() * PART_BYTES);
-    frame.push(&hash);
-    for part in parts {
-        frame.push(&[name_bytes(&part.stream)]);
-        frame.push(part.stream.as_str().as_bytes());
-        frame.push(&part.first.to_be_bytes());
-        frame.push(&part.count.to_be_bytes());
+/// First sequence, commit, count, block.
+const EXTENT_BYTES: usize = 8 + 8 + 4 + 2;
+
+fn push_extents(frame: &mut NewFrame, extents: &[Extent]) {
+    for extent in extents {
+        frame.push(&extent.first.to_be_bytes());
+        frame.push(&extent.commit.to_be_bytes());
+        frame.push(&extent.count.to_be_bytes());
+        frame.push(&extent.block.to_be_bytes());
     }
-    frame
 }
 
-pub(super) fn decode_commit(body: &[u8]) -> Option<(Hash, Vec<CommitPart>)> {
-    let (hash, mut rest) = body.split_first_chunk::<32>()?;
-    let mut parts = Vec::new();
-    while let Some((name_bytes, after)) = rest.split_first() {
-        let (name, after) = after.split_at_checked((*name_bytes).into())?;
-        let (first, after) = after.split_first_chunk::<8>()?;
-        let (count, after) = after.split_first_chunk::<4>()?;
-        parts.push(CommitPart {
-            stream: parse_name(name)?,
+fn decode_extents(mut bytes: &[u8]) -> Option<Vec<Extent>> {
+    let mut extents: Vec<Extent> = Vec::with_capacity(bytes.len() / EXTENT_BYTES);
+    while !bytes.is_empty() {
+        let (first, rest) = bytes.split_first_chunk::<8>()?;
+        let (commit, rest) = rest.split_first_chunk::<8>()?;
+        let (count, rest) = rest.split_first_chunk::<4>()?;
+        let (block, rest) = rest.split_first_chunk::<2>()?;
+        let extent = Extent {
             first: u64::from_be_bytes(*first),
+            commit: u64::from_be_bytes(*commit),
             count: u32::from_be_bytes(*count),
-        });
-        rest = after;
+            block: u16::from_be_bytes(*block),
+        };
+        let follows = extents.last().is_none_or(|last| last.last() + 1 == extent.first);
+        if extent.count == 0 || !follows {
+            return None;
+        }
+        extents.push(extent);
+        bytes = rest;
     }
-    Some((*hash, parts))
+    Some(extents)
 }
 
-fn parse_name(name: &[u8]) -> Option<StreamName> {
+pub(super) fn parse_name(name: &[u8]) -> Option<StreamName> {
     StreamName::parse(std::str::from_utf8(name).ok()?)
 }
 
-fn name_bytes(stream: &StreamName) -> u8 {
-    u8::try_from(stream.as_str().len()).expect("a stream's name is shorter than 256 bytes")
+pub(super) fn name_bytes(stream: &str) -> u8 {
+    u8::try_from(stream.len()).expect("a stream's name is shorter than 256 bytes")
 }

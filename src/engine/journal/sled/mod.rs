@@ -30,9 +30,11 @@ use self::writer::{Request, Writer};
 use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
 use crate::engine::scratch::SledScratch;
 
+mod commit;
 mod durable;
 mod frame;
 mod head_file;
+mod index;
 mod layout;
 mod open;
 mod read;
@@ -69,11 +71,11 @@ impl SledJournal {
     /// # Errors
     /// See [`OpenError`].
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
-        let Opened { store, db_file, blobs, heads, unwritten_heads, store_head } = open::open(dir, options)?;
+        let Opened { store, db_file, blobs, streams, unindexed, store_head } = open::open(dir, options)?;
         let start_error = |source| OpenError::Io { dir: dir.to_owned(), source };
         let scratch = SledScratch::new(store.scratch)
             .map_err(|error| OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() })?;
-        let durable = Arc::new(Durable::new(heads, store_head));
+        let durable = Arc::new(Durable::new(streams, store_head));
         let head_file = HeadFileKeeper::start(dir.to_owned()).map_err(start_error)?;
         let writer = Writer {
             db: store.db,
@@ -83,7 +85,7 @@ impl SledJournal {
             store_head,
             durable: Arc::clone(&durable),
             head_file: head_file.desk(),
-            unwritten_heads,
+            unindexed,
         };
         let (requests, queue) = mpsc::channel(QUEUE_APPENDS_MAX);
         let writer =
@@ -153,14 +155,14 @@ impl Journal for SledJournal {
     /// long stream's hashes takes a while. The cost of going there is nothing beside either.
     async fn read(&self, stream: &StreamName, from: u64, limit: usize) -> Result<Vec<Record>, ReadError> {
         let first = from.max(1);
-        let end = match self.durable.head(stream) {
-            Some(end) if first <= end.sequence && limit > 0 => end,
+        let (end, unindexed) = match self.durable.tail(stream, first) {
+            Some((end, unindexed)) if first <= end.sequence && limit > 0 => (end, unindexed),
             _ => return Ok(Vec::new()),
         };
         let last = end.sequence.min(first.saturating_add(limit as u64 - 1));
         let tree = self.tree.clone();
         let stream = stream.clone();
-        let reading = task::spawn_blocking(move || read::records(&tree, &stream, first, last, end));
+        let reading = task::spawn_blocking(move || read::records(&tree, &stream, first, last, (end, unindexed)));
         reading.await.unwrap_or_else(|error| Err(ReadError::Store(error.to_string())))
     }
 

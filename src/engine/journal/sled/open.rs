@@ -5,10 +5,9 @@
 //! store opens?                   or refused   in use, damaged, made by something else
 //! format version ours?           or refused
 //! store at or after side file?   or refused   acknowledged commits are gone
-//! newest commits whole?          or refused   those the side file or the heads may not know of yet
+//! newest commits whole?          or refused   those the side file or the index may not know of yet
 //! ```
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,12 +18,16 @@ use std::time::{Duration, Instant};
 use ::sled::{Config, Db, Tree};
 
 use super::super::StreamName;
-use super::frame::{self, FrameError, Frames};
+use super::commit::{Header, Run, decode_block, get_block};
+use super::durable::{StreamState, Streams};
+use super::frame::{self, Body, FrameError, Frames};
 use super::head_file;
+use super::index::Unindexed;
 use super::layout::{
-    CHECKPOINT_KEY, COMMIT_PREFIX, CommitPart, FORMAT, FORMAT_KEY, HEAD_PREFIX, Hash, Key, StoreHead, StreamHead, commit_key,
-    decode_checkpoint, decode_commit, decode_head, decode_record, parse_key, record_key,
+    CHECKPOINT_KEY, COMMIT_PREFIX, Extent, FORMAT, FORMAT_KEY, HEAD_PREFIX, Key, StoreHead, StreamHead, commit_of,
+    decode_checkpoint, decode_head, parse_key,
 };
+use super::read::NOT_EXTENTS;
 use super::writer::{BlobsWatch, panic_text};
 
 /// The store's log is cut into segments of this size. It also sets how large a page may grow before the store puts
@@ -54,11 +57,15 @@ const BLOBS_DIR_NAME: &str = "blobs";
 pub struct SledOptions {
     /// Memory for pages that were read or written lately; 16 to 64 MiB, other values are moved into that range.
     pub cache_bytes: u64,
+    /// How many commits may follow a checkpoint, at least 1; opening looks through that many at most. Many small
+    /// streams, or many bytes, make checkpoints come sooner.
+    pub checkpoint_commits: u64,
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
-        Self { cache_bytes: 32 * 1024 * 1024 }
+        // Looked through in some hundredths of a second; a checkpoint costs about as much as ten commits.
+        Self { cache_bytes: 32 * 1024 * 1024, checkpoint_commits: 1024 }
     }
 }
 
@@ -160,17 +167,14 @@ impl OpenError {
     }
 }
 
-pub(super) type Heads = BTreeMap<StreamName, StreamHead>;
-
 /// A store that may be used, with what is known about it.
 pub(super) struct Opened {
     pub(super) store: Store,
     /// The store's own file, to sync it.
     pub(super) db_file: File,
     pub(super) blobs: BlobsWatch,
-    pub(super) heads: Heads,
-    /// Those of them that are newer than what the tree says.
-    pub(super) unwritten_heads: Heads,
+    pub(super) streams: Streams,
+    pub(super) unindexed: Unindexed,
     pub(super) store_head: StoreHead,
 }
 
@@ -202,7 +206,7 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Opened, OpenErro
     }
     let blobs = BlobsWatch::start(dir.join(BLOBS_DIR_NAME))
         .map_err(|error| OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() })?;
-    let Recovered { store_head, heads, unwritten_heads } = recover(dir, &store.journal, side_file)?;
+    let Recovered { store_head, streams, commits_count, bytes_count } = recover(dir, &store.journal, side_file)?;
     if side_file != Some(store_head) {
         if side_file.is_none() && store_head.number > 0 {
             tracing::warn!(
@@ -212,7 +216,8 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Opened, OpenErro
         }
         head_file::write(dir, store_head).map_err(io_error)?;
     }
-    Ok(Opened { store, db_file, blobs, heads, unwritten_heads, store_head })
+    let unindexed = Unindexed::new(&streams, commits_count, bytes_count, options.checkpoint_commits);
+    Ok(Opened { store, db_file, blobs, streams, unindexed, store_head })
 }
 
 /// Opens the store and its trees, without looking at what they hold.
@@ -297,49 +302,61 @@ pub(super) fn read_side_file(dir: &Path) -> Result<Option<StoreHead>, OpenError>
 /// What a store holds, worked out.
 struct Recovered {
     store_head: StoreHead,
-    heads: Heads,
-    unwritten_heads: Heads,
+    streams: Streams,
+    /// How much was committed since the checkpoint.
+    commits_count: u64,
+    bytes_count: usize,
 }
 
 /// Compares the store with the side file, and verifies the newest commits: those since the checkpoint, from which
-/// the heads are brought up to date, and those that the side file may not know of.
+/// heads and index are brought up to date, and those that the side file may not know of.
 fn recover(dir: &Path, tree: &Tree, side_file: Option<StoreHead>) -> Result<Recovered, OpenError> {
-    let damaged = |number: u64, what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("commit {number}: {what}") };
     let newest = newest_commit(dir, tree)?;
     if let Some(side_file) = side_file.filter(|head| head.number > newest) {
         return Err(OpenError::Behind { dir: dir.to_owned(), store: commit_head(dir, tree, newest)?, side_file });
     }
     let checkpoint = read_checkpoint(dir, tree)?;
     if checkpoint > newest {
-        return Err(damaged(checkpoint, "heads are written up to it, but it is missing"));
+        return Err(commit_damaged(dir, checkpoint, "the index is written up to it, but it is missing"));
     }
-    let mut heads = read_heads(dir, tree)?;
-    let mut unwritten_heads = Heads::new();
+    let mut streams = read_heads(dir, tree)?;
     let oldest_checked = side_file.map_or(checkpoint, |head| head.number.min(checkpoint));
     let mut store_head = commit_head(dir, tree, oldest_checked)?;
+    let mut bytes_count = 0;
     check_against(dir, store_head, side_file)?;
     for number in store_head.number + 1..=newest {
-        let (hash, parts) = read_commit(dir, tree, number)?;
-        let last_hashes = last_hashes(tree, &parts).map_err(|what| damaged(number, &what))?;
-        store_head = store_head.after(parts.iter().zip(last_hashes.iter().copied()));
-        if store_head.hash != hash {
-            return Err(damaged(number, "it does not follow from the one before it and its records"));
+        let damaged = |what: &str| commit_damaged(dir, number, what);
+        let blocks = read_commit(dir, tree, number)?;
+        let (header, runs) = decode_commit(&blocks).ok_or_else(|| damaged("its value is not a commit"))?;
+        store_head = store_head.after(runs.iter().map(|(_, run)| run.name()));
+        if store_head.hash != header.hash {
+            return Err(damaged("it does not follow from the one before it and its records"));
         }
         check_against(dir, store_head, side_file)?;
-        if number <= checkpoint {
-            continue;
-        }
-        for (part, hash) in parts.into_iter().zip(last_hashes) {
-            let sequence_before = heads.get(&part.stream).map_or(0, |head| head.sequence);
-            if part.first != sequence_before + 1 {
-                return Err(damaged(number, "it does not continue its streams"));
+        for (block, run) in runs {
+            run.records().map_err(|what| damaged(&format!("stream {}, sequence {}: {what}", run.stream, run.first)))?;
+            if number > checkpoint {
+                add(&mut streams, number, block, &run).map_err(|what| damaged(&what))?;
             }
-            let sequence = part.last();
-            heads.insert(part.stream.clone(), StreamHead { sequence, hash });
-            unwritten_heads.insert(part.stream, StreamHead { sequence, hash });
+        }
+        if number > checkpoint {
+            bytes_count += blocks.iter().map(|block| block.len()).sum::<usize>();
         }
     }
-    Ok(Recovered { store_head, heads, unwritten_heads })
+    Ok(Recovered { store_head, streams, commits_count: newest - checkpoint, bytes_count })
+}
+
+/// Brings a stream up to date with one more run.
+fn add(streams: &mut Streams, commit: u64, block: u16, run: &Run<'_>) -> Result<(), String> {
+    let stream = StreamName::parse(run.stream).ok_or_else(|| "it adds to a stream without a name".to_owned())?;
+    let empty = || StreamState { head: StreamHead::empty(&stream), unindexed: Vec::new() };
+    let state = streams.entry(stream.clone()).or_insert_with(empty);
+    if state.head != run.head_before() {
+        return Err(format!("it does not continue stream {stream}"));
+    }
+    state.head = run.head_after();
+    state.unindexed.push(Extent { first: run.first, commit, count: run.count, block });
+    Ok(())
 }
 
 /// An error if the side file remembers another commit of this number.
@@ -352,38 +369,16 @@ fn check_against(dir: &Path, head: StoreHead, side_file: Option<StoreHead>) -> R
     }
 }
 
-/// The hash of the last record that each part added, or what is wrong with that record.
-pub(super) fn last_hashes(tree: &Tree, parts: &[CommitPart]) -> Result<Vec<Hash>, String> {
-    let last_hash = |part: &CommitPart| {
-        let stream = &part.stream;
-        let sequence = part.last();
-        let problem = |what: String| format!("stream {stream}, sequence {sequence}: {what}");
-        let body = match frame::get(tree, &record_key(stream, sequence)) {
-            Ok(body) => body.ok_or_else(|| problem("it is missing".to_owned()))?,
-            Err(FrameError::Damaged(what)) => return Err(problem(what)),
-            Err(FrameError::Store(error)) => return Err(problem(error.to_string())),
-        };
-        let (_, hash) = decode_record(sequence, &body).ok_or_else(|| problem("its value is not a record".to_owned()))?;
-        Ok(hash)
-    };
-    parts.iter().map(last_hash).collect()
-}
-
 /// The number of the newest commit, 0 if there is none.
 fn newest_commit(dir: &Path, tree: &Tree) -> Result<u64, OpenError> {
     let Some(entry) = tree.scan_prefix(COMMIT_PREFIX).next_back() else {
         return Ok(0);
     };
     let (key, _) = entry.map_err(|error| store_damaged(dir, &error))?;
-    // The newest key may be a later piece of a long value.
-    let first_piece_bytes = commit_key(0).len().min(key.len());
-    match parse_key(&key[..first_piece_bytes]) {
-        Some(Key::Commit(number)) => Ok(number),
-        _ => Err(OpenError::Damaged { dir: dir.to_owned(), what: "a commit's key is not one".to_owned() }),
-    }
+    commit_of(&key).ok_or_else(|| OpenError::Damaged { dir: dir.to_owned(), what: "a commit's key is not one".to_owned() })
 }
 
-/// The number of the commit up to which heads are written, 0 if none ever were.
+/// The number of the commit up to which the index is written, 0 if it never was.
 pub(super) fn read_checkpoint(dir: &Path, tree: &Tree) -> Result<u64, OpenError> {
     let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("checkpoint: {what}") };
     match frame::get(tree, CHECKPOINT_KEY) {
@@ -398,22 +393,51 @@ fn commit_head(dir: &Path, tree: &Tree, number: u64) -> Result<StoreHead, OpenEr
     if number == 0 {
         return Ok(StoreHead::empty());
     }
-    let (hash, _) = read_commit(dir, tree, number)?;
+    let body = read_block(dir, tree, number, 0)?;
+    let hash = decode_header(&body).ok_or_else(|| commit_damaged(dir, number, "its value is not a commit"))?.hash;
     Ok(StoreHead { number, hash })
 }
 
-fn read_commit(dir: &Path, tree: &Tree, number: u64) -> Result<(Hash, Vec<CommitPart>), OpenError> {
-    let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("commit {number}: {what}") };
-    let body = match frame::get(tree, &commit_key(number)) {
-        Ok(body) => body.ok_or_else(|| damaged("it is missing"))?,
-        Err(FrameError::Damaged(what)) => return Err(damaged(&what)),
-        Err(FrameError::Store(error)) => return Err(store_damaged(dir, &error)),
-    };
-    decode_commit(&body).ok_or_else(|| damaged("its value is not a commit"))
+/// All blocks of a commit.
+fn read_commit(dir: &Path, tree: &Tree, number: u64) -> Result<Vec<Body>, OpenError> {
+    let first = read_block(dir, tree, number, 0)?;
+    let header = decode_header(&first).ok_or_else(|| commit_damaged(dir, number, "its value is not a commit"))?;
+    let mut blocks = vec![first];
+    for block in 1..header.blocks {
+        blocks.push(read_block(dir, tree, number, block)?);
+    }
+    Ok(blocks)
 }
 
-fn read_heads(dir: &Path, tree: &Tree) -> Result<Heads, OpenError> {
-    let mut heads = Heads::new();
+fn read_block(dir: &Path, tree: &Tree, number: u64, block: u16) -> Result<Body, OpenError> {
+    match get_block(tree, number, block) {
+        Ok(Some(body)) => Ok(body),
+        Ok(None) if block == 0 => Err(commit_damaged(dir, number, "it is missing")),
+        Ok(None) => Err(commit_damaged(dir, number, &format!("block {block}: it is missing"))),
+        Err(FrameError::Damaged(what)) => Err(commit_damaged(dir, number, &format!("block {block}: {what}"))),
+        Err(FrameError::Store(error)) => Err(store_damaged(dir, &error)),
+    }
+}
+
+fn decode_header(first_block: &[u8]) -> Option<Header> {
+    decode_block(0, first_block)?.0
+}
+
+/// The header and all runs of a commit, each with the block it is in.
+fn decode_commit(blocks: &[Body]) -> Option<(Header, Vec<(u16, Run<'_>)>)> {
+    let mut header = None;
+    let mut all_runs = Vec::new();
+    for (block, body) in (0..).zip(blocks) {
+        let (header_here, runs) = decode_block(block, body)?;
+        header = header.or(header_here);
+        all_runs.extend(runs.into_iter().map(|run| (block, run)));
+    }
+    Some((header?, all_runs))
+}
+
+/// Heads as of the checkpoint.
+fn read_heads(dir: &Path, tree: &Tree) -> Result<Streams, OpenError> {
+    let mut streams = Streams::new();
     for (key, body) in Frames::new(tree, tree.scan_prefix(HEAD_PREFIX)) {
         let name = String::from_utf8_lossy(&key).into_owned();
         let damaged = |what: &str| OpenError::Damaged { dir: dir.to_owned(), what: format!("stream head {name}: {what}") };
@@ -425,10 +449,14 @@ fn read_heads(dir: &Path, tree: &Tree) -> Result<Heads, OpenError> {
         let Some(Key::Head(stream)) = parse_key(&key) else {
             return Err(damaged("its key is not one"));
         };
-        let head = decode_head(&body).ok_or_else(|| damaged("its value is not one"))?;
-        heads.insert(stream, head);
+        let head = decode_head(&body).ok_or_else(|| damaged(NOT_EXTENTS))?.head;
+        streams.insert(stream, StreamState { head, unindexed: Vec::new() });
     }
-    Ok(heads)
+    Ok(streams)
+}
+
+fn commit_damaged(dir: &Path, number: u64, what: &str) -> OpenError {
+    OpenError::Damaged { dir: dir.to_owned(), what: format!("commit {number}: {what}") }
 }
 
 fn store_damaged(dir: &Path, error: &::sled::Error) -> OpenError {

@@ -1,65 +1,118 @@
 //! Reading a stream back, checked.
 //!
-//! Every record returned matches its checksum, and its hash follows from its predecessor's: from the start of the
-//! stream when reading from there, else from the stored record before the first one. At the end of the stream the
-//! last hash must be that of the stream's head, so no record can be missing or exchanged unnoticed.
+//! Every record returned lies in a block that matches its checksum, in a run whose records lead from the hash before
+//! it to the hash after it. Runs must follow each other in number and hash, the first one from the stream's
+//! beginning if it is read from there; at the end of the stream the last hash must be that of the stream's head.
+//! So no record can be missing or exchanged unnoticed.
 
 use ::sled::Tree;
 
 use super::super::{ReadError, Record, StreamName};
+use super::commit::{NOT_RECORDS, WRONG_HASH, decode_block, get_block};
 use super::frame::{self, FrameError, Frames};
-use super::layout::{StreamHead, decode_record, record_key};
+use super::layout::{Extent, Key, StreamHead, decode_head, decode_index, head_key, index_key, parse_key};
 
-/// The records from sequence `first` to `last`; `last` is at most the sequence of `end`, the stream's head.
+/// The records from sequence `first` to `last`; `last` is at most the sequence of `end`, the stream's head, and
+/// `unindexed` is where its last records are that the index does not lead to.
 pub(super) fn records(
     tree: &Tree,
     stream: &StreamName,
     first: u64,
     last: u64,
-    end: StreamHead,
+    (end, unindexed): (StreamHead, Vec<Extent>),
 ) -> Result<Vec<Record>, ReadError> {
-    let mut head = before(tree, stream, first)?;
     let mut records = Vec::new();
-    let keys = record_key(stream, first)..record_key(stream, last + 1);
-    for (key, body) in Frames::new(tree, tree.range(keys)) {
-        let sequence = head.sequence + 1;
-        let body = body.map_err(|error| read_error(stream, sequence, error))?;
-        if key != record_key(stream, sequence) {
-            return Err(damaged(stream, sequence, MISSING));
+    let mut head = (first == 1).then(|| StreamHead::empty(stream));
+    for extent in extents(tree, stream, first, last, unindexed)? {
+        let block = get_block(tree, extent.commit, extent.block)
+            .map_err(|error| read_error(stream, extent.first, error))?
+            .ok_or_else(|| damaged(stream, extent.first, MISSING))?;
+        let (_, runs) = decode_block(extent.block, &block).ok_or_else(|| damaged(stream, extent.first, NOT_RECORDS))?;
+        let run = runs.into_iter().find(|run| run.stream == stream.as_str());
+        let run = run.filter(|run| (run.first, run.count) == (extent.first, extent.count));
+        let run = run.ok_or_else(|| damaged(stream, extent.first, MISSING))?;
+        if head.is_some_and(|head| head.hash != run.before) {
+            return Err(damaged(stream, extent.first, WRONG_HASH));
         }
-        let (record, hash) = decode_record(sequence, &body).ok_or_else(|| damaged(stream, sequence, NOT_A_RECORD))?;
-        head = head.after(&record.id, &record.payload);
-        if head.hash != hash {
-            return Err(damaged(stream, sequence, WRONG_HASH));
+        let stored = run.records().map_err(|what| damaged(stream, extent.first, what))?;
+        for (sequence, record) in (run.first..).zip(stored) {
+            if (first..=last).contains(&sequence) {
+                records.push(Record { sequence, id: record.id.to_owned(), payload: record.payload.to_vec() });
+            }
         }
-        records.push(record);
+        head = Some(run.head_after());
     }
-    if head.sequence < last {
-        return Err(damaged(stream, head.sequence + 1, MISSING));
+    match head {
+        Some(head) if head.sequence == end.sequence && head.hash != end.hash => Err(damaged(stream, head.sequence, NOT_THE_HEAD)),
+        _ => Ok(records),
     }
-    if head.sequence == end.sequence && head.hash != end.hash {
-        return Err(damaged(stream, head.sequence, NOT_THE_HEAD));
-    }
-    Ok(records)
 }
 
 /// What can be wrong with a record, in the words that follow its name.
 pub(super) const MISSING: &str = "it is missing";
-pub(super) const NOT_A_RECORD: &str = "its value is not a record";
-pub(super) const WRONG_HASH: &str = "its hash does not follow from its predecessor's";
 pub(super) const NOT_THE_HEAD: &str = "its hash is not the one in the stream's head";
+pub(super) const NOT_EXTENTS: &str = "its index does not say where";
 
-/// The head of the stream as it was before the record `first`.
-fn before(tree: &Tree, stream: &StreamName, first: u64) -> Result<StreamHead, ReadError> {
-    let sequence = first - 1;
-    if sequence == 0 {
-        return Ok(StreamHead::empty(stream));
+/// Where the records from `first` to `last` are: without gaps, and no more than needed.
+///
+/// A checkpoint moves extents from memory to the head and on to the index; looking in this order, while one comes
+/// in between, finds some of them twice but misses none.
+fn extents(tree: &Tree, stream: &StreamName, first: u64, last: u64, unindexed: Vec<Extent>) -> Result<Vec<Extent>, ReadError> {
+    let mut found = unindexed;
+    if starts_after(&found, first) {
+        let body = frame::get(tree, &head_key(stream)).map_err(|error| read_error(stream, first, error))?;
+        if let Some(body) = body {
+            let head = decode_head(&body).ok_or_else(|| damaged(stream, first, NOT_EXTENTS))?;
+            prepend(head.extents, &mut found);
+        }
     }
-    let body = frame::get(tree, &record_key(stream, sequence))
-        .map_err(|error| read_error(stream, sequence, error))?
-        .ok_or_else(|| damaged(stream, sequence, MISSING))?;
-    let (_, hash) = decode_record(sequence, &body).ok_or_else(|| damaged(stream, sequence, NOT_A_RECORD))?;
-    Ok(StreamHead { sequence, hash })
+    if starts_after(&found, first) {
+        let before_first = tree.range(index_key(stream, 0)..=index_key(stream, first)).next_back();
+        let start = match before_first {
+            Some(Ok((key, _))) => key.to_vec(),
+            Some(Err(error)) => return Err(ReadError::Store(error.to_string())),
+            None => index_key(stream, 0),
+        };
+        let end = index_key(stream, found.first().map_or(u64::MAX, |extent| extent.first));
+        let mut indexed: Vec<Extent> = Vec::new();
+        for (key, body) in Frames::new(tree, tree.range(start..end)) {
+            let body = body.map_err(|error| read_error(stream, first, error))?;
+            let extents = match parse_key(&key) {
+                Some(Key::Index(_, first)) => decode_index(first, &body),
+                _ => None,
+            };
+            indexed.extend(extents.ok_or_else(|| damaged(stream, first, NOT_EXTENTS))?);
+            if indexed.last().is_some_and(|extent| extent.last() >= last) {
+                break;
+            }
+        }
+        prepend(indexed, &mut found);
+    }
+    found.retain(|extent| extent.last() >= first && extent.first <= last);
+    let mut next = found.first().map_or(first, |extent| extent.first.min(first));
+    for extent in &found {
+        if extent.first != next {
+            return Err(damaged(stream, next, MISSING));
+        }
+        next = extent.last() + 1;
+    }
+    if next <= last {
+        return Err(damaged(stream, next, MISSING));
+    }
+    Ok(found)
+}
+
+fn starts_after(extents: &[Extent], first: u64) -> bool {
+    extents.first().is_none_or(|extent| extent.first > first)
+}
+
+/// Puts those before `later` that are before it.
+fn prepend(mut earlier: Vec<Extent>, later: &mut Vec<Extent>) {
+    if let Some(extent) = later.first() {
+        earlier.retain(|before| before.first < extent.first);
+    }
+    earlier.append(later);
+    *later = earlier;
 }
 
 fn read_error(stream: &StreamName, sequence: u64, error: FrameError) -> ReadError {

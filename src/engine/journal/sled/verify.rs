@@ -16,7 +16,7 @@
 //! Opening a store writes to it (it repairs its end), so what is opened is a copy in the system's directory for
 //! temporary files, which needs the room. The folder is locked while it is copied.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -26,14 +26,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ::sled::{IVec, Tree};
 
 use super::super::StreamName;
-use super::frame::{FrameError, Frames};
+use super::commit::{Header, Run, WRONG_HASH, decode_block};
+use super::frame::{Body, FrameError, Frames};
 use super::head_file;
 use super::layout::{
-    COMMIT_PREFIX, CommitPart, HEAD_PREFIX, Hash, Key, StoreHead, StreamHead, decode_commit, decode_head, decode_record,
-    parse_key, record_key,
+    COMMIT_PREFIX, Extent, Hash, IndexHead, Key, RunName, StoreHead, StreamHead, commit_of, decode_head, decode_index, parse_key,
 };
-use super::open::{DB_FILE_NAME, OpenError, SledOptions, check_format, last_hashes, open_store, read_checkpoint, when_unlocked};
-use super::read::{MISSING, NOT_A_RECORD, NOT_THE_HEAD, WRONG_HASH};
+use super::open::{DB_FILE_NAME, OpenError, SledOptions, check_format, open_store, read_checkpoint, when_unlocked};
+use super::read::{MISSING, NOT_EXTENTS, NOT_THE_HEAD};
 
 /// What was found in a folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -140,215 +140,248 @@ fn copy_files(from: &Path, to: &Path) -> io::Result<()> {
 /// A report as it grows.
 #[derive(Default)]
 struct Findings {
-    streams: BTreeMap<StreamName, StreamReport>,
-    /// Where each stream ends by the commits.
-    ends: BTreeMap<StreamName, u64>,
-    /// Where they ended at the checkpoint, if there is one.
-    ends_at_checkpoint: BTreeMap<StreamName, u64>,
-    /// The heads as they are written.
-    heads: BTreeMap<StreamName, StreamHead>,
+    streams: BTreeMap<StreamName, Walk>,
+    /// The commit up to which the index is written, if that can be read.
+    checkpoint: Option<u64>,
     /// The hash of each commit, by number.
     commits: BTreeMap<u64, Hash>,
     side_file: Option<StoreHead>,
     problems: Vec<String>,
 }
 
+/// A stream on the way through the commits.
+struct Walk {
+    head: StreamHead,
+    /// Where it was at the checkpoint.
+    head_at_checkpoint: StreamHead,
+    /// What the index must hold, and what it holds.
+    extents: BTreeMap<u64, Extent>,
+    index: BTreeMap<u64, Extent>,
+    index_head: Option<StreamHead>,
+    records: u64,
+    payload_bytes: u64,
+}
+
+/// A commit on the way through its blocks.
+#[derive(Default)]
+struct CommitWalk {
+    number: u64,
+    header: Option<Header>,
+    blocks: u16,
+    /// Of each run: its stream, first sequence, count and last hash.
+    runs: Vec<(String, u64, u32, Hash)>,
+    is_damaged: bool,
+}
+
 fn look_into(dir: &Path) -> Result<Findings, OpenError> {
     let store = open_store(dir, SledOptions::default().cache_bytes)?;
     check_format(dir, &store)?;
     let tree = &store.journal;
-    let mut findings = Findings::default();
-    let checkpoint = read_checkpoint(dir, tree);
-    findings.walk_commits(tree, checkpoint.as_ref().ok().copied());
-    findings.read_heads(tree);
-    if checkpoint.is_ok() {
-        findings.compare_heads();
-    } else {
+    let mut findings = Findings { checkpoint: read_checkpoint(dir, tree).ok(), ..Findings::default() };
+    if findings.checkpoint.is_none() {
         findings.problem("the checkpoint cannot be read".to_owned());
     }
-    let streams: BTreeSet<_> = findings.ends.keys().chain(findings.heads.keys()).cloned().collect();
-    for stream in streams {
-        findings.walk_stream(tree, stream);
-    }
-    findings.find_strays(tree);
+    findings.walk_commits(tree);
+    findings.walk_rest(tree);
+    findings.compare_index();
     Ok(findings)
 }
 
 impl Findings {
-    fn read_heads(&mut self, tree: &Tree) {
-        for (key, body) in Frames::new(tree, tree.scan_prefix(HEAD_PREFIX)) {
-            match (parse_key(&key), body) {
-                (Some(Key::Head(stream)), Ok(body)) => match decode_head(&body) {
-                    Some(head) => {
-                        self.heads.insert(stream, head);
-                    }
-                    None => self.problem(format!("stream {stream}: its head's value is not one")),
-                },
-                (Some(Key::Head(stream)), Err(error)) => {
-                    self.problem(format!("stream {stream}, head: {}", words(error)));
-                }
-                (_, Err(error)) => self.problem(format!("stream heads: {}", words(error))),
-                // Found as a stray later.
-                (_, Ok(_)) => {}
-            }
-        }
-    }
-
-    fn compare_heads(&mut self) {
-        let streams: BTreeSet<_> = self.ends_at_checkpoint.keys().chain(self.heads.keys()).collect();
-        let differ = streams.into_iter().filter_map(|stream| {
-            let by_commits = self.ends_at_checkpoint.get(stream).copied().unwrap_or_default();
-            let by_head = self.heads.get(stream).map_or(0, |head| head.sequence);
-            (by_commits != by_head)
-                .then(|| format!("stream {stream}: its head is at sequence {by_head}, by the commits it was at {by_commits}"))
-        });
-        let found: Vec<String> = differ.collect();
-        self.problems.extend(found);
-    }
-
-    fn walk_stream(&mut self, tree: &Tree, stream: StreamName) {
-        let head = self.heads.get(&stream).copied();
-        let end_by_commits = self.ends.get(&stream).copied().unwrap_or_default();
-        let end = end_by_commits.max(head.map_or(0, |head| head.sequence));
-        let mut report = StreamReport { stream: stream.clone(), records: 0, payload_bytes: 0 };
-        let mut last = StreamHead::empty(&stream).sequence;
-        // What the next record's hash must follow from; unknown after a record that cannot be read.
-        let mut previous = Some(StreamHead::empty(&stream).hash);
-        let keys = record_key(&stream, 0)..=record_key(&stream, u64::MAX);
-        for (key, body) in Frames::new(tree, tree.range(keys)) {
-            let Some(Key::Record(_, sequence)) = parse_key(&key) else {
-                if let Err(FrameError::Store(error)) = body {
-                    self.problem(format!("stream {stream}, after sequence {last}: {error}"));
-                }
-                // A key that is none is found as a stray later.
-                continue;
-            };
-            if sequence != last + 1 {
-                self.missing(&stream, last + 1, sequence.saturating_sub(1));
-                previous = None;
-            }
-            last = sequence;
-            let place = format!("stream {stream}, sequence {sequence}");
-            let decoded = match body {
-                Ok(body) => decode_record(sequence, &body).ok_or(NOT_A_RECORD.to_owned()),
-                Err(error) => Err(words(error)),
-            };
-            let (record, hash) = match decoded {
-                Ok(decoded) => decoded,
-                Err(what) => {
-                    self.problem(format!("{place}: {what}"));
-                    previous = None;
-                    continue;
-                }
-            };
-            if let Some(hash_before) = previous {
-                let before = StreamHead { sequence: sequence - 1, hash: hash_before };
-                if before.after(&record.id, &record.payload).hash != hash {
-                    self.problem(format!("{place}: {WRONG_HASH}"));
-                }
-            }
-            previous = Some(hash);
-            if head.is_some_and(|head| head.sequence == sequence && head.hash != hash) {
-                self.problem(format!("{place}: {NOT_THE_HEAD}"));
-            }
-            if sequence > end {
-                self.problem(format!("{place}: it lies beyond the stream's end, {end}"));
-            }
-            report.records += 1;
-            report.payload_bytes += record.payload.len() as u64;
-        }
-        if last < end {
-            self.missing(&stream, last + 1, end);
-        }
-        self.streams.insert(stream, report);
-    }
-
-    fn walk_commits(&mut self, tree: &Tree, checkpoint: Option<u64>) {
+    fn walk_commits(&mut self, tree: &Tree) {
         let mut previous = Some(StoreHead::empty());
-        let mut last = 0;
+        let mut commit = CommitWalk::default();
         for (key, body) in Frames::new(tree, tree.scan_prefix(COMMIT_PREFIX)) {
-            let Some(Key::Commit(number)) = parse_key(&key) else {
-                if let Err(FrameError::Store(error)) = body {
-                    self.problem(format!("commits after {last}: {error}"));
+            let Some(Key::Block(number, block)) = parse_key(&key) else {
+                match (commit_of(&key), body) {
+                    (_, Err(FrameError::Store(error))) => {
+                        self.problem(format!("commits after {}: {error}", commit.number));
+                    }
+                    // A later piece of a block whose beginning is gone.
+                    (Some(number), _) => self.problem(format!("commit {number}: a piece of it belongs to nothing")),
+                    // Found as a stray later.
+                    (None, _) => {}
                 }
                 continue;
             };
-            if number != last + 1 {
-                self.problem(format!("commits {} to {} are missing", last + 1, number.saturating_sub(1)));
-                previous = None;
-            }
-            last = number;
-            let decoded = match body {
-                Ok(body) => decode_commit(&body).ok_or("its value is not a commit".to_owned()),
-                Err(error) => Err(words(error)),
-            };
-            let (hash, parts) = match decoded {
-                Ok(decoded) => decoded,
-                Err(what) => {
-                    self.problem(format!("commit {number}: {what}"));
+            if number != commit.number {
+                previous = self.end_commit(previous, &commit);
+                if number != commit.number + 1 {
+                    self.problem(format!("commits {} to {} are missing", commit.number + 1, number.saturating_sub(1)));
                     previous = None;
-                    continue;
                 }
-            };
-            self.commits.insert(number, hash);
-            self.check_commit(tree, previous, StoreHead { number, hash }, &parts);
-            previous = Some(StoreHead { number, hash });
-            for part in parts {
-                let last = part.last();
-                let before = self.ends.entry(part.stream.clone()).or_default();
-                if part.first != *before + 1 {
-                    let problem = format!(
-                        "commit {number}: it adds to stream {} at sequence {}, which was at {before}",
-                        part.stream, part.first
-                    );
-                    self.problems.push(problem);
-                }
-                *before = last;
+                commit = CommitWalk { number, ..CommitWalk::default() };
             }
-            if Some(number) == checkpoint {
-                self.ends_at_checkpoint.clone_from(&self.ends);
+            if block != commit.blocks {
+                self.problem(format!("commit {number}, block {}: {MISSING}", commit.blocks));
+                commit.is_damaged = true;
             }
+            commit.blocks = block.saturating_add(1);
+            self.walk_block(&mut commit, block, body);
         }
-        if let Some(checkpoint) = checkpoint.filter(|checkpoint| *checkpoint > last) {
-            self.problem(format!("commits {} to {checkpoint} are missing", last + 1));
+        self.end_commit(previous, &commit);
+        if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| *checkpoint > commit.number) {
+            self.problem(format!("commits {} to {checkpoint} are missing", commit.number + 1));
         }
     }
 
-    fn check_commit(&mut self, tree: &Tree, previous: Option<StoreHead>, head: StoreHead, parts: &[CommitPart]) {
-        let number = head.number;
-        match last_hashes(tree, parts) {
-            Err(what) => self.problem(format!("commit {number}: {what}")),
-            Ok(last_hashes) => {
-                let follows = previous.is_none_or(|previous| previous.after(parts.iter().zip(last_hashes)) == head);
-                if !follows {
-                    self.problem(format!("commit {number}: its hash does not follow from the one before it and its records"));
-                }
+    fn walk_block(&mut self, commit: &mut CommitWalk, block: u16, body: Result<Body, FrameError>) {
+        let place = format!("commit {}, block {block}", commit.number);
+        let body = match body {
+            Ok(body) => body,
+            Err(error) => {
+                self.problem(format!("{place}: {}", words(error)));
+                commit.is_damaged = true;
+                return;
             }
+        };
+        let Some((header, runs)) = decode_block(block, &body) else {
+            self.problem(format!("{place}: its value is not a block"));
+            commit.is_damaged = true;
+            return;
+        };
+        commit.header = commit.header.or(header);
+        for run in runs {
+            commit.runs.push((run.stream.to_owned(), run.first, run.count, run.after));
+            self.walk_run(commit.number, block, &run);
         }
     }
 
-    /// Keys that nothing leads to.
-    fn find_strays(&mut self, tree: &Tree) {
-        let mut strays: BTreeMap<StreamName, u64> = BTreeMap::new();
+    fn walk_run(&mut self, commit: u64, block: u16, run: &Run<'_>) {
+        let Some(stream) = StreamName::parse(run.stream) else {
+            self.problem(format!("commit {commit}, block {block}: it adds to a stream without a name"));
+            return;
+        };
+        let place = format!("stream {stream}, {}", sequences(run.first, run.last()));
+        // Those that cannot be believed are in their place, but are not counted.
+        let records = run.records().unwrap_or_else(|what| {
+            self.problem(format!("{place}: {what}"));
+            Vec::new()
+        });
+        let is_indexed = self.checkpoint.is_some_and(|checkpoint| commit <= checkpoint);
+        let head = self.walk(&stream).head;
+        if run.first > head.sequence + 1 {
+            self.missing(&stream, head.sequence + 1, run.first - 1);
+        } else if run.first <= head.sequence {
+            self.problem(format!("commit {commit}: it adds to {place}, but the stream was at {}", head.sequence));
+        } else if run.before != head.hash {
+            self.problem(format!("{place}: {WRONG_HASH}"));
+        }
+        let walk = self.walk(&stream);
+        walk.head = run.head_after();
+        walk.records += records.len() as u64;
+        walk.payload_bytes += records.iter().map(|record| record.payload.len() as u64).sum::<u64>();
+        if is_indexed {
+            walk.head_at_checkpoint = walk.head;
+            walk.extents.insert(run.first, Extent { first: run.first, commit, count: run.count, block });
+        }
+    }
+
+    /// What the next commit must follow from, if that is known.
+    fn end_commit(&mut self, previous: Option<StoreHead>, commit: &CommitWalk) -> Option<StoreHead> {
+        let number = commit.number;
+        if number == 0 {
+            return previous;
+        }
+        let header = commit.header?;
+        let head = StoreHead { number, hash: header.hash };
+        self.commits.insert(number, header.hash);
+        if commit.blocks < header.blocks {
+            self.problem(format!("commit {number}, block {}: {MISSING}", commit.blocks));
+        } else if commit.blocks > header.blocks {
+            self.problem(format!("commit {number}: it has more blocks than it says"));
+        } else if !commit.is_damaged {
+            let runs = commit.runs.iter().map(|(stream, first, count, after)| RunName {
+                stream,
+                first: *first,
+                count: *count,
+                after: *after,
+            });
+            if previous.is_some_and(|previous| previous.after(runs) != head) {
+                self.problem(format!("commit {number}: its hash does not follow from the one before it and its records"));
+            }
+        }
+        Some(head)
+    }
+
+    /// All keys but those of commits: the index, and what nothing leads to.
+    fn walk_rest(&mut self, tree: &Tree) {
         for (key, body) in Frames::new(tree, tree.iter()) {
-            match parse_key(&key) {
-                Some(Key::Format | Key::Checkpoint | Key::Commit(_) | Key::Head(_)) => {}
-                Some(Key::Record(stream, _)) => {
-                    if !self.streams.contains_key(&stream) {
-                        *strays.entry(stream).or_default() += 1;
+            match (parse_key(&key), body) {
+                (Some(Key::Format | Key::Checkpoint | Key::Block(..)), _) => {}
+                (Some(Key::Head(stream)), body) => match body.map(|body| decode_head(&body)) {
+                    Ok(Some(IndexHead { head, extents })) => {
+                        let walk = self.walk(&stream);
+                        walk.index_head = Some(head);
+                        walk.index.extend(extents.into_iter().map(|extent| (extent.first, extent)));
                     }
-                }
-                None => match body {
-                    Err(FrameError::Store(error)) => self.problem(format!("the store: {error}")),
-                    Ok(_) | Err(FrameError::Damaged(_)) => {
-                        self.problem(format!("key {}: nothing is written there", readable(&key)));
-                    }
+                    Ok(None) => self.problem(format!("stream {stream}, head: {NOT_EXTENTS}")),
+                    Err(error) => self.problem(format!("stream {stream}, head: {}", words(error))),
                 },
+                (Some(Key::Index(stream, first)), body) => match body.map(|body| decode_index(first, &body)) {
+                    Ok(Some(extents)) => {
+                        self.walk(&stream).index.extend(extents.into_iter().map(|extent| (extent.first, extent)));
+                    }
+                    Ok(None) => self.problem(format!("stream {stream}, index from {first}: {NOT_EXTENTS}")),
+                    Err(error) => self.problem(format!("stream {stream}, index from {first}: {}", words(error))),
+                },
+                (None, Err(FrameError::Store(error))) => self.problem(format!("the store: {error}")),
+                (None, _) if commit_of(&key).is_some() => {}
+                (None, _) => self.problem(format!("key {}: nothing is written there", readable(&key))),
             }
         }
-        for (stream, records) in strays {
-            self.problem(format!("stream {stream}: it has {records} records that no commit added"));
+    }
+
+    fn compare_index(&mut self) {
+        let mut problems = Vec::new();
+        for (stream, walk) in &self.streams {
+            let index_head = walk.index_head.unwrap_or_else(|| StreamHead::empty(stream));
+            let by_commits = walk.head_at_checkpoint;
+            if index_head.sequence > walk.head.sequence {
+                problems.push(missing(stream, walk.head.sequence + 1, index_head.sequence));
+            } else if self.checkpoint.is_some() && index_head.sequence != by_commits.sequence {
+                problems.push(format!(
+                    "stream {stream}: its head is at sequence {}, by the commits it was at {}",
+                    index_head.sequence, by_commits.sequence
+                ));
+            } else if self.checkpoint.is_some() && index_head.hash != by_commits.hash {
+                problems.push(format!("stream {stream}, sequence {}: {NOT_THE_HEAD}", index_head.sequence));
+            }
+            if self.checkpoint.is_none() {
+                continue;
+            }
+            let not_led_to = walk.extents.iter().filter(|(first, extent)| walk.index.get(first) != Some(extent));
+            problems.extend(not_led_to.map(|(_, extent)| {
+                format!("stream {stream}, {}: the index does not lead there", sequences(extent.first, extent.last()))
+            }));
+            // Where records are missing the index knows more than the commits, and that was said already.
+            let led_astray = walk.index.iter().filter(|(first, extent)| {
+                let is_there = walk.extents.range(..=extent.last()).next_back().is_some_and(|(_, found)| found.last() >= **first);
+                is_there && !walk.extents.contains_key(first)
+            });
+            problems.extend(led_astray.map(|(_, extent)| {
+                format!("stream {stream}, {}: the index leads to where they are not", sequences(extent.first, extent.last()))
+            }));
         }
+        self.problems.append(&mut problems);
+    }
+
+    fn walk(&mut self, stream: &StreamName) -> &mut Walk {
+        // Not by entry: that would clone the name for every run.
+        if !self.streams.contains_key(stream) {
+            let head = StreamHead::empty(stream);
+            let walk = Walk {
+                head,
+                head_at_checkpoint: head,
+                extents: BTreeMap::new(),
+                index: BTreeMap::new(),
+                index_head: None,
+                records: 0,
+                payload_bytes: 0,
+            };
+            self.streams.insert(stream.clone(), walk);
+        }
+        self.streams.get_mut(stream).expect("it was inserted if it was not there")
     }
 
     fn compare_with(&mut self, side_file: io::Result<Option<StoreHead>>) {
@@ -380,25 +413,35 @@ impl Findings {
     }
 
     fn finish(self) -> VerifyReport {
+        let store_head = self.store_head();
+        let report = |(stream, walk): (StreamName, Walk)| {
+            let Walk { records, payload_bytes, .. } = walk;
+            StreamReport { stream, records, payload_bytes }
+        };
         VerifyReport {
-            store_head: self.store_head(),
-            streams: self.streams.into_values().collect(),
+            store_head,
+            streams: self.streams.into_iter().map(report).collect(),
             side_file: self.side_file,
             problems: self.problems,
         }
     }
 
     fn missing(&mut self, stream: &StreamName, first: u64, last: u64) {
-        self.problem(if first == last {
-            format!("stream {stream}, sequence {first}: {MISSING}")
-        } else {
-            format!("stream {stream}, sequences {first} to {last}: they are missing")
-        });
+        self.problem(missing(stream, first, last));
     }
 
     fn problem(&mut self, problem: String) {
         self.problems.push(problem);
     }
+}
+
+fn missing(stream: &StreamName, first: u64, last: u64) -> String {
+    let what = if first == last { MISSING } else { "they are missing" };
+    format!("stream {stream}, {}: {what}", sequences(first, last))
+}
+
+fn sequences(first: u64, last: u64) -> String {
+    if first == last { format!("sequence {first}") } else { format!("sequences {first} to {last}") }
 }
 
 fn words(error: FrameError) -> String {

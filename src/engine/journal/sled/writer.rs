@@ -10,7 +10,6 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
-use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -19,19 +18,20 @@ use std::time::SystemTime;
 use ::sled::{Batch, Db, Tree};
 use tokio::sync::{mpsc, oneshot};
 
-use super::super::{Append, AppendError, StreamName};
+use super::super::{Append, AppendError, NewRecord, StreamName};
+use super::commit::NewCommit;
 use super::durable::Durable;
 use super::head_file::HeadFileDesk;
-use super::layout::{
-    CHECKPOINT_KEY, CommitPart, HEADS_EVERY_COMMITS, Hash, StoreHead, StreamHead, commit_key, encode_checkpoint, encode_commit,
-    encode_head, encode_record, head_key, record_key,
-};
+use super::index::Unindexed;
+use super::layout::{StoreHead, StreamHead};
 
 /// How many appends one commit takes at most: more gain nothing (the sync is already shared by hundreds), and
 /// everyone in a commit waits for all of it.
 const COMMIT_APPENDS_MAX: usize = 512;
-/// How many bytes of records a commit takes at most, but for its last append: keeps it within a segment or two.
+/// How many bytes a commit takes at most, but for its last append: keeps it within a segment or two.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// What a stream that is added to, and a record, cost beside their names, ids and payloads; roughly.
+const OVERHEAD_BYTES: usize = 100;
 
 /// One append on its way to the writer.
 pub(super) struct Request {
@@ -49,8 +49,8 @@ pub(super) struct Writer {
     pub(super) store_head: StoreHead,
     pub(super) durable: Arc<Durable>,
     pub(super) head_file: HeadFileDesk,
-    /// Heads that changed since they were last written to the tree.
-    pub(super) unwritten_heads: BTreeMap<StreamName, StreamHead>,
+    /// What was committed since the checkpoint.
+    pub(super) unindexed: Unindexed,
 }
 
 /// The folder where the store puts values that are too large for its pages, into files that it never syncs.
@@ -60,78 +60,93 @@ pub(super) struct BlobsWatch {
     empty_since: SystemTime,
 }
 
-/// A commit as it grows.
+/// What goes into a commit, as it grows: the streams it adds to, with the heads they have before it.
 #[derive(Default)]
-struct Commit {
-    batch: Batch,
-    /// The streams it adds to, with their heads before and after it.
-    heads: BTreeMap<StreamName, (StreamHead, StreamHead)>,
+struct Accepted {
+    streams: BTreeMap<StreamName, (StreamHead, Vec<NewRecord>)>,
+    bytes_count: usize,
 }
 
 impl Writer {
     /// Serves until all senders are gone and the queue is empty, then leaves nothing unsynced.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
+        let mut queued = Vec::with_capacity(COMMIT_APPENDS_MAX);
         while let Some(first) = requests.blocking_recv() {
-            let queued = take_queued(first, &mut requests);
-            self.serve(queued);
+            take_queued(first, &mut requests, &mut queued);
+            self.serve(&mut queued);
         }
-        // The records are durable already; this is for the scratch tree, which nobody syncs.
+        // The records are durable already: this is for the scratch tree, which nobody syncs, and the index, which
+        // spares the next opening some work.
         if self.durable.poison().is_none()
-            && let Err(reason) = self.guarded(Self::sync)
+            && let Err(reason) = self.guarded(Self::close)
         {
             tracing::error!(reason, "The store could not be synced when closing");
         }
     }
 
-    fn serve(&mut self, queued: Vec<Request>) {
-        let mut commit = Commit::default();
+    fn serve(&mut self, queued: &mut Vec<Request>) {
+        let mut accepted = Accepted::default();
         let mut answers = Vec::with_capacity(queued.len());
-        for Request { appends, answer } in queued {
-            let result = commit.add(&self.durable, appends);
+        for Request { appends, answer } in queued.drain(..) {
+            let result = accepted.add(&self.durable, appends);
             answers.push((answer, result));
         }
         // Refusals wait too: what they were refused for may be in this very commit.
-        let committed = self.commit(commit);
+        let committed = self.commit(&accepted);
         for (answer, result) in answers {
             // Whoever no longer waits for the answer is none of our business.
             let _ = answer.send(committed.clone().and(result));
         }
     }
 
-    fn commit(&mut self, commit: Commit) -> Result<(), AppendError> {
+    fn commit(&mut self, accepted: &Accepted) -> Result<(), AppendError> {
         if let Some(reason) = self.durable.poison() {
             return Err(AppendError::Poisoned(reason.to_owned()));
         }
-        if commit.heads.is_empty() {
+        if accepted.streams.is_empty() {
             return Ok(());
         }
-        let Commit { mut batch, heads } = commit;
-        let (heads, parts) = what_changed(heads);
-        let store_head = self.store_head.after(parts.iter().map(|(part, hash)| (part, *hash)));
-        let parts: Vec<CommitPart> = parts.into_iter().map(|(part, _)| part).collect();
-        encode_commit(store_head.hash, &parts).put(commit_key(store_head.number), &mut batch);
-        self.unwritten_heads.extend(heads.iter().cloned());
-        if store_head.number.is_multiple_of(HEADS_EVERY_COMMITS) {
-            for (stream, head) in mem::take(&mut self.unwritten_heads) {
-                encode_head(&head).put(head_key(&stream), &mut batch);
-            }
-            encode_checkpoint(store_head.number).put(CHECKPOINT_KEY.to_vec(), &mut batch);
-        }
-
-        let written = self.guarded(|writer| {
-            writer.tree.apply_batch(batch).map_err(io::Error::from)?;
-            writer.sync()?;
-            writer.blobs.check()
-        });
-        if let Err(reason) = written {
+        if let Err(reason) = self.guarded(|writer| writer.write(accepted)) {
             tracing::error!(reason, "The journal accepts nothing until a restart: what its disk holds is uncertain");
             self.durable.set_poison(reason.clone());
             return Err(AppendError::Poisoned(reason));
         }
+        Ok(())
+    }
+
+    fn write(&mut self, accepted: &Accepted) -> io::Result<()> {
+        let mut commit = NewCommit::new(self.store_head);
+        for (stream, (head, records)) in &accepted.streams {
+            commit.add(stream, *head, records);
+        }
+        let mut batch = Batch::default();
+        let (store_head, added) = commit.put(&mut batch);
+        self.unindexed.add(&added, accepted.bytes_count);
+        let is_checkpoint = self.unindexed.is_due();
+        if is_checkpoint {
+            self.unindexed.put(&self.tree, store_head.number, &mut batch)?;
+        }
+        self.tree.apply_batch(batch).map_err(io::Error::from)?;
+        self.sync()?;
+        self.blobs.check()?;
         self.store_head = store_head;
-        self.durable.advance(heads, store_head);
+        self.durable.advance(&added, store_head);
+        if is_checkpoint {
+            self.unindexed.clear(&self.durable);
+        }
         self.head_file.leave(store_head);
         Ok(())
+    }
+
+    fn close(&mut self) -> io::Result<()> {
+        if !self.unindexed.is_empty() {
+            let mut batch = Batch::default();
+            self.unindexed.put(&self.tree, self.store_head.number, &mut batch)?;
+            self.tree.apply_batch(batch).map_err(io::Error::from)?;
+            self.unindexed.clear(&self.durable);
+        }
+        self.sync()?;
+        self.blobs.check()
     }
 
     fn sync(&self) -> io::Result<()> {
@@ -140,7 +155,7 @@ impl Writer {
     }
 
     /// The store panics where it meets what it holds to be impossible; to whoever waits that is one more failure.
-    fn guarded(&self, work: impl FnOnce(&Self) -> io::Result<()>) -> Result<(), String> {
+    fn guarded(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), String> {
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
             Ok(done) => done.map_err(|error| error.to_string()),
             Err(panic) => Err(format!("the store panicked: {}", panic_text(&*panic))),
@@ -177,66 +192,53 @@ impl BlobsWatch {
     }
 }
 
-impl Commit {
+impl Accepted {
     /// Adds all of it or nothing.
     fn add(&mut self, durable: &Durable, appends: Vec<Append>) -> Result<(), AppendError> {
-        let mut before = Vec::with_capacity(appends.len());
         for Append { stream, expected, .. } in &appends {
-            let head = match self.heads.get(stream) {
-                Some((_, after)) => *after,
-                None => durable.head(stream).unwrap_or_else(|| StreamHead::empty(stream)),
+            let actual = match self.streams.get(stream) {
+                Some((head, records)) => head.sequence + records.len() as u64,
+                None => durable.head(stream).map_or(0, |head| head.sequence),
             };
-            if head.sequence != *expected {
-                return Err(AppendError::Conflict { stream: stream.clone(), actual: head.sequence });
+            if actual != *expected {
+                return Err(AppendError::Conflict { stream: stream.clone(), actual });
             }
-            before.push(head);
         }
-        for (append, before) in appends.into_iter().zip(before) {
-            let mut head = before;
-            for record in &append.records {
-                head = head.after(&record.id, &record.payload);
-                let key = record_key(&append.stream, head.sequence);
-                encode_record(record, head.hash).put(key, &mut self.batch);
+        for append in appends {
+            self.bytes_count += append_bytes(&append);
+            let Append { stream, mut records, .. } = append;
+            if let Some((_, before)) = self.streams.get_mut(&stream) {
+                before.append(&mut records);
+            } else {
+                let head = durable.head(&stream).unwrap_or_else(|| StreamHead::empty(&stream));
+                self.streams.insert(stream, (head, records));
             }
-            self.heads.entry(append.stream).and_modify(|(_, after)| *after = head).or_insert((before, head));
         }
         Ok(())
     }
 }
 
-type NewHeads = Vec<(StreamName, StreamHead)>;
-/// What a commit added to each stream, with the hash of the last record.
-type HashedParts = Vec<(CommitPart, Hash)>;
-
-fn what_changed(heads: BTreeMap<StreamName, (StreamHead, StreamHead)>) -> (NewHeads, HashedParts) {
-    let changed = heads.into_iter().map(|(stream, (before, after))| {
-        let part = CommitPart {
-            stream: stream.clone(),
-            first: before.sequence + 1,
-            count: u32::try_from(after.sequence - before.sequence).expect("a commit is bounded far below 2^32 records"),
-        };
-        ((stream, after), (part, after.hash))
-    });
-    changed.unzip()
-}
-
 /// The first request and what has queued up behind it, within the limits of one commit.
-fn take_queued(first: Request, requests: &mut mpsc::Receiver<Request>) -> Vec<Request> {
-    let mut bytes_count = payload_bytes(&first);
-    let mut queued = vec![first];
+fn take_queued(first: Request, requests: &mut mpsc::Receiver<Request>, queued: &mut Vec<Request>) {
+    let mut bytes_count = request_bytes(&first);
+    queued.push(first);
     while queued.len() < COMMIT_APPENDS_MAX && bytes_count < COMMIT_BYTES_MAX {
         let Ok(next) = requests.try_recv() else {
             break;
         };
-        bytes_count += payload_bytes(&next);
+        bytes_count += request_bytes(&next);
         queued.push(next);
     }
-    queued
 }
 
-fn payload_bytes(request: &Request) -> usize {
-    let records = request.appends.iter().flat_map(|append| &append.records);
-    records.map(|record| record.payload.len()).sum()
+fn request_bytes(request: &Request) -> usize {
+    request.appends.iter().map(append_bytes).sum()
+}
+
+/// About what an append takes up in a commit.
+fn append_bytes(append: &Append) -> usize {
+    let record_bytes = |record: &NewRecord| OVERHEAD_BYTES + record.id.len() + record.payload.len();
+    OVERHEAD_BYTES + append.stream.as_str().len() + append.records.iter().map(record_bytes).sum::<usize>()
 }
 
 /// What a panic said, if it said it in words.
