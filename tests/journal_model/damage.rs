@@ -4,12 +4,11 @@
 use std::fs;
 use std::path::Path;
 
-use sled::{Config, Db};
 use tempfile::TempDir;
 use tminus::engine::journal::sled::{OpenError, verify};
 use tminus::engine::journal::{Journal, ReadError, Record, StreamName};
 
-use super::support::{ALL, add, content, copy_folder, fill, open, runtime};
+use super::support::{ALL, add, content, copy_folder, fill, fill_and_crash, open, open_raw, runtime};
 
 const COMMITS: usize = 40;
 /// The store's own pages may be up to this long; damage within the last one is what it repairs in silence.
@@ -26,39 +25,54 @@ enum Outcome {
 
 #[test]
 fn a_flipped_byte_never_passes_unnoticed() {
-    let dir = TempDir::new().unwrap();
-    let content = fill(dir.path(), COMMITS);
-    let written = written_bytes(dir.path());
-    let newest = (written - NEWEST_BYTES..written).step_by(67);
-    let anywhere = (0..written).step_by(written / 60);
-    let mut refused = 0;
-    for offset in newest.chain(anywhere) {
-        let outcome = after(dir.path(), &content, |db| db[offset] ^= 0x40);
-        refused += usize::from(outcome != Outcome::Whole);
+    for fill in [fill, fill_and_crash] {
+        let dir = TempDir::new().unwrap();
+        let content = fill(dir.path(), COMMITS);
+        let written = written_bytes(dir.path());
+        let newest = (written - NEWEST_BYTES..written).step_by(67);
+        let anywhere = (0..written).step_by(written / 60);
+        let mut refused = 0;
+        for offset in newest.chain(anywhere) {
+            let outcome = after(dir.path(), &content, |db| db[offset] ^= 0x40);
+            refused += usize::from(outcome != Outcome::Whole);
+        }
+        assert!(refused > NEWEST_BYTES / 67 / 2, "only {refused} flips were noticed");
     }
-    assert!(refused > NEWEST_BYTES / 67 / 2, "only {refused} flips were noticed");
 }
 
 #[test]
 fn zeroed_pages_never_pass_unnoticed() {
-    let dir = TempDir::new().unwrap();
-    let content = fill(dir.path(), COMMITS);
-    let written = written_bytes(dir.path());
-    for first in (0..written).step_by(NEWEST_BYTES) {
-        let last = written.min(first + NEWEST_BYTES);
-        let outcome = after(dir.path(), &content, |db| db[first..last].fill(0));
-        assert_ne!(outcome, Outcome::Whole, "zeroed from {first}");
+    for fill in [fill, fill_and_crash] {
+        let dir = TempDir::new().unwrap();
+        let content = fill(dir.path(), COMMITS);
+        let written = written_bytes(dir.path());
+        for first in (0..written).step_by(NEWEST_BYTES) {
+            let last = written.min(first + NEWEST_BYTES);
+            let outcome = after(dir.path(), &content, |db| db[first..last].fill(0));
+            assert_ne!(outcome, Outcome::Whole, "zeroed from {first}");
+        }
     }
 }
 
 #[test]
 fn a_cut_file_never_passes_unnoticed() {
     let dir = TempDir::new().unwrap();
-    let content = fill(dir.path(), COMMITS);
+    let content = fill_and_crash(dir.path(), COMMITS);
     let written = written_bytes(dir.path());
     for length in [0, 1, 19, written / 4, written / 2, written - 200, written - 40] {
         let outcome = after(dir.path(), &content, |db| db.truncate(length));
         assert_ne!(outcome, Outcome::Whole, "cut to {length} of {written} bytes");
+    }
+}
+
+/// What is written last when closing is an index; without it, opening looks through the commits again.
+#[test]
+fn a_lost_checkpoint_is_harmless() {
+    let dir = TempDir::new().unwrap();
+    let content = fill(dir.path(), COMMITS);
+    let written = written_bytes(dir.path());
+    for lost in [1, 40, 200] {
+        assert_eq!(after(dir.path(), &content, |db| db.truncate(written - lost)), Outcome::Whole, "without the last {lost}");
     }
 }
 
@@ -224,12 +238,18 @@ fn what_is_not_a_journal_is_refused() {
     let other_content = TempDir::new().unwrap();
     open_raw(other_content.path()).insert("a", "b").unwrap();
 
-    let other_version = TempDir::new().unwrap();
-    fill(other_version.path(), 5);
-    open_raw(other_version.path()).open_tree("journal").unwrap().insert("format", "tminus-journal 99").unwrap();
-
-    for (dir, said) in [(&other_settings, "buffer size"), (&other_content, "does not say"), (&other_version, "tminus-journal 99")]
-    {
+    let version = |format: &str| {
+        let dir = TempDir::new().unwrap();
+        fill(dir.path(), 5);
+        open_raw(dir.path()).open_tree("journal").unwrap().insert("format", format).unwrap();
+        dir
+    };
+    for (dir, said) in [
+        (&other_settings, "buffer size"),
+        (&other_content, "does not say"),
+        (&version("tminus-journal 1"), "its format is \"tminus-journal 1\""),
+        (&version("tminus-journal 99"), "its format is \"tminus-journal 99\""),
+    ] {
         let error = open(dir.path()).err().unwrap();
         assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
         let message = error.to_string();
@@ -242,45 +262,56 @@ fn what_is_not_a_journal_is_refused() {
 #[test]
 fn every_change_to_the_records_is_found_and_named() {
     let dir = TempDir::new().unwrap();
+    // Commit 2n - 1 adds record n of the registry, commit 2n adds record n of the rollout.
     let before = fill(dir.path(), COMMITS);
     let registry = &before[0].0;
-    let newest_key = [b"e|rollout/1|".as_slice(), &20_u64.to_be_bytes()].concat();
     let newest = {
         let db = open_raw(dir.path());
         let tree = db.open_tree("journal").unwrap();
-        let key = |name: &str, sequence: u64| [b"e|", name.as_bytes(), b"|", &sequence.to_be_bytes()].concat();
-        let mut value = tree.get(key("registry", 3)).unwrap().unwrap().to_vec();
+        let mut value = tree.get(block_key(5)).unwrap().unwrap().to_vec();
         *value.last_mut().unwrap() ^= 1;
-        tree.insert(key("registry", 3), value).unwrap();
-        tree.remove(key("registry", 7)).unwrap();
-        tree.remove(key("registry", 8)).unwrap();
+        tree.insert(block_key(5), value).unwrap();
+        for number in [13, 14, 15] {
+            tree.remove(block_key(number)).unwrap();
+        }
         // Whole, but another one's.
-        let other = tree.get(key("rollout/1", 4)).unwrap().unwrap();
-        tree.insert(key("rollout/1", 5), other).unwrap();
+        let other = tree.get(block_key(8)).unwrap().unwrap();
+        tree.insert(block_key(10), other).unwrap();
         tree.insert("e|nobody", "x").unwrap();
-        let newest = tree.remove(&newest_key).unwrap().unwrap();
+        tree.insert("c|nobody", "x").unwrap();
+        let newest = tree.remove(block_key(40)).unwrap().unwrap();
         db.flush().unwrap();
         newest
     };
     let report = verify(dir.path()).unwrap();
     let problems = report.problems.join("\n");
     for said in [
-        "stream registry, sequence 3: its checksum does not match",
+        "commit 5, block 0: its checksum does not match",
+        "stream registry, sequence 3: it is missing",
+        "commits 13 to 15 are missing",
         "stream registry, sequences 7 to 8: they are missing",
-        "stream rollout/1, sequence 5: its checksum does not match",
+        "stream rollout/1, sequence 7: it is missing",
+        "commit 10, block 0: its checksum does not match",
+        "stream rollout/1, sequence 5: it is missing",
+        "commit 40 is missing",
         "stream rollout/1, sequence 20: it is missing",
+        "the commits between them are lost",
         "key e|nobody: nothing is written there",
+        "key c|nobody: nothing is written there",
     ] {
         assert!(problems.contains(said), "{said}\nis not in\n{problems}");
     }
+    assert_eq!(report.problems.len(), 12, "{problems}");
     let counts: Vec<_> = report.streams.iter().map(|found| found.records).collect();
-    assert_eq!(counts, [17, 18]);
+    assert_eq!(counts, [17, 17]);
 
     // The newest commits are looked through at every start, the older ones when they are read.
     let error = open(dir.path()).err().unwrap();
-    let said = "commit 40: stream rollout/1, sequence 20: it is missing";
-    assert!(matches!(&error, OpenError::Damaged { what, .. } if what == said), "{error}");
-    open_raw(dir.path()).open_tree("journal").unwrap().insert(newest_key, newest).unwrap();
+    assert!(matches!(&error, OpenError::Damaged { what, .. } if what.contains("not one")), "{error}");
+    open_raw(dir.path()).open_tree("journal").unwrap().remove("c|nobody").unwrap();
+    let error = open(dir.path()).err().unwrap();
+    assert!(matches!(error, OpenError::Behind { .. }), "{error}");
+    open_raw(dir.path()).open_tree("journal").unwrap().insert(block_key(40), newest).unwrap();
     let journal = open(dir.path()).unwrap();
     let runtime = runtime();
     let damaged_at = |from, limit| match runtime.block_on(journal.read(registry, from, limit)) {
@@ -288,10 +319,36 @@ fn every_change_to_the_records_is_found_and_named() {
         other => panic!("{other:?}"),
     };
     assert_eq!(damaged_at(1, ALL), 3);
-    assert_eq!(damaged_at(4, ALL), 3, "the first one's predecessor is damaged");
-    assert_eq!(damaged_at(5, ALL), 7);
+    assert_eq!(damaged_at(4, ALL), 7, "what is before the first one is not read");
     assert_eq!(runtime.block_on(journal.read(registry, 1, 2)).unwrap(), before[0].1[..2]);
+    assert_eq!(runtime.block_on(journal.read(registry, 4, 3)).unwrap(), before[0].1[3..6]);
     assert_eq!(runtime.block_on(journal.read(registry, 10, ALL)).unwrap(), before[0].1[9..]);
+}
+
+#[test]
+fn commits_after_the_checkpoint_are_looked_through_when_opening() {
+    let damages: [(fn(&mut Vec<u8>), &str); 2] = [
+        (|value| *value.last_mut().unwrap() ^= 1, "commit 38: block 0: its checksum does not match"),
+        (Vec::clear, "commit 38: block 0: its value is too short"),
+    ];
+    for (damage, said) in damages {
+        let dir = TempDir::new().unwrap();
+        fill_and_crash(dir.path(), COMMITS);
+        {
+            let db = open_raw(dir.path());
+            let tree = db.open_tree("journal").unwrap();
+            let mut value = tree.get(block_key(38)).unwrap().unwrap().to_vec();
+            damage(&mut value);
+            tree.insert(block_key(38), value).unwrap();
+        }
+        let error = open(dir.path()).err().unwrap();
+        assert!(matches!(&error, OpenError::Damaged { what, .. } if what == said), "{error}");
+    }
+}
+
+/// The first block of a commit.
+fn block_key(commit: u64) -> Vec<u8> {
+    [b"c|".as_slice(), &commit.to_be_bytes(), &[0, 0]].concat()
 }
 
 #[test]
@@ -311,9 +368,4 @@ fn verifying_changes_nothing() {
     let before = files(dir.path());
     assert_eq!(verify(dir.path()).unwrap().problems, Vec::<String>::new());
     assert!(files(dir.path()) == before);
-}
-
-/// The store beneath a journal, by hand.
-fn open_raw(dir: &Path) -> Db {
-    Config::new().path(dir).segment_size(8 * 1024 * 1024).open().unwrap()
 }

@@ -6,6 +6,7 @@
 mod concurrency;
 mod damage;
 mod faults;
+mod layout;
 mod limits;
 mod model;
 mod scratch;

@@ -10,7 +10,7 @@ use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::sled::{SledJournal, verify};
 use tminus::engine::journal::{Append, AppendError, Journal, NewRecord, Record};
 
-use super::support::{ALL, add, bytes, content, copy_folder, open, runtime, stream};
+use super::support::{ALL, add, bytes, content, copy_folder, open_with, runtime, stream};
 
 const STREAMS: [&str; 4] = ["registry", "rollout/1", "rollout/12", "room/andromeda-rollouts"];
 const PREFIXES: [&str; 4] = ["", "ro", "rollout/1", "nothing/"];
@@ -63,7 +63,11 @@ fn memory_agrees_with_the_model() {
 
 #[test]
 fn sled_agrees_with_the_model() {
-    check_programs(SLED_PROGRAMS, |program| run(program, SledSubject::new()));
+    check_programs(SLED_PROGRAMS, |program| {
+        // With a checkpoint in every commit, in some, and only when closing.
+        let checkpoint_commits = [1, 2, 5, 1024][program.len() % 4];
+        run(program, SledSubject::new(checkpoint_commits));
+    });
 }
 
 fn check_programs(count: u32, check: impl Fn(&[Step])) {
@@ -104,13 +108,16 @@ impl Subject for MemorySubject {
 struct SledSubject {
     journal: SledJournal,
     dir: TempDir,
+    checkpoint_commits: u64,
 }
 
 impl SledSubject {
-    fn new() -> Self {
-        let dir = TempDir::new().unwrap();
-        let journal = open(dir.path()).unwrap();
-        Self { journal, dir }
+    fn new(checkpoint_commits: u64) -> Self {
+        Self::start(TempDir::new().unwrap(), checkpoint_commits)
+    }
+
+    fn start(dir: TempDir, checkpoint_commits: u64) -> Self {
+        Self { journal: open_with(dir.path(), checkpoint_commits).unwrap(), dir, checkpoint_commits }
     }
 }
 
@@ -121,13 +128,13 @@ impl Subject for SledSubject {
 
     fn reopen(self) -> Self {
         drop(self.journal);
-        Self { journal: open(self.dir.path()).unwrap(), dir: self.dir }
+        Self::start(self.dir, self.checkpoint_commits)
     }
 
     fn crash(self) -> Self {
         let dir = TempDir::new().unwrap();
         copy_folder(self.dir.path(), dir.path());
-        Self { journal: open(dir.path()).unwrap(), dir }
+        Self::start(dir, self.checkpoint_commits)
     }
 
     fn finish(self, model: &Model) {
@@ -236,18 +243,20 @@ async fn append(model: &mut Model, journal: &dyn Journal, number: usize, parts: 
     assert_eq!(*follow.borrow(), before + u64::from(expected.is_ok()));
 }
 
-/// Heads are written only now and then, and worked out from the commits in between.
+/// The index is written only now and then, and worked out from the commits in between.
 #[test]
 fn a_store_can_be_opened_at_every_number_of_commits() {
     const COMMITS: u64 = 70;
-    let mut subject = SledSubject::new();
-    let runtime = runtime();
-    for number in 0..COMMITS {
-        let name = STREAMS[(number % 3) as usize];
-        runtime.block_on(add(subject.journal(), name, &number.to_be_bytes())).unwrap();
-        let before = runtime.block_on(content(subject.journal()));
-        subject = if number % 2 == 0 { subject.reopen() } else { subject.crash() };
-        assert_eq!(*subject.journal.follow().borrow(), number + 1);
-        assert_eq!(runtime.block_on(content(subject.journal())), before);
+    for checkpoint_commits in [1, 8, 1024] {
+        let mut subject = SledSubject::new(checkpoint_commits);
+        let runtime = runtime();
+        for number in 0..COMMITS {
+            let name = STREAMS[(number % 3) as usize];
+            runtime.block_on(add(subject.journal(), name, &number.to_be_bytes())).unwrap();
+            let before = runtime.block_on(content(subject.journal()));
+            subject = if number % 2 == 0 { subject.reopen() } else { subject.crash() };
+            assert_eq!(*subject.journal.follow().borrow(), number + 1);
+            assert_eq!(runtime.block_on(content(subject.journal())), before);
+        }
     }
 }

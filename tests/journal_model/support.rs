@@ -3,7 +3,11 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::thread;
+use std::time::Duration;
 
+use sled::{Config, Db};
+use tempfile::TempDir;
 use tminus::engine::journal::sled::{OpenError, SledJournal, SledOptions};
 use tminus::engine::journal::{Append, AppendError, Journal, NewRecord, Record, StreamName};
 use tokio::runtime::{Builder, Runtime};
@@ -13,6 +17,16 @@ pub const ALL: usize = 1_000_000;
 
 pub fn open(dir: &Path) -> Result<SledJournal, OpenError> {
     SledJournal::open(dir, &SledOptions::default())
+}
+
+/// With a checkpoint after every so many commits.
+pub fn open_with(dir: &Path, checkpoint_commits: u64) -> Result<SledJournal, OpenError> {
+    SledJournal::open(dir, &SledOptions { checkpoint_commits, ..SledOptions::default() })
+}
+
+/// The store beneath a journal, by hand.
+pub fn open_raw(dir: &Path) -> Db {
+    Config::new().path(dir).segment_size(8 * 1024 * 1024).open().unwrap()
 }
 
 pub fn runtime() -> Runtime {
@@ -44,16 +58,32 @@ pub async fn add(journal: &dyn Journal, name: &str, payload: &[u8]) -> Result<()
 /// Fills a fresh folder with `count` commits over two streams, closes it, and returns all records of each.
 pub fn fill(dir: &Path, count: usize) -> Vec<(StreamName, Vec<Record>)> {
     let journal = open(dir).unwrap();
-    let content = runtime().block_on(async {
-        for number in 0..count {
-            let name = ["registry", "rollout/1"][number % 2];
-            let payload = format!("event {number} ").repeat(1 + number % 7);
-            add(&journal, name, payload.as_bytes()).await.unwrap();
-        }
-        content(&journal).await
-    });
+    let content = runtime().block_on(add_many(&journal, count));
     journal.close();
     content
+}
+
+/// The same, but leaves the folder as `kill -9` would: with a checkpoint somewhere in the middle, and commits after
+/// it. The side file knows of all of them.
+pub fn fill_and_crash(dir: &Path, count: usize) -> Vec<(StreamName, Vec<Record>)> {
+    let running = TempDir::new().unwrap();
+    let journal = open_with(running.path(), count as u64 * 2 / 3).unwrap();
+    let content = runtime().block_on(add_many(&journal, count));
+    let side_file = || fs::read_to_string(running.path().join("head")).unwrap();
+    while !side_file().contains(&format!("commit {count}\n")) {
+        thread::sleep(Duration::from_millis(10));
+    }
+    copy_folder(running.path(), dir);
+    content
+}
+
+async fn add_many(journal: &dyn Journal, count: usize) -> Vec<(StreamName, Vec<Record>)> {
+    for number in 0..count {
+        let name = ["registry", "rollout/1"][number % 2];
+        let payload = format!("event {number} ").repeat(1 + number % 7);
+        add(journal, name, payload.as_bytes()).await.unwrap();
+    }
+    content(journal).await
 }
 
 /// Every stream with all its records.

@@ -207,7 +207,7 @@ impl Findings {
             if number != commit.number {
                 previous = self.end_commit(previous, &commit);
                 if number != commit.number + 1 {
-                    self.problem(format!("commits {} to {} are missing", commit.number + 1, number.saturating_sub(1)));
+                    self.problem(commits_missing(commit.number + 1, number.saturating_sub(1)));
                     previous = None;
                 }
                 commit = CommitWalk { number, ..CommitWalk::default() };
@@ -221,7 +221,7 @@ impl Findings {
         }
         self.end_commit(previous, &commit);
         if let Some(checkpoint) = self.checkpoint.filter(|checkpoint| *checkpoint > commit.number) {
-            self.problem(format!("commits {} to {checkpoint} are missing", commit.number + 1));
+            self.problem(commits_missing(commit.number + 1, checkpoint));
         }
     }
 
@@ -350,17 +350,19 @@ impl Findings {
             if self.checkpoint.is_none() {
                 continue;
             }
-            let not_led_to = walk.extents.iter().filter(|(first, extent)| walk.index.get(first) != Some(extent));
-            problems.extend(not_led_to.map(|(_, extent)| {
-                format!("stream {stream}, {}: the index does not lead there", sequences(extent.first, extent.last()))
-            }));
+            let not_led_to = walk.extents.values().filter(|extent| walk.index.get(&extent.first) != Some(extent));
+            problems.extend(
+                spans(not_led_to)
+                    .map(|(first, last)| format!("stream {stream}, {}: the index does not lead there", sequences(first, last))),
+            );
             // Where records are missing the index knows more than the commits, and that was said already.
-            let led_astray = walk.index.iter().filter(|(first, extent)| {
-                let is_there = walk.extents.range(..=extent.last()).next_back().is_some_and(|(_, found)| found.last() >= **first);
-                is_there && !walk.extents.contains_key(first)
-            });
-            problems.extend(led_astray.map(|(_, extent)| {
-                format!("stream {stream}, {}: the index leads to where they are not", sequences(extent.first, extent.last()))
+            let is_there = |extent: &Extent| {
+                let found = walk.extents.range(..=extent.last()).next_back();
+                found.is_some_and(|(_, found)| found.last() >= extent.first)
+            };
+            let led_astray = walk.index.values().filter(|extent| is_there(extent) && !walk.extents.contains_key(&extent.first));
+            problems.extend(spans(led_astray).map(|(first, last)| {
+                format!("stream {stream}, {}: the index leads to where they are not", sequences(first, last))
             }));
         }
         self.problems.append(&mut problems);
@@ -438,6 +440,22 @@ impl Findings {
 fn missing(stream: &StreamName, first: u64, last: u64) -> String {
     let what = if first == last { MISSING } else { "they are missing" };
     format!("stream {stream}, {}: {what}", sequences(first, last))
+}
+
+/// The first and last sequences of extents, those that follow each other as one.
+fn spans<'a>(extents: impl Iterator<Item = &'a Extent>) -> impl Iterator<Item = (u64, u64)> {
+    let mut spans: Vec<(u64, u64)> = Vec::new();
+    for extent in extents {
+        match spans.last_mut() {
+            Some((_, last)) if *last + 1 == extent.first => *last = extent.last(),
+            _ => spans.push((extent.first, extent.last())),
+        }
+    }
+    spans.into_iter()
+}
+
+fn commits_missing(first: u64, last: u64) -> String {
+    if first == last { format!("commit {first} is missing") } else { format!("commits {first} to {last} are missing") }
 }
 
 fn sequences(first: u64, last: u64) -> String {
