@@ -12,15 +12,15 @@
 //! it can be checked without its neighbours, and against them. A block has one run per stream at most. No run goes
 //! on in another block; a record too large for an ordinary block has one of its own.
 
-use ::sled::{Batch, Tree};
+use ::sled::Tree;
 
 use super::super::{NewRecord, StreamName};
-use super::frame::{self, Body, FrameError, NewFrame};
+use super::frame::{self, Body, FrameError, NewFrame, Writes};
 use super::layout::{Extent, Hash, RunName, StoreHead, StreamHead, block_key, last_sequence, name_bytes};
 
-/// How many bytes a block should have at most: a key per block is what writing costs, and a block per commit is
-/// what reading one stream among many busy ones costs.
-const BLOCK_BYTES: usize = 16 * 1024;
+/// How many bytes a block should have at most. Larger ones make a busy commit no faster to write; but the store
+/// reads up to 16 of them to get at one, and keeps thousands of such pages before it considers dropping any.
+const BLOCK_BYTES: usize = 4 * 1024;
 /// The commit's hash, and how many blocks.
 const HEADER_BYTES: usize = 32 + 2;
 /// A run's header, but for the stream's name.
@@ -74,14 +74,14 @@ impl NewCommit {
         }
     }
 
-    /// Seals it and adds it to a batch.
-    pub(super) fn put(mut self, batch: &mut Batch) -> (StoreHead, Vec<Added>) {
+    /// Seals it and adds it to what is written.
+    pub(super) fn put(mut self, writes: &mut Writes) -> (StoreHead, Vec<Added>) {
         let head = self.previous.after(self.added.iter().map(Added::run_name));
         let blocks_count = u16::try_from(self.blocks.len()).expect("a commit's bytes are bounded");
         let header = [head.hash.as_slice(), &blocks_count.to_be_bytes()].concat();
         self.blocks[0].replace(0, &header);
         for (number, block) in (0..).zip(self.blocks) {
-            block.put(block_key(head.number, number), batch);
+            block.put(block_key(head.number, number), writes);
         }
         (head, self.added)
     }

@@ -18,6 +18,32 @@ pub(super) const PIECE_BYTES_MAX: usize = 32 * 1024;
 const CRC_BYTES: usize = 4;
 const HEADER_BYTES: usize = CRC_BYTES + 4;
 
+/// What is written to a tree at once.
+#[derive(Default)]
+pub(super) struct Writes {
+    writes: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Writes {
+    /// All of it or nothing, also after a crash. One value alone is that anyway, and costs a third of a batch.
+    pub(super) fn apply(mut self, tree: &Tree) -> ::sled::Result<()> {
+        if self.writes.len() == 1
+            && let Some((key, value)) = self.writes.pop()
+        {
+            return tree.insert(key, value).map(drop);
+        }
+        let mut batch = Batch::default();
+        for (key, value) in self.writes {
+            batch.insert(key, value);
+        }
+        tree.apply_batch(batch)
+    }
+
+    fn insert(&mut self, key: Vec<u8>, value: Vec<u8>) {
+        self.writes.push((key, value));
+    }
+}
+
 /// A frame under construction.
 pub(super) struct NewFrame {
     bytes: Vec<u8>,
@@ -77,18 +103,18 @@ impl NewFrame {
         self.bytes[HEADER_BYTES + at..][..part.len()].copy_from_slice(part);
     }
 
-    /// Seals the frame and adds its pieces to a batch.
-    pub(super) fn put(mut self, key: Vec<u8>, batch: &mut Batch) {
+    /// Seals the frame and adds its pieces.
+    pub(super) fn put(mut self, key: Vec<u8>, writes: &mut Writes) {
         let body_bytes = u32::try_from(self.bytes.len() - HEADER_BYTES).expect("bodies are bounded far below 4 GiB");
         self.bytes[CRC_BYTES..HEADER_BYTES].copy_from_slice(&body_bytes.to_be_bytes());
         let crc = checksum(&key, &self.bytes[CRC_BYTES..]);
         self.bytes[..CRC_BYTES].copy_from_slice(&crc.to_be_bytes());
         if self.bytes.len() <= PIECE_BYTES_MAX {
-            batch.insert(key, self.bytes);
+            writes.insert(key, self.bytes);
             return;
         }
         for (number, piece) in (0..).zip(self.bytes.chunks(PIECE_BYTES_MAX)) {
-            batch.insert(piece_key(&key, number), piece);
+            writes.insert(piece_key(&key, number), piece.to_vec());
         }
     }
 }

@@ -6,12 +6,12 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use ::sled::{Batch, Tree};
+use ::sled::Tree;
 
 use super::super::StreamName;
 use super::commit::Added;
 use super::durable::{Durable, Streams};
-use super::frame::{self, FrameError};
+use super::frame::{self, FrameError, Writes};
 use super::layout::{
     CHECKPOINT_KEY, EXTENTS_PER_VALUE, Extent, StreamHead, decode_head, encode_checkpoint, encode_head, encode_index, head_key,
     index_key,
@@ -74,18 +74,18 @@ impl Unindexed {
         self.commits_count >= self.commits_max || self.extents_count >= EXTENTS_MAX || self.bytes_count >= BYTES_MAX
     }
 
-    /// Adds a checkpoint to a batch, as of the commit `number`, which may be in the same batch.
-    pub(super) fn put(&self, tree: &Tree, number: u64, batch: &mut Batch) -> io::Result<()> {
+    /// Adds a checkpoint to what is written, as of the commit `number`, which may be among it.
+    pub(super) fn put(&self, tree: &Tree, number: u64, writes: &mut Writes) -> io::Result<()> {
         for (stream, tail) in &self.streams {
             let mut extents = written_extents(tree, stream)?;
             extents.extend_from_slice(&tail.extents);
             let mut values = extents.chunks_exact(EXTENTS_PER_VALUE);
             for value in &mut values {
-                encode_index(value).put(index_key(stream, value[0].first), batch);
+                encode_index(value).put(index_key(stream, value[0].first), writes);
             }
-            encode_head(tail.head, values.remainder()).put(head_key(stream), batch);
+            encode_head(tail.head, values.remainder()).put(head_key(stream), writes);
         }
-        encode_checkpoint(number).put(CHECKPOINT_KEY.to_vec(), batch);
+        encode_checkpoint(number).put(CHECKPOINT_KEY.to_vec(), writes);
         Ok(())
     }
 

@@ -1,16 +1,18 @@
 //! The journal in one folder on one disk.
 //!
 //! ```text
-//! append ──> bounded queue ──> writer thread: decide, one batch, flush, sync ──> answer
+//! append ──> bounded queue ──> writer thread: decide, write, flush, sync ──> answer
 //!                                     │
-//!                                     ├──> durable heads ──> read, head, streams, follow
+//!                                     ├──> durable heads and extents ──> read, head, streams, follow
 //!                                     └──> side file thread (at most 100 ms behind)
 //! ```
 //!
 //! The store is `sled`, of one exact version, used within what was measured to be durable: one thread writes,
-//! one batch on one tree per commit, no value large enough for a file of its own, and our own sync of the store's
-//! file before anything is answered. Around it lie a checksum per record, a hash chain per stream, a hash chain
-//! over all commits (`layout`) and a file that remembers how far the store was (`head_file`).
+//! one insert or one batch on one tree per commit, no value large enough for a file of its own, and our own sync of
+//! the store's file before anything is answered. A commit lies there as a whole, in a few blocks (`commit`), and an
+//! index of where each stream's records are is written at checkpoints (`index`). Around it lie a checksum per block,
+//! a hash chain per stream, a hash chain over all commits (`layout`) and a file that remembers how far the store was
+//! (`head_file`).
 //!
 //! Files: `db`, `conf` and `snap.*` are the store's, `blobs/` stays empty, `head` is the side file. A backup is all
 //! of them from one moment: copied while nothing runs, or as a snapshot of the file system.
@@ -107,7 +109,8 @@ impl SledJournal {
     }
 
     /// Stops accepting, finishes what is queued, brings the side file up to date and returns when the threads have
-    /// ended. Reading goes on working, and the folder stays in use until this is dropped. It waits for the disk: from an async task only where blocking is allowed.
+    /// ended. Reading goes on working, and the folder stays in use until this is dropped. It waits for the disk: from an async task
+    /// only where blocking is allowed.
     pub fn close(&self) {
         let Some(running) = self.running().take() else {
             return;

@@ -2,11 +2,12 @@
 //!
 //! What it proves when it finds nothing:
 //!
-//! - every record is, byte for byte, what was written under its stream and sequence (checksums);
-//! - within a stream nothing was changed, exchanged, inserted or removed afterwards (the stream's chain, up to its
-//!   head);
-//! - every record was added by exactly one commit, and no commit is missing, so no stream was removed, added or cut
-//!   short as a whole (the chain of commits);
+//! - every block of every commit is, byte for byte, what was written under its number (checksums), and no block is
+//!   missing or too many;
+//! - within a stream nothing was changed, exchanged, inserted or removed afterwards (the stream's chain, through all
+//!   commits up to its end);
+//! - no commit is missing, so no stream was removed, added or cut short as a whole (the chain of commits);
+//! - the index leads to every record up to the checkpoint and nowhere else, so reading finds what is there;
 //! - the store is not shorter than its side file remembers, so nothing older than that file's lag was lost at the
 //!   end.
 //!

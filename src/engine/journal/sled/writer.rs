@@ -15,12 +15,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
 
-use ::sled::{Batch, Db, Tree};
+use ::sled::{Db, Tree};
 use tokio::sync::{mpsc, oneshot};
 
 use super::super::{Append, AppendError, NewRecord, StreamName};
 use super::commit::NewCommit;
 use super::durable::Durable;
+use super::frame::Writes;
 use super::head_file::HeadFileDesk;
 use super::index::Unindexed;
 use super::layout::{StoreHead, StreamHead};
@@ -119,14 +120,14 @@ impl Writer {
         for (stream, (head, records)) in &accepted.streams {
             commit.add(stream, *head, records);
         }
-        let mut batch = Batch::default();
-        let (store_head, added) = commit.put(&mut batch);
+        let mut writes = Writes::default();
+        let (store_head, added) = commit.put(&mut writes);
         self.unindexed.add(&added, accepted.bytes_count);
         let is_checkpoint = self.unindexed.is_due();
         if is_checkpoint {
-            self.unindexed.put(&self.tree, store_head.number, &mut batch)?;
+            self.unindexed.put(&self.tree, store_head.number, &mut writes)?;
         }
-        self.tree.apply_batch(batch).map_err(io::Error::from)?;
+        writes.apply(&self.tree).map_err(io::Error::from)?;
         self.sync()?;
         self.blobs.check()?;
         self.store_head = store_head;
@@ -140,9 +141,9 @@ impl Writer {
 
     fn close(&mut self) -> io::Result<()> {
         if !self.unindexed.is_empty() {
-            let mut batch = Batch::default();
-            self.unindexed.put(&self.tree, self.store_head.number, &mut batch)?;
-            self.tree.apply_batch(batch).map_err(io::Error::from)?;
+            let mut writes = Writes::default();
+            self.unindexed.put(&self.tree, self.store_head.number, &mut writes)?;
+            writes.apply(&self.tree).map_err(io::Error::from)?;
             self.unindexed.clear(&self.durable);
         }
         self.sync()?;
