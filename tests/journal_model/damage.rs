@@ -331,7 +331,8 @@ fn every_change_to_the_records_is_found_and_named() {
 
 #[test]
 fn commits_after_the_checkpoint_are_looked_through_when_opening() {
-    let damages: [(fn(&mut Vec<u8>), &str); 2] = [
+    type Damage = fn(&mut Vec<u8>);
+    let damages: [(Damage, &str); 2] = [
         (|value| *value.last_mut().unwrap() ^= 1, "commit 38: block 0: its checksum does not match"),
         (Vec::clear, "commit 38: block 0: its value is too short"),
     ];

@@ -187,14 +187,11 @@ pub fn effects(state: &State) -> Vec<Effect> {
     }
     if let Some(environment) = &state.runbook.environment {
         match state.environment {
-            // Who is over waits in no line.
-            EnvironmentStage::Claimed if state.may_release() => {
+            // Who is over gives it back, or leaves the line.
+            EnvironmentStage::Claimed | EnvironmentStage::Held if state.may_release() => {
                 owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
             }
             EnvironmentStage::Claimed => owed.push(Effect::ClaimEnvironment { environment: environment.clone() }),
-            EnvironmentStage::Held if state.may_release() => {
-                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
-            }
             _ => {}
         }
     }
