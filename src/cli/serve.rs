@@ -11,9 +11,11 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::rollout::event::ClockKind;
+use crate::domain::runbook::model::{Platform, Venue};
 use crate::engine::conductor::{Conductor, Plan};
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
@@ -58,16 +60,28 @@ pub struct Running {
     closing: watch::Sender<bool>,
     server: JoinHandle<()>,
     outbox: JoinHandle<()>,
+    outbox_closing: CancellationToken,
 }
 
 impl Running {
-    /// Stops accepting, finishes requests in hand. What is owed stays owed, and is taken up at the next start.
-    pub async fn stop(self) {
+    /// Stops accepting, finishes requests and calls in hand. What is owed stays owed, and is taken up at the next start.
+    pub async fn stop(mut self) {
         self.closing.send_replace(true);
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.server).await.is_err() {
             tracing::warn!("Some requests did not end within {} s; they are dropped", SHUTDOWN_TIMEOUT.as_secs());
         }
-        self.outbox.abort();
+        // In this order: receipts of what is in hand still reach the rollouts, and what rollouts were asked the journal.
+        self.outbox_closing.cancel();
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, &mut self.outbox).await.is_err() {
+            tracing::warn!(
+                "Some calls did not end within {} s; what became of them is looked up at the next start",
+                SHUTDOWN_TIMEOUT.as_secs()
+            );
+            self.outbox.abort();
+        }
+        if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.conductor.close()).await.is_err() {
+            tracing::warn!("Some rollouts did not end within {} s", SHUTDOWN_TIMEOUT.as_secs());
+        }
     }
 }
 
@@ -85,17 +99,19 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         people: Arc::new(people),
         runbooks: settings.runbooks.clone(),
         clock: ClockKind::Shifted,
+        rooms: HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (room.id, vec![Platform::Local])).collect(),
         propose_window,
         public_url,
     };
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open(plan, journal, clock, dispatch).await.context("the rollouts can't be taken up")?;
     let routes = routes(&settings, &rooms, &ledger);
-    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches));
+    let outbox_closing = CancellationToken::new();
+    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));
     let closing = watch::Sender::new(false);
     let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts: Vec::new(), metrics, closing: closing.subscribe() };
     let server = tokio::spawn(serve(listener, web, closing.subscribe()));
-    Ok(Running { address, conductor, closing, server, outbox })
+    Ok(Running { address, conductor, closing, server, outbox, outbox_closing })
 }
 
 async fn serve(listener: TcpListener, web: Web, mut closing: watch::Receiver<bool>) {
@@ -131,17 +147,21 @@ fn room_infos(settings: &Settings) -> Vec<RoomInfo> {
     rooms
 }
 
+const fn local(room: String) -> Venue {
+    Venue { platform: Platform::Local, room }
+}
+
 fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) -> Routes {
     let courier: Arc<dyn Courier> = rooms.clone();
     let route = || Route { lane: "local".to_owned(), courier: courier.clone() };
     let addresses = settings.announced_to().into_iter().map(|address| ((address.platform, address.name), route())).collect();
-    let hosted = HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (room.id, route())).collect();
+    let hosted = HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (local(room.id), route())).collect();
     let pretend = |(name, system): (&String, &crate::settings::System)| {
         let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.scripts.clone()));
         (name.clone(), executor)
     };
     let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
-    Routes { addresses, rooms: hosted, executors }
+    Routes { addresses, venues: hosted, executors }
 }
 
 /// Waits for an interrupt or a request to terminate.

@@ -13,6 +13,7 @@ use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Action, Delivery};
 use crate::domain::rollout::event::ActionOutcome;
+use crate::domain::runbook::model::Venue;
 
 /// Where the time comes from.
 #[async_trait]
@@ -67,9 +68,7 @@ pub enum Found {
 pub struct LogLine {
     /// The sequence of its event: the line's identity within the rollout.
     pub sequence: u64,
-    /// When, on the rollout's clock.
-    pub at: DateTime<Utc>,
-    /// Markdown.
+    /// Markdown, with its time.
     pub text: String,
 }
 
@@ -78,8 +77,8 @@ pub struct LogLine {
 pub struct Projection {
     /// The rollout.
     pub rollout: RolloutId,
-    /// The room.
-    pub room: String,
+    /// The room, and on which platform.
+    pub venue: Venue,
     /// The card.
     pub card: Card,
     /// The log after what the room had.
@@ -110,7 +109,7 @@ pub trait Courier: Send + Sync + 'static {
     ///
     /// # Errors
     /// The platform's words.
-    async fn log_cursor(&self, rollout: &RolloutId, room: &str) -> Result<u64, String>;
+    async fn log_cursor(&self, rollout: &RolloutId, venue: &Venue) -> Result<u64, String>;
     /// The least time between two edits of one card.
     fn edit_pause(&self) -> Duration;
 }

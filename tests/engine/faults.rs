@@ -1,6 +1,9 @@
 //! The journal fails in every way it can: nothing is lost, nothing happens twice, and nobody is told otherwise.
 
+use chrono::{DateTime, Utc};
+use tminus::domain::people::Directory;
 use tminus::domain::rollout::command::CommandBody;
+use tminus::domain::rollout::state::State;
 use tminus::engine::conductor::Rejected;
 use tminus::engine::journal::Journal;
 use tminus::engine::journal::memory::Fault;
@@ -68,7 +71,7 @@ async fn a_poisoned_journal_accepts_nothing_until_a_restart_and_loses_nothing() 
     stage.journal.fail_next(Fault::Poisoned);
     for person in ["raj", "li"] {
         let rejected = stage.does(&id, person, ack()).await.unwrap_err();
-        assert!(matches!(rejected, Rejected::Unavailable(_)), "{rejected}");
+        assert!(matches!(rejected, Rejected::FateUnknown(_) | Rejected::NotRecorded(_)), "{rejected}");
     }
     assert!(stage.conductor.stopped().is_some());
     let seen = stage.conductor.look(&id, |state, _, _| state.steps[0].acknowledged.len()).await.unwrap();
@@ -101,9 +104,7 @@ async fn a_burst_on_one_rollout_shares_commits_and_loses_nothing() {
     assert!(commits <= 10, "500 clicks became {commits} commits");
     // And the rooms see a handful of edits, of which the last shows how things stand.
     let sequence = stage.conductor.look(&id, |state, _, _| state.sequence).await.unwrap().unwrap();
-    while stage.outside.cards.lock().unwrap().last().is_none_or(|card| card.sequence < sequence) {
-        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
-    }
+    stage.until_shown(sequence).await;
     let edits = stage.outside.cards.lock().unwrap().len();
     assert!(edits <= 12, "500 clicks became {edits} edits");
 }
@@ -142,4 +143,74 @@ phases: [{ phase: one, steps: [{ decide: Shall we?, id: shall, voters: [maria] }
     let mut stage = stage;
     stage.restart().await;
     assert_eq!(count(&stage.happened(&id).await, "decision-taken"), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rollout_whose_task_breaks_is_taken_up_again_a_few_times() {
+    let mut stage = Stage::with(ROLL_CALL).await;
+    let id = stage.start().await;
+    for (broken, person) in ["ana", "raj", "li"].into_iter().enumerate() {
+        // Whatever breaks in the task, here the look itself, costs the one who asked; a look falls back on the journal.
+        let looked = stage.conductor.look(&id, break_the_first_time()).await.unwrap();
+        assert_eq!(looked, Some(broken), "what was acknowledged before is not lost");
+        stage.until_loaded(&id).await;
+        stage.does(&id, person, ack()).await.unwrap();
+    }
+    stage.conductor.look(&id, break_the_first_time()).await.unwrap();
+    let refused = stage.until_refused(&id).await;
+    assert!(matches!(refused, Rejected::NotRecorded(_)), "{refused}");
+    stage.restart().await;
+    assert_eq!(count(&stage.happened(&id).await, "acknowledged"), 3);
+    stage.does(&id, "sam", note("and on")).await.unwrap();
+}
+
+/// Panics in the rollout's own task, and counts acknowledgements where it is asked a second time.
+fn break_the_first_time() -> impl Fn(&State, &Directory, DateTime<Utc>) -> usize + Send + Sync + 'static {
+    let asked = std::sync::atomic::AtomicBool::new(false);
+    move |state, _, _| {
+        assert!(asked.swap(true, std::sync::atomic::Ordering::SeqCst), "broken on purpose");
+        state.steps[0].acknowledged.len()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_asks_while_it_closes_is_recorded_or_told_that_it_is_not() {
+    let mut stage = Stage::with(ROLL_CALL).await;
+    let id = stage.start().await;
+    stage.until(&id, "card-posted").await;
+    let stage = std::sync::Arc::new(stage);
+    let notes: Vec<_> = (0..300)
+        .map(|n| {
+            let (stage, id) = (stage.clone(), id.clone());
+            tokio::spawn(async move { stage.sends(&id, "sam", &format!("last-{n}"), note(&format!("{n}"))).await })
+        })
+        .collect();
+    tokio::task::yield_now().await;
+    stage.conductor.close().await;
+    let mut noted = 0;
+    for answered in futures_util::future::join_all(notes).await {
+        match answered.unwrap() {
+            Ok(_) => noted += 1,
+            Err(rejected) => assert_eq!(rejected, Rejected::Stopping),
+        }
+    }
+    assert_eq!(count(&stage.happened(&id).await, "note-added"), noted);
+    let after = stage.sends(&id, "sam", "after", note("after")).await.unwrap_err();
+    assert_eq!(after, Rejected::Stopping);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_clock_is_moved_once_for_a_command_also_when_another_rollout_was_opened_since() {
+    use tminus::domain::rollout::command::{Actor, CommandId};
+    use tminus::engine::conductor::Advance;
+    let mut stage = Stage::with(ROLL_CALL).await;
+    let first = stage.start().await;
+    let advance = || stage.conductor.advance_all(CommandId("advance".into()), Actor::Engine, Advance::By(3600));
+    advance().await.unwrap();
+    let second = stage.start_as("second").await;
+    advance().await.unwrap();
+    for (id, shift) in [(first, 3600), (second, 0)] {
+        let seconds = stage.conductor.look(&id, |state, _, _| state.shift_seconds).await.unwrap();
+        assert_eq!(seconds, Some(shift), "{id}");
+    }
 }

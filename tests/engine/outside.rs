@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use tminus::domain::rollout::command::{CommandBody, StepRef};
-use tminus::engine::ports::{Found, Sent, StartError};
+use tminus::engine::ports::{Found, Polled, Sent, StartError};
 
 use crate::stage::{Send, Stage, Start};
 
@@ -192,4 +193,83 @@ async fn a_system_that_does_not_say_how_it_is_going_is_asked_again() {
     assert_eq!(stage.outside.calls().len(), 5);
     let outcome = stage.conductor.look(&id, |state, _, _| state.steps[0].status.is_settled()).await.unwrap();
     assert_eq!(outcome, Some(true));
+}
+
+const PRESSED: &str = "
+runbook: test
+environment: shop/staging
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+phases: [{ phase: one, steps: [{ run: ci.command.x, id: x, with: { argv: [x] }, press: owner, timeout: 10m }, { task: Do it, id: it }] }]
+";
+
+fn running(stage: &Stage) -> Polled {
+    use tminus::engine::ports::Clock;
+    let again = stage.clock.now() + TimeDelta::seconds(30);
+    Polled::Running { progress: tminus::domain::message::card::Progress { line: None, link: None }, again }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_abort_ends_no_action_and_the_environment_waits_for_its_end() {
+    let mut stage = Stage::with(PRESSED).await;
+    stage.outside.polls.lock().unwrap().extend([Ok(running(&stage))]);
+    let id = stage.start().await;
+    stage.does(&id, "maria", CommandBody::RunStep { step: StepRef::TheOpenOne }).await.unwrap();
+    stage.until_called("poll x").await;
+    let abort = CommandBody::Abort { reason: "enough".into(), generation: None };
+    stage.does(&id, "maria", abort).await.unwrap();
+    let happened = stage.happened(&id).await;
+    assert!(!happened.iter().any(|kind| kind == "environment-released"), "it is still running: {happened:?}");
+    // The process dies in between. The action is found again, and its end is what frees the environment.
+    stage.outside.will_find(there());
+    stage.restart().await;
+    let happened = stage.until(&id, "environment-released").await;
+    let place = |what: &str| happened.iter().position(|kind| kind == what).expect("it happened");
+    assert!(place("action-ended") < place("environment-released"), "{happened:?}");
+    assert_eq!(stage.outside.calls(), ["start x attempt 1", "poll x", "find x attempt 1", "poll x"]);
+    assert_eq!(stage.conductor.registry().holder("shop/staging"), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_ends_after_its_time_is_a_late_receipt_and_changes_nothing() {
+    let mut stage = Stage::with(PRESSED).await;
+    stage.outside.polls.lock().unwrap().extend([Ok(running(&stage)), Ok(running(&stage)), Ok(running(&stage))]);
+    let id = stage.start().await;
+    stage.does(&id, "maria", CommandBody::RunStep { step: StepRef::TheOpenOne }).await.unwrap();
+    stage.until_called("poll x").await;
+    stage.passes(TimeDelta::minutes(11)).await;
+    let happened = stage.until(&id, "receipt-came-late").await;
+    assert_eq!(happened.iter().filter(|kind| *kind == "action-ended").count(), 1, "{happened:?}");
+    let unknown = stage.conductor.look(&id, |state, _, _| format!("{:?}", state.steps[0].status)).await.unwrap().unwrap();
+    assert!(unknown.contains("unknown: true"), "a person says what became of it: {unknown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_second_rollout_waits_for_the_environment_and_gets_it() {
+    let mut stage = Stage::with(PRESSED).await;
+    let first = stage.start().await;
+    stage.until(&first, "environment-granted").await;
+    let second = stage.start_as("again").await;
+    stage.until(&second, "environment-claimed").await;
+    assert!(!stage.happened(&second).await.iter().any(|kind| kind == "phase-opened"));
+    let card = stage.card(&second).await;
+    assert!(card.contains("shop/staging"), "it says what it waits for: {card}");
+    let abort = CommandBody::Abort { reason: "the other one first".into(), generation: None };
+    stage.does(&first, "maria", abort).await.unwrap();
+    stage.until(&second, "environment-granted").await;
+    stage.until(&second, "phase-opened").await;
+    assert_eq!(stage.conductor.registry().holder("shop/staging"), Some(&second));
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_written_with_an_unknown_end_is_shown_all_the_same() {
+    let mut stage = Stage::with(ACT).await;
+    let id = stage.start().await;
+    stage.until(&id, "action-ended").await;
+    stage.journal.fail_next(tminus::engine::journal::memory::Fault::UnknownWritten);
+    stage.does(&id, "sam", CommandBody::AddNote { text: "look here".into() }).await.unwrap();
+    let sequence = stage.conductor.look(&id, |state, _, _| state.sequence).await.unwrap().unwrap();
+    stage.until_shown(sequence).await;
+    let last = stage.outside.cards.lock().unwrap().last().unwrap().card.markdown();
+    assert!(last.contains("look here"), "{last}");
 }

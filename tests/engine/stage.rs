@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
-use tminus::domain::people::PersonId;
+use tminus::domain::message::card::card;
+use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Action, Delivery};
 use tminus::domain::rollout::event::{ActionOutcome, ClockKind, Recorded};
-use tminus::domain::runbook::model::Platform;
+use tminus::domain::rollout::state::State;
+use tminus::domain::runbook::model::{Platform, Venue};
 use tminus::engine::clock::ManualClock;
 use tminus::engine::conductor::{Conductor, Plan, Rejected, Request, Said};
 use tminus::engine::journal::memory::MemoryJournal;
@@ -20,6 +22,7 @@ use tminus::engine::ports::{Courier, Executor, Found, Polled, Projection, Sent, 
 use tminus::settings::Files;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 pub const ROOM: &str = "andromeda-rollouts";
 
@@ -92,7 +95,7 @@ impl Courier for Outside {
         Ok("card".into())
     }
 
-    async fn log_cursor(&self, _rollout: &RolloutId, _room: &str) -> Result<u64, String> {
+    async fn log_cursor(&self, _rollout: &RolloutId, _venue: &Venue) -> Result<u64, String> {
         Ok(0)
     }
 
@@ -144,6 +147,7 @@ impl Stage {
             people: Arc::new(settings.people.clone()),
             runbooks: settings.runbooks.into_iter().filter(|(name, _)| name == "test").collect(),
             clock: ClockKind::Shifted,
+            rooms: BTreeMap::from([(ROOM.into(), vec![Platform::Slack])]),
             propose_window: None,
             public_url: None,
         };
@@ -163,8 +167,13 @@ impl Stage {
     }
 
     pub async fn start(&mut self) -> RolloutId {
+        self.start_as("start").await
+    }
+
+    /// Starts a rollout with a command of this id.
+    pub async fn start_as(&self, command: &str) -> RolloutId {
         let said = Said {
-            id: CommandId("start".into()),
+            id: CommandId(command.into()),
             person: PersonId::new("maria"),
             room: ROOM.into(),
             text: "start".into(),
@@ -206,6 +215,57 @@ impl Stage {
         panic!("waited in vain for {what}: {:?}\n{:?}", self.happened(id).await, self.outside.calls());
     }
 
+    /// Waits until the outside was called so.
+    pub async fn until_called(&self, what: &str) {
+        for _ in 0..2000 {
+            if self.outside.calls().iter().any(|call| call == what) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for a call of {what}: {:?}", self.outside.calls());
+    }
+
+    /// Waits until a room shows at least this event.
+    pub async fn until_shown(&self, sequence: u64) {
+        for _ in 0..2000 {
+            if self.outside.cards.lock().unwrap().last().is_some_and(|card| card.sequence >= sequence) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for the card at {sequence}");
+    }
+
+    /// Waits until the rollout has a task that answers.
+    pub async fn until_loaded(&self, id: &RolloutId) {
+        for n in 0..2000 {
+            let body = CommandBody::Wake;
+            if self.sends(id, "sam", &format!("wake-{id}-{n}"), body).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{id} is not taken up");
+    }
+
+    /// Waits until the rollout has no task that answers.
+    pub async fn until_refused(&self, id: &RolloutId) -> Rejected {
+        for n in 0..2000 {
+            if let Err(rejected) = self.sends(id, "sam", &format!("refused-{id}-{n}"), CommandBody::Wake).await {
+                return rejected;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{id} goes on");
+    }
+
+    /// The card as it is now.
+    pub async fn card(&self, id: &RolloutId) -> String {
+        let card = |state: &State, people: &Directory, now| card(state, people, now, &|_| None).markdown();
+        self.conductor.look(id, card).await.expect("readable").expect("there")
+    }
+
     /// Another writer appends to the rollout's stream.
     pub async fn somebody_else_notes(&self, id: &RolloutId, text: &str) {
         let number = self.conductor.registry().rollouts[id].number;
@@ -237,10 +297,10 @@ async fn raise(
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {
         addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),
-        rooms: BTreeMap::from([(ROOM.into(), route)]),
+        venues: BTreeMap::from([(Venue { platform: Platform::Slack, room: ROOM.into() }, route)]),
         executors: BTreeMap::from([("ci".into(), executor)]),
     };
-    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches));
+    let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, CancellationToken::new()));
     (conductor, outbox)
 }
 

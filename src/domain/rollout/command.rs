@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::people::PersonId;
+use crate::domain::runbook::model::Venue;
 
 use super::event::{ActionOutcome, Choice, DeliveryOutcome};
 
@@ -198,8 +199,8 @@ pub enum CommandBody {
     RecordEnvironmentReleased,
     /// The card was posted in a room for the first time.
     RecordCard {
-        /// The room.
-        room: String,
+        /// The room, and on which platform.
+        venue: Venue,
         /// The platform's reference to the message.
         reference: String,
     },

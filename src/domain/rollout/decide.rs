@@ -46,9 +46,9 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
             let has_it = matches!(state.environment, EnvironmentStage::Held | EnvironmentStage::Claimed);
             Ok(if has_it { vec![Event::EnvironmentReleased] } else { Vec::new() })
         }
-        CommandBody::RecordCard { room, reference } => {
-            let known = state.cards.get(room) == Some(reference);
-            Ok(if known { Vec::new() } else { vec![Event::CardPosted { room: room.clone(), reference: reference.clone() }] })
+        CommandBody::RecordCard { venue, reference } => {
+            let known = state.cards.get(venue) == Some(reference);
+            Ok(if known { Vec::new() } else { vec![Event::CardPosted { venue: venue.clone(), reference: reference.clone() }] })
         }
         CommandBody::AdvanceClock { seconds } => desk.advance(*seconds),
         asked => {

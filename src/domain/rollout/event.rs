@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::people::PersonId;
-use crate::domain::runbook::model::{Address, Outcome, Runbook};
+use crate::domain::runbook::model::{Address, Outcome, Runbook, Venue};
 
 use super::command::{CommandId, RolloutId};
 
@@ -164,6 +164,35 @@ pub enum ActionOutcome {
         /// What is known.
         reason: String,
     },
+}
+
+/// The longest text kept of what a system says of one action, in characters: what fits one Slack block.
+pub const REASON_CHARS_MAX: usize = 2900;
+/// The largest outputs kept of one action, in bytes of JSON: far below one record of the journal.
+pub const OUTPUT_BYTES_MAX: usize = 64 * 1024;
+
+impl ActionOutcome {
+    /// The same within the limits of what is kept: a long reason is cut, outputs beyond the limit make the fate unclear,
+    /// because what the runbook requires of them can't be looked at.
+    #[must_use]
+    pub fn bounded(self) -> Self {
+        let cut = |reason: String| match reason.char_indices().nth(REASON_CHARS_MAX) {
+            Some((end, _)) => format!("{} …", &reason[..end]),
+            None => reason,
+        };
+        match self {
+            Self::Succeeded { outputs } => {
+                let bytes = serde_json::to_vec(&outputs).map_or(usize::MAX, |json| json.len());
+                if bytes <= OUTPUT_BYTES_MAX {
+                    return Self::Succeeded { outputs };
+                }
+                let reason = format!("it succeeded, but its outputs have {bytes} bytes and at most {OUTPUT_BYTES_MAX} are kept");
+                Self::Unknown { reason }
+            }
+            Self::Failed { reason } => Self::Failed { reason: cut(reason) },
+            Self::Unknown { reason } => Self::Unknown { reason: cut(reason) },
+        }
+    }
 }
 
 /// The first event: everything that is frozen.
@@ -404,8 +433,9 @@ pub enum Event {
     EnvironmentReleased,
     /// The card stands in a room.
     CardPosted {
-        /// The room.
-        room: String,
+        /// The room, and on which platform.
+        #[serde(flatten)]
+        venue: Venue,
         /// The platform's reference to the message.
         reference: String,
     },

@@ -8,7 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::conversation::form::{FieldValue, Reading, Window};
 use crate::domain::message::template::{self, Landing};
 use crate::domain::people::{Directory, PersonId};
-use crate::domain::runbook::model::{Address, Outcome, Runbook, Step, StepKind};
+use crate::domain::runbook::model::{Address, Outcome, Runbook, Step, StepKind, Venue};
 
 use super::command::{CommandId, RolloutId};
 use super::event::{ActionOutcome, Choice, ClockKind, DeliveryOutcome, Event, PassedOver, Recorded, Started};
@@ -67,8 +67,8 @@ pub struct State {
     pub ended: Option<DateTime<Utc>>,
     /// Whether it has its environment.
     pub environment: EnvironmentStage,
-    /// The card's message in every room.
-    pub cards: BTreeMap<String, String>,
+    /// The card's message in every room, on every platform that the room is on.
+    pub cards: BTreeMap<Venue, String>,
     /// Notes left.
     pub notes: Vec<Note>,
     /// The sequence of the last event.
@@ -96,6 +96,8 @@ pub enum PhaseState {
     Settled {
         /// When it opened.
         since: DateTime<Utc>,
+        /// How late it had opened, where that matters.
+        late_seconds: i64,
         /// When it was settled.
         at: DateTime<Utc>,
     },
@@ -431,11 +433,11 @@ impl State {
                 self.set_phase(*phase, PhaseState::Open { since: at, late_seconds: *late_seconds });
             }
             Event::PhaseSettled { phase } => {
-                let since = match self.phases.get(*phase) {
-                    Some(PhaseState::Open { since, .. }) => *since,
-                    _ => at,
+                let (since, late_seconds) = match self.phases.get(*phase) {
+                    Some(PhaseState::Open { since, late_seconds }) => (*since, *late_seconds),
+                    _ => (at, 0),
                 };
-                self.set_phase(*phase, PhaseState::Settled { since, at });
+                self.set_phase(*phase, PhaseState::Settled { since, late_seconds, at });
             }
             Event::PhasePassedOver { phase, why } => self.set_phase(*phase, PhaseState::PassedOver(*why)),
             Event::StepOpened { step, people, confirm } => self.on_step(*step, |step| {
@@ -549,7 +551,7 @@ impl State {
             Event::EnvironmentClaimed => self.environment = EnvironmentStage::Claimed,
             Event::EnvironmentGranted => self.environment = EnvironmentStage::Held,
             Event::EnvironmentReleased => self.environment = EnvironmentStage::Released,
-            Event::CardPosted { room, reference } => drop(self.cards.insert(room.clone(), reference.clone())),
+            Event::CardPosted { venue, reference } => drop(self.cards.insert(venue.clone(), reference.clone())),
             Event::Ended { result } => {
                 self.result = Some(*result);
                 self.ended = Some(at);
@@ -589,6 +591,13 @@ impl State {
             step.status = StepStatus::Failed { since, reason: reason.to_owned(), unknown };
             step.generation += 1;
         });
+    }
+
+    /// Whether this attempt of a step's action is under way as far as is known.
+    #[must_use]
+    pub fn awaits(&self, step: usize, attempt: u32) -> bool {
+        let step = self.steps.get(step).filter(|step| step.is_under_way());
+        step.and_then(|step| step.action.as_ref()).is_some_and(|action| action.attempt == attempt)
     }
 
     /// The events a command became, if it was applied before: first and last sequence.

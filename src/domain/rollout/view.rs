@@ -253,7 +253,7 @@ fn phase_view(voice: &Voice<'_>, phase: usize) -> PhaseView {
     let (status, opened, settled, late_seconds) = match &state.phases[phase] {
         PhaseState::Waiting => ("waiting", None, None, 0),
         PhaseState::Open { since, late_seconds } => ("open", Some(*since), None, *late_seconds),
-        PhaseState::Settled { since, at } => ("settled", Some(*since), Some(*at), 0),
+        PhaseState::Settled { since, late_seconds, at } => ("settled", Some(*since), Some(*at), *late_seconds),
         PhaseState::PassedOver(why) => (passed_over(*why), None, None, 0),
     };
     let steps = definition.intake.iter().chain(&definition.steps);

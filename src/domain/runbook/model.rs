@@ -81,6 +81,21 @@ impl std::fmt::Display for Address {
     }
 }
 
+/// A room on one of its platforms: where a card stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Venue {
+    /// On which platform.
+    pub platform: Platform,
+    /// The room's name in the settings: `andromeda-rollouts`.
+    pub room: String,
+}
+
+impl std::fmt::Display for Venue {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}:{}", self.platform.name(), self.room)
+    }
+}
+
 /// Where people can be reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]

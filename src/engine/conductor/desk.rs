@@ -215,6 +215,12 @@ impl Conductor {
         typed: BTreeMap<String, String>,
         at: Option<String>,
     ) -> Result<Answer, Rejected> {
+        if let Some(why) = self.stopped() {
+            return Err(Rejected::NotRecorded(why));
+        }
+        if self.is_closing() {
+            return Err(Rejected::Stopping);
+        }
         let request = Request { id: said.id.clone(), actor, room: Some(said.room.clone()), body: CommandBody::Wake };
         let known = self.shared.registry().started_by(&said.id).cloned();
         let id = if let Some(id) = known {
@@ -227,11 +233,14 @@ impl Conductor {
             match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
                 Ok(()) => {}
                 Err(mpsc::error::TrySendError::Full(_)) => return Err(Rejected::Busy("The registry".to_owned())),
-                Err(mpsc::error::TrySendError::Closed(_)) => {
-                    return Err(Rejected::Unavailable("it is shutting down".to_owned()));
-                }
+                Err(mpsc::error::TrySendError::Closed(_)) => return Err(Rejected::Stopping),
             }
-            started.await.map_err(|_| Rejected::Unavailable("it is shutting down".to_owned()))??
+            // Without an answer the registry broke while it was at it, or the process ends.
+            let lost = || {
+                let broke = Rejected::FateUnknown("something went wrong inside the registry".to_owned());
+                if self.is_closing() { Rejected::Stopping } else { broke }
+            };
+            started.await.map_err(|_| lost())??
         };
         // The rollout itself recognises the command, and answers from what it became: the first time like any other.
         self.submit(&id, request).await

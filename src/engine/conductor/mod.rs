@@ -17,15 +17,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::conversation::answer::Answer;
 use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
 use crate::domain::registry::Registry;
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
+use crate::domain::rollout::effect::Action;
 use crate::domain::rollout::event::{ClockKind, Recorded};
 use crate::domain::rollout::state::State;
-use crate::domain::runbook::model::Runbook;
+use crate::domain::runbook::model::{Platform, Runbook, Venue};
 
 use super::clock::RolloutClock;
 use super::journal::{AppendError, Journal, ReadError, StreamName};
@@ -49,6 +52,8 @@ pub struct Plan {
     pub runbooks: BTreeMap<String, Arc<Runbook>>,
     /// Whether the clocks of new rollouts can be moved.
     pub clock: ClockKind,
+    /// On which platforms every room is. A room that is on none shows nothing.
+    pub rooms: BTreeMap<String, Vec<Platform>>,
     /// How far ahead T-0 is proposed where nobody says when it is.
     pub propose_window: Option<TimeDelta>,
     /// Where pages are: `https://rollouts.example.com`.
@@ -76,9 +81,20 @@ pub enum Rejected {
     /// Too much is waiting.
     #[error("{0} has too much to do right now. Nothing was done; try again in a moment.")]
     Busy(String),
-    /// The journal does not take it.
-    #[error("The journal can't be written: {0}. Nothing was recorded; the operator has to look at it.")]
-    Unavailable(String),
+    /// It is not in the journal, and nothing changed.
+    #[error("It was not recorded: {0}. Nothing changed; the operator has to look at it.")]
+    NotRecorded(String),
+    /// It may be in the journal or not.
+    #[error(
+        "It is not known whether it was recorded: {0}. What counts is what the card and the status show; asking the same again does no harm."
+    )]
+    FateUnknown(String),
+    /// The journal could not be read, so nothing could be decided.
+    #[error("It could not be looked at: {0}. Nothing changed; the operator has to look at it.")]
+    Unreadable(String),
+    /// The process ends.
+    #[error("T-minus is stopping. Nothing was done; try again in a moment.")]
+    Stopping,
 }
 
 impl From<Refusal> for Rejected {
@@ -111,13 +127,40 @@ pub enum Advance {
 
 /// What comes into a rollout.
 enum Message {
-    Do { request: Request, reply: oneshot::Sender<Result<Answer, Rejected>> },
-    Advance { id: CommandId, actor: Actor, advance: Advance, reply: oneshot::Sender<Result<Answer, Rejected>> },
-    Progress { step: usize, attempt: u32, progress: Progress, again: DateTime<Utc> },
-    Render { room: String, after: u64, reply: oneshot::Sender<Projection> },
-    Shown { room: String, sequence: u64 },
-    NextIn { reply: oneshot::Sender<Option<i64>> },
-    Underway { reply: oneshot::Sender<BTreeMap<usize, Progress>> },
+    Do {
+        request: Request,
+        reply: oneshot::Sender<Result<Answer, Rejected>>,
+    },
+    Advance {
+        id: CommandId,
+        actor: Actor,
+        advance: Advance,
+        reply: oneshot::Sender<Result<Answer, Rejected>>,
+    },
+    Progress {
+        step: usize,
+        attempt: u32,
+        progress: Progress,
+        again: DateTime<Utc>,
+        reply: oneshot::Sender<bool>,
+    },
+    Render {
+        venue: Venue,
+        after: u64,
+        reply: oneshot::Sender<Projection>,
+    },
+    Shown {
+        venue: Venue,
+        sequence: u64,
+    },
+    /// The registry could not do what it was asked; it is to be asked again.
+    AskAgain,
+    NextIn {
+        reply: oneshot::Sender<Option<i64>>,
+    },
+    Underway {
+        reply: oneshot::Sender<BTreeMap<usize, Progress>>,
+    },
     Look(Glance),
 }
 
@@ -141,6 +184,10 @@ struct Shared {
     registry_inbox: mpsc::Sender<registry::Message>,
     /// Why nothing is accepted any more, once the journal is poisoned.
     stopped: watch::Sender<Option<String>>,
+    /// Tells every task to finish what is in its inbox and end.
+    closing: CancellationToken,
+    /// The tasks of the registry and of the rollouts.
+    tasks: TaskTracker,
     /// Rises with every commit: what changed is looked up by whoever cares.
     changes: watch::Sender<u64>,
 }
@@ -174,9 +221,11 @@ impl Conductor {
             outbox,
             registry_inbox,
             stopped: watch::Sender::new(None),
+            closing: CancellationToken::new(),
+            tasks: TaskTracker::new(),
             changes: watch::Sender::new(0),
         });
-        tokio::spawn(registry::run(shared.clone(), registry_messages));
+        registry::spawn(&shared, registry_messages);
         for id in open {
             let number = shared.registry().rollouts[&id].number;
             let state = load(shared.journal.as_ref(), number).await?;
@@ -185,6 +234,20 @@ impl Conductor {
             rollout::spawn(&shared, state, taken_up_at);
         }
         Ok(Self { shared })
+    }
+
+    /// Accepts nothing more, lets every rollout finish what it was asked, and returns when all have. What is owed stays
+    /// owed: it is in the journal, and is taken up at the next start.
+    pub async fn close(&self) {
+        self.shared.closing.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+
+    /// Whether the process is about to end.
+    #[must_use]
+    pub fn is_closing(&self) -> bool {
+        self.shared.closing.is_cancelled()
     }
 
     /// Asks one thing of one rollout, and waits until it is durable.
@@ -214,9 +277,20 @@ impl Conductor {
     /// # Errors
     /// When nothing waits for a clock, or the clocks are real.
     pub async fn advance_all(&self, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
-        let open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
+        let mut open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
         if open.is_empty() {
             return Err(Refusal::new(RefusalKind::NotNow, "Nothing waits for the clock: no rollout is open.").into());
+        }
+        // A second arrival is for those whose clock the first one moved; what was opened since is not meant.
+        let mut moved_before = Vec::new();
+        for id in &open {
+            let part = for_one(&command, id);
+            if self.look(id, move |state, _, _| state.events_of(&part).is_some()).await? == Some(true) {
+                moved_before.push(id.clone());
+            }
+        }
+        if !moved_before.is_empty() {
+            open = moved_before;
         }
         let advance = match advance {
             Advance::By(seconds) => Advance::By(seconds),
@@ -232,8 +306,7 @@ impl Conductor {
         };
         let mut says = Vec::new();
         for id in &open {
-            let command = CommandId(format!("{command} for {id}"));
-            says.push(self.advance(id, command, actor.clone(), advance).await?.text);
+            says.push(self.advance(id, for_one(&command, id), actor.clone(), advance).await?.text);
         }
         Ok(Answer { text: says.join(" "), rollout: None })
     }
@@ -252,7 +325,10 @@ impl Conductor {
         request: &Request,
     ) -> Result<Answer, Rejected> {
         if let Some(why) = self.stopped() {
-            return Err(Rejected::Unavailable(why));
+            return Err(Rejected::NotRecorded(why));
+        }
+        if self.is_closing() {
+            return Err(Rejected::Stopping);
         }
         let (reply, answer) = oneshot::channel();
         if let Some(handle) = self.shared.handle(id) {
@@ -282,9 +358,8 @@ impl Conductor {
         let command = request.clone().at(now);
         match crate::domain::rollout::decide(&state, &command, &self.shared.plan.people) {
             Err(refusal) => Err(refusal.into()),
-            Ok(_) if state.ended.is_none() => {
-                Err(Rejected::Unavailable(format!("the task of {id} stopped; a restart takes {id} up where it was")))
-            }
+            Ok(_) if self.is_closing() => Err(Rejected::Stopping),
+            Ok(_) if state.ended.is_none() => Err(Rejected::NotRecorded(format!("something went wrong inside {id}"))),
             Ok(_) => Ok(Answer { text: format!("{id} is over; nothing changed."), rollout: Some(id.clone()) }),
         }
     }
@@ -321,7 +396,7 @@ impl Conductor {
 
     async fn load_closed(&self, id: &RolloutId) -> Result<Option<State>, Rejected> {
         let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
-        let state = load(self.shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unavailable(error.to_string()))?;
+        let state = load(self.shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unreadable(error.to_string()))?;
         Ok(Some(state))
     }
 
@@ -333,7 +408,7 @@ impl Conductor {
         let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
         let limit = limit.min(READ_RECORDS_MAX);
         let events = read(self.shared.journal.as_ref(), number, from, limit).await;
-        events.map(Some).map_err(|error| Rejected::Unavailable(error.to_string()))
+        events.map(Some).map_err(|error| Rejected::Unreadable(error.to_string()))
     }
 
     /// What the registry knows now.
@@ -383,27 +458,42 @@ impl Conductor {
         Some(RolloutClock::new(self.shared.clock.clone(), handle.shift_seconds))
     }
 
-    /// Tells a rollout how far one of its actions is; journaled never.
-    pub(super) async fn progress(&self, id: &RolloutId, step: usize, attempt: u32, progress: Progress, again: DateTime<Utc>) {
-        if let Some(handle) = self.shared.handle(id) {
-            // A rollout that is gone needs no progress.
-            let _ = handle.inbox.send(Message::Progress { step, attempt, progress, again }).await;
-        }
+    /// Tells a rollout how far one of its actions is; journaled never. Answers whether the rollout still waits for this
+    /// attempt; nothing when the rollout is gone.
+    pub(super) async fn progress(&self, action: &Action, progress: Progress, again: DateTime<Utc>) -> Option<bool> {
+        let handle = self.shared.handle(&action.rollout)?;
+        let (reply, wanted) = oneshot::channel();
+        let message = Message::Progress { step: action.step, attempt: action.attempt, progress, again, reply };
+        handle.inbox.send(message).await.ok()?;
+        wanted.await.ok()
+    }
+
+    /// Whether a rollout still waits for this attempt; nothing when the rollout is gone.
+    pub(super) async fn is_awaited(&self, action: &Action) -> Option<bool> {
+        let handle = self.shared.handle(&action.rollout)?;
+        let (reply, awaited) = oneshot::channel();
+        let (step, attempt) = (action.step, action.attempt);
+        let look = move |state: &State, _| {
+            // Whoever follows the action may have ended.
+            let _ = reply.send(state.awaits(step, attempt));
+        };
+        handle.inbox.send(Message::Look(Box::new(look))).await.ok()?;
+        awaited.await.ok()
     }
 
     /// What a room should show of a rollout now, with the log after what it has.
-    pub(super) async fn render(&self, id: &RolloutId, room: &str, after: u64) -> Option<Projection> {
+    pub(super) async fn render(&self, id: &RolloutId, venue: &Venue, after: u64) -> Option<Projection> {
         let handle = self.shared.handle(id)?;
         let (reply, answer) = oneshot::channel();
-        handle.inbox.send(Message::Render { room: room.to_owned(), after, reply }).await.ok()?;
+        handle.inbox.send(Message::Render { venue: venue.clone(), after, reply }).await.ok()?;
         answer.await.ok()
     }
 
     /// A room shows a rollout as it was at a sequence.
-    pub(super) async fn shown(&self, id: &RolloutId, room: &str, sequence: u64) {
+    pub(super) async fn shown(&self, id: &RolloutId, venue: &Venue, sequence: u64) {
         if let Some(handle) = self.shared.handle(id) {
             // A rollout that is gone has been shown.
-            let _ = handle.inbox.send(Message::Shown { room: room.to_owned(), sequence }).await;
+            let _ = handle.inbox.send(Message::Shown { venue: venue.clone(), sequence }).await;
         }
     }
 }
@@ -422,6 +512,12 @@ impl Shared {
 
     fn handle(&self, id: &RolloutId) -> Option<Handle> {
         self.handles.lock().unwrap_or_else(PoisonError::into_inner).get(id).cloned()
+    }
+
+    /// The room on each of its platforms.
+    fn venues<'a>(&'a self, room: &'a str) -> impl Iterator<Item = Venue> + 'a {
+        let platforms = self.plan.rooms.get(room).into_iter().flatten();
+        platforms.map(|platform| Venue { platform: *platform, room: room.to_owned() })
     }
 
     fn stop(&self, why: &str) {
@@ -492,9 +588,18 @@ async fn load_until(journal: &dyn Journal, number: u32, last: u64) -> Result<Sta
     })
 }
 
+/// The id of a command to all rollouts as one of them gets it. No platform's own id has a space in it.
+fn for_one(command: &CommandId, id: &RolloutId) -> CommandId {
+    CommandId(format!("{command} for {id}"))
+}
+
 /// What a failed append means for who asked.
-fn unavailable(error: &AppendError) -> Rejected {
-    Rejected::Unavailable(error.to_string())
+fn rejected(error: &AppendError) -> Rejected {
+    match error {
+        // A failed sync leaves open what the disk holds.
+        AppendError::Poisoned(_) | AppendError::Unknown(_) => Rejected::FateUnknown(error.to_string()),
+        AppendError::Conflict { .. } | AppendError::Invalid(_) => Rejected::NotRecorded(error.to_string()),
+    }
 }
 
 impl From<ReadError> for RegistryError {

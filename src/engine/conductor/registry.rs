@@ -12,7 +12,7 @@ use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName
 use crate::engine::ports::Clock;
 
 use super::start::{Starting, begin};
-use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rollout};
+use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rejected, rollout};
 
 /// How often an entry is tried again after a conflict or an unknown end.
 const TRIES_MAX: usize = 5;
@@ -89,9 +89,27 @@ async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryError> {
     }
 }
 
-/// Takes messages one by one until everybody who could send one is gone.
-pub(super) async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
-    while let Some(message) = messages.recv().await {
+/// Starts the registry's task. Without it no rollout could begin or end, so when it breaks nothing is accepted any more.
+pub(super) fn spawn(shared: &Arc<Shared>, messages: mpsc::Receiver<Message>) {
+    let watched = shared.clone();
+    let task = tokio::spawn(run(shared.clone(), messages));
+    shared.tasks.spawn(async move {
+        if task.await.is_err_and(|error| error.is_panic()) {
+            metrics::counter!("tminus_task_panics_total", "task" => "registry").increment(1);
+            watched.stop("something went wrong inside the registry");
+        }
+    });
+}
+
+/// Takes messages one by one; at the end those that are waiting.
+async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
+    loop {
+        let message = tokio::select! {
+            biased;
+            message = messages.recv() => message,
+            () = shared.closing.cancelled() => messages.try_recv().ok(),
+        };
+        let Some(message) = message else { return };
         match message {
             Message::Start { starting, reply } => {
                 let started = start(&shared, &starting).await;
@@ -102,6 +120,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Messag
                 let id = CommandId(format!("claim-{rollout}"));
                 if record(&shared, &id, |registry| registry.claim(&environment, &rollout)).await {
                     grant(&shared, &environment).await;
+                } else {
+                    ask_again(&shared, &rollout).await;
                 }
             }
             Message::Release { environment, rollout } => {
@@ -109,6 +129,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Messag
                 if record(&shared, &id, |registry| registry.release(&environment, &rollout)).await {
                     tell(&shared, &rollout, "released", CommandBody::RecordEnvironmentReleased).await;
                     grant(&shared, &environment).await;
+                } else {
+                    ask_again(&shared, &rollout).await;
                 }
             }
             Message::Close { id, result } => {
@@ -121,6 +143,8 @@ pub(super) async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Messag
                     tracing::info!(rollout.id = %id, "Closed {id}: {}", result.title());
                     // Its task looks whether it is over after every message.
                     look_again(&shared, &id).await;
+                } else {
+                    ask_again(&shared, &id).await;
                 }
             }
         }
@@ -141,6 +165,14 @@ async fn tell(shared: &Shared, id: &RolloutId, what: &str, body: CommandBody) {
     let request = Request { id: CommandId(format!("environment-{what}-{id}")), actor: Actor::Engine, room: None, body };
     // A rollout that is gone asks again when it is taken up.
     let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
+}
+
+/// The journal did not take it. The rollout still wants it.
+async fn ask_again(shared: &Shared, id: &RolloutId) {
+    if let Some(handle) = shared.handle(id) {
+        // A rollout that is gone asks when it is taken up.
+        let _ = handle.inbox.send(RolloutMessage::AskAgain).await;
+    }
 }
 
 async fn look_again(shared: &Shared, id: &RolloutId) {
@@ -243,7 +275,7 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
             }
             Err(error) => {
                 if !catch_up(shared, &error).await {
-                    return Err(Rejected::Unavailable(error.to_string()));
+                    return Err(rejected(&error));
                 }
                 // After an unknown end it may be there: take it up like after a restart.
                 let known = shared.registry().started_by(&starting.request.id).cloned();
@@ -259,7 +291,7 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
 
 async fn take_up(shared: &Arc<Shared>, id: &RolloutId) -> Result<(), Rejected> {
     let Some(number) = shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(()) };
-    let state = super::load(shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unavailable(error.to_string()))?;
+    let state = super::load(shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unreadable(error.to_string()))?;
     let taken_up_at = state.sequence;
     rollout::spawn(shared, state, taken_up_at);
     Ok(())

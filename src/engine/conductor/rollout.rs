@@ -15,25 +15,61 @@ use crate::domain::rollout::effect::{Effect, EffectId, effects};
 use crate::domain::rollout::event::{Event, Recorded};
 use crate::domain::rollout::state::State;
 use crate::domain::rollout::{handle, next_due};
+use crate::domain::runbook::model::Venue;
 use crate::engine::clock::RolloutClock;
 use crate::engine::journal::{Append, AppendError, NewRecord};
 use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
 
 use super::{
-    Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, load, load_until, read, registry, stream_of,
-    unavailable,
+    Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, load, load_until, read, registry, rejected,
+    stream_of,
 };
 
 /// How many requests become one commit at most: a burst of clicks.
 const BATCH_MAX: usize = 256;
 /// How often a batch is decided again after a conflict or an unknown end, before people are told.
 const TRIES_MAX: usize = 5;
-/// When what could not be handed on is tried again.
-const DISPATCH_RETRY: Duration = Duration::from_secs(1);
+/// When what could not be handed on or recorded is tried again.
+const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often a rollout whose task broke is taken up again from its journal, before a person has to look.
+const BREAKS_MAX: u32 = 3;
 
 /// Starts the task of a rollout whose events are in the journal. Effects up to `taken_up_at` may have been set going before.
 pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64) {
+    watched(shared, state, taken_up_at, 0);
+}
+
+/// Runs the task and watches over it: what breaks it is a mistake of ours, and must not cost people their rollout. The
+/// journal is still right, so the rollout is taken up from it like after a restart.
+fn watched(shared: &Arc<Shared>, state: State, taken_up_at: u64, breaks: u32) {
+    let (id, number) = (state.id.clone(), state.number);
+    let task = tokio::spawn(conduct(shared, state, taken_up_at));
+    let watching = shared.clone();
+    shared.tasks.spawn(async move {
+        let shared = watching;
+        if !task.await.is_err_and(|error| error.is_panic()) {
+            return;
+        }
+        shared.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&id);
+        metrics::counter!("tminus_task_panics_total", "task" => "rollout").increment(1);
+        if breaks >= BREAKS_MAX {
+            tracing::error!(rollout.id = %id, "The task of {id} broke {} times; {id} stands still until a restart", breaks + 1);
+            return;
+        }
+        tracing::error!(rollout.id = %id, "The task of {id} broke; {id} is taken up again from the journal");
+        match load(shared.journal.as_ref(), number).await {
+            Ok(state) => {
+                let taken_up_at = state.sequence;
+                watched(&shared, state, taken_up_at, breaks + 1);
+            }
+            Err(error) => tracing::error!(rollout.id = %id, "{id} can't be taken up again: {error}"),
+        }
+    });
+}
+
+/// Opens the rollout's inbox; what is answered runs until the rollout is over or the process ends.
+fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<Output = ()> + Send + use<> {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let handle = Handle { inbox, shift_seconds: shift_seconds.clone() };
@@ -45,15 +81,15 @@ pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64) {
         state,
         shift,
         dispatched: HashSet::new(),
-        registry_asked: None,
-        close_asked: false,
+        registry_asked: HashSet::new(),
         progress: HashMap::new(),
         shown: BTreeMap::new(),
         dirty: true,
         woken_until: None,
         retry: false,
+        ask_later: false,
     };
-    tokio::spawn(conducted.run(messages));
+    conducted.run(messages)
 }
 
 struct Conducted {
@@ -65,19 +101,20 @@ struct Conducted {
     taken_up_at: u64,
     /// What the outbox has in hand.
     dispatched: HashSet<EffectId>,
-    /// What the registry was asked about the environment.
-    registry_asked: Option<&'static str>,
-    close_asked: bool,
+    /// What the registry has in hand for this rollout.
+    registry_asked: HashSet<&'static str>,
     /// How far running actions are, and when they are looked at next.
     progress: HashMap<usize, (u32, Progress, DateTime<Utc>)>,
     /// Up to which sequence every room shows the rollout.
-    shown: BTreeMap<String, u64>,
+    shown: BTreeMap<Venue, u64>,
     /// Whether rooms have to be told that there is something new to show.
     dirty: bool,
     /// Timers up to here have been seen to.
     woken_until: Option<DateTime<Utc>>,
     /// Whether something could not be handed on.
     retry: bool,
+    /// Whether the registry is asked again only after a pause.
+    ask_later: bool,
 }
 
 /// A request of the batch under way, with where its answer goes.
@@ -108,8 +145,8 @@ impl Conducted {
                     None => std::future::pending().await,
                 }
             };
-            let retry =
-                async { if self.retry { tokio::time::sleep(DISPATCH_RETRY).await } else { std::future::pending().await } };
+            let retry = async { if self.retry { tokio::time::sleep(RETRY_PAUSE).await } else { std::future::pending().await } };
+            let closing = self.shared.closing.clone();
             tokio::select! {
                 biased;
                 message = messages.recv() => match message {
@@ -119,10 +156,15 @@ impl Conducted {
                     }
                     None => return,
                 },
+                // Nothing more comes in; what came is done first.
+                () = closing.cancelled(), if !messages.is_closed() => messages.close(),
                 () = timer => {
                     let wake = self.wake();
-                    self.woken_until = due;
-                    self.commit(vec![wake]).await;
+                    if self.commit(vec![wake]).await {
+                        self.woken_until = due;
+                    } else {
+                        tokio::time::sleep(RETRY_PAUSE).await;
+                    }
                 }
                 () = retry => self.dirty = true,
             }
@@ -166,28 +208,33 @@ impl Conducted {
                     }
                     Err(refusal) => drop(reply.send(Err(refusal.into()))),
                 },
-                Message::Progress { step, attempt, progress, again } => {
-                    let current =
-                        self.state.steps.get(step).and_then(|s| s.action.as_ref()).is_some_and(|a| a.attempt == attempt);
+                Message::Progress { step, attempt, progress, again, reply } => {
+                    let wanted = self.state.awaits(step, attempt);
                     let known = self.progress.get(&step).map(|(_, known, _)| known);
-                    if current {
+                    if wanted {
                         self.dirty |= known != Some(&progress);
                         self.progress.insert(step, (attempt, progress, again));
                     }
+                    // Whoever follows the action may have ended.
+                    let _ = reply.send(wanted);
                 }
-                Message::Render { room, after, reply } => {
-                    let projection = self.render(room, after).await;
+                Message::Render { venue, after, reply } => {
+                    let projection = self.render(venue, after).await;
                     // The outbox may have stopped waiting; it asks again.
                     let _ = reply.send(projection);
                 }
-                Message::Shown { room, sequence } => {
-                    let shown = self.shown.entry(room).or_default();
+                Message::Shown { venue, sequence } => {
+                    let shown = self.shown.entry(venue).or_default();
                     *shown = (*shown).max(sequence);
+                }
+                Message::AskAgain => {
+                    self.registry_asked.clear();
+                    self.ask_later = true;
                 }
                 Message::NextIn { reply } => drop(reply.send(self.next_in())),
                 Message::Underway { reply } => {
-                    let underway = self.progress.iter().map(|(step, (_, progress, _))| (*step, progress.clone()));
-                    drop(reply.send(underway.collect()));
+                    let underway = self.progress.iter().filter(|(step, (attempt, ..))| self.state.awaits(**step, *attempt));
+                    drop(reply.send(underway.map(|(step, (_, progress, _))| (*step, progress.clone())).collect()));
                 }
                 Message::Look(look) => look(&self.state, self.now()),
             }
@@ -209,17 +256,17 @@ impl Conducted {
 
     /// In how many seconds something happens by itself; rounded up, so that the moment has come then.
     fn next_in(&self) -> Option<i64> {
-        let running =
-            self.progress.iter().filter(|(step, _)| self.state.steps[**step].is_running()).map(|(_, (_, _, again))| *again);
+        let running = self.progress.iter().filter(|(step, (attempt, ..))| self.state.awaits(**step, *attempt));
+        let running = running.map(|(_, (_, _, again))| *again);
         let now = self.clock.now();
         let next = next_due(&self.state).into_iter().chain(running).filter(|due| *due > now).min()?;
         i64::try_from((next - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000)).ok()
     }
 
-    /// Decides the batch, appends it in one commit, and only then answers.
-    async fn commit(&mut self, batch: Vec<Pending>) {
+    /// Decides the batch, appends it in one commit, and only then answers. False when the journal did not take it.
+    async fn commit(&mut self, batch: Vec<Pending>) -> bool {
         if batch.is_empty() {
-            return;
+            return true;
         }
         let sequence_before = self.state.sequence;
         let mut outcome = Err(AppendError::Invalid("it was not tried".to_owned()));
@@ -260,9 +307,16 @@ impl Conducted {
                 }
             }
         }
-        if outcome.is_err() {
+        if let Err(error) = &outcome {
             // What was decided is not in the journal: nobody may see it, and nothing of it may be set going.
             self.reload().await;
+            // One request that can't be recorded must not take the others of its batch with it.
+            if matches!(error, AppendError::Invalid(_)) && batch.len() > 1 {
+                for pending in batch {
+                    Box::pin(self.commit(vec![pending])).await;
+                }
+                return true;
+            }
         }
         self.shift.send_if_modified(|shift| {
             let moved = *shift != self.state.shift_seconds;
@@ -277,7 +331,7 @@ impl Conducted {
         }
         for (pending, became) in batch.into_iter().zip(became) {
             let answered = match (&outcome, became) {
-                (Err(error), _) => Err(unavailable(error)),
+                (Err(error), _) => Err(rejected(error)),
                 (Ok(()), Became::Refused(refusal)) => Err(refusal.into()),
                 (Ok(()), Became::Events(_, answer)) => Ok(answer),
                 (Ok(()), Became::Duplicate(first, last)) => {
@@ -290,6 +344,7 @@ impl Conducted {
                 let _ = reply.send(answered);
             }
         }
+        outcome.is_ok()
     }
 
     fn count(request: &Request, answered: &Result<Answer, Rejected>) {
@@ -355,8 +410,9 @@ impl Conducted {
 
     /// Hands on everything that is owed and not in somebody's hands yet.
     fn dispatch(&mut self) {
-        self.retry = false;
-        if self.shared.stopped.borrow().is_some() {
+        // What the registry could not record is asked again with the next retry.
+        self.retry = std::mem::take(&mut self.ask_later);
+        if self.shared.stopped.borrow().is_some() || self.retry {
             return;
         }
         let owed = effects(&self.state);
@@ -387,21 +443,22 @@ impl Conducted {
         }
         if self.dirty {
             self.dirty = false;
-            for room in self.state.rooms.clone() {
-                let dispatch = Dispatch::Show { rollout: self.state.id.clone(), room };
+            for venue in self.venues().collect::<Vec<_>>() {
+                let dispatch = Dispatch::Show { rollout: self.state.id.clone(), venue };
                 if self.shared.outbox.try_send(dispatch).is_err() {
                     self.retry = true;
                 }
             }
         }
-        let shown = self.state.rooms.iter().all(|room| self.shown.get(room).is_some_and(|s| *s >= self.state.sequence));
-        if let (true, true, true, Some(result)) = (self.state.ended.is_some(), nothing_owed, shown, self.state.result)
-            && !self.close_asked
-        {
-            let message = registry::Message::Close { id: self.state.id.clone(), result };
-            self.close_asked = self.shared.registry_inbox.try_send(message).is_ok();
-            self.retry |= !self.close_asked;
+        let shown = self.venues().all(|venue| self.shown.get(&venue).is_some_and(|shown| *shown >= self.state.sequence));
+        if let (true, true, true, Some(result)) = (self.state.ended.is_some(), nothing_owed, shown, self.state.result) {
+            self.ask_registry("close", registry::Message::Close { id: self.state.id.clone(), result });
         }
+    }
+
+    /// Where it is shown: only rooms that are configured now, on the platforms they are on now.
+    fn venues(&self) -> impl Iterator<Item = Venue> + '_ {
+        self.state.rooms.iter().flat_map(|room| self.shared.venues(room))
     }
 
     fn hand_on(&mut self, id: EffectId, dispatch: Dispatch) {
@@ -414,20 +471,25 @@ impl Conducted {
     }
 
     fn ask_registry(&mut self, what: &'static str, message: registry::Message) {
-        if self.registry_asked == Some(what) {
+        if self.registry_asked.contains(what) {
             return;
         }
         if self.shared.registry_inbox.try_send(message).is_ok() {
-            self.registry_asked = Some(what);
+            self.registry_asked.insert(what);
         } else {
             self.retry = true;
         }
     }
 
     /// What a room should show now, with the log after what it has.
-    async fn render(&self, room: String, after: u64) -> Projection {
+    async fn render(&self, venue: Venue, after: u64) -> Projection {
         let (now, people, sequence) = (self.now(), &self.shared.plan.people, self.state.sequence);
-        let progress = |step: usize| self.progress.get(&step).map(|(_, progress, _)| progress.clone());
+        let progress = |step: usize| {
+            self.progress
+                .get(&step)
+                .filter(|(attempt, ..)| self.state.awaits(step, *attempt))
+                .map(|(_, progress, _)| progress.clone())
+        };
         let card = card(&self.state, people, now, &progress);
         let limit = usize::try_from(sequence.saturating_sub(after)).unwrap_or(usize::MAX).min(super::READ_RECORDS_MAX);
         let events = match limit {
@@ -447,11 +509,11 @@ impl Conducted {
         };
         let line = |(sequence, recorded): (u64, Recorded)| {
             let text = log_line(&self.state, people, &recorded)?;
-            Some(LogLine { sequence, at: recorded.at, text })
+            Some(LogLine { sequence, text })
         };
         let log = events.into_iter().filter_map(line).collect();
-        let posted = self.state.cards.get(&room).cloned();
-        Projection { rollout: self.state.id.clone(), room, card, log, posted, more: until < sequence, sequence: until, at: now }
+        let posted = self.state.cards.get(&venue).cloned();
+        Projection { rollout: self.state.id.clone(), venue, card, log, posted, more: until < sequence, sequence: until, at: now }
     }
 }
 
@@ -463,7 +525,7 @@ pub(super) async fn answer_again(
     first: u64,
     last: u64,
 ) -> Result<Answer, Rejected> {
-    let unreadable = |error: RegistryError| Rejected::Unavailable(error.to_string());
+    let unreadable = |error: RegistryError| Rejected::Unreadable(error.to_string());
     let state = load_until(shared.journal.as_ref(), number, last).await.map_err(unreadable)?;
     let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
     let events = read(shared.journal.as_ref(), number, first, limit).await.map_err(unreadable)?;

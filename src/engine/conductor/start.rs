@@ -207,6 +207,6 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     };
     let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms };
     let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at)
-        .ok_or_else(|| Rejected::Unavailable("a rollout did not begin with its start".to_owned()))?;
+        .ok_or_else(|| Rejected::NotRecorded("a rollout did not begin with its start".to_owned()))?;
     Ok(Begun { state, recorded, registered })
 }

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::rollout::command::CommandBody;
 use crate::domain::rollout::effect::Delivery;
@@ -27,8 +28,13 @@ struct Waiting {
     backoff: Backoff,
 }
 
-/// Runs the lane until the outbox is gone and nothing waits.
-pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut items: mpsc::Receiver<Item>) {
+/// Runs the lane until the outbox closes. What is in hand then is finished; what waits stays owed.
+pub(super) async fn run(
+    courier: Arc<dyn Courier>,
+    conductor: Conductor,
+    mut items: mpsc::Receiver<Item>,
+    closing: CancellationToken,
+) {
     let mut waiting: Vec<Waiting> = Vec::new();
     loop {
         let next = waiting.iter().map(|w| w.until).min();
@@ -39,6 +45,8 @@ pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut ite
             }
         };
         let (item, backoff) = tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
             item = items.recv() => match item {
                 Some(item) => (item, Backoff::default()),
                 None => return,

@@ -13,11 +13,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
 use crate::domain::rollout::effect::{Action, Delivery};
 use crate::domain::rollout::event::DeliveryOutcome;
-use crate::domain::runbook::model::{Address, Platform};
+use crate::domain::runbook::model::{Address, Platform, Venue};
 
 use super::conductor::{Conductor, Rejected, Request};
 use super::ports::{Courier, Executor};
@@ -52,8 +54,8 @@ pub enum Dispatch {
     Show {
         /// Which rollout.
         rollout: RolloutId,
-        /// Which room.
-        room: String,
+        /// Which room, on which platform.
+        venue: Venue,
     },
 }
 
@@ -71,8 +73,8 @@ pub struct Route {
 pub struct Routes {
     /// By platform and name, as runbooks write addresses.
     pub addresses: BTreeMap<(Platform, String), Route>,
-    /// By the room's name.
-    pub rooms: BTreeMap<String, Route>,
+    /// By platform and room.
+    pub venues: BTreeMap<Venue, Route>,
     /// By the system's name.
     pub executors: BTreeMap<String, Arc<dyn Executor>>,
 }
@@ -83,49 +85,58 @@ impl Routes {
     }
 }
 
-/// Runs until every rollout is gone.
-pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Receiver<Dispatch>) {
+/// Runs until it is told to close; then what is in hand is finished and brought back, and the rest stays owed.
+pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Receiver<Dispatch>, closing: CancellationToken) {
+    let tasks = TaskTracker::new();
     let mut deliveries: HashMap<String, mpsc::Sender<delivery::Item>> = HashMap::new();
     let mut projections: HashMap<String, mpsc::Sender<projection::Item>> = HashMap::new();
     let mut budgets: HashMap<String, Arc<Semaphore>> = HashMap::new();
-    while let Some(dispatch) = dispatches.recv().await {
+    loop {
+        let dispatch = tokio::select! {
+            biased;
+            () = closing.cancelled() => break,
+            dispatch = dispatches.recv() => dispatch,
+        };
+        let Some(dispatch) = dispatch else { break };
         match dispatch {
             Dispatch::Deliver { delivery, maybe_sent } => {
                 let Some(route) = routes.to(&delivery.to) else {
                     let why = format!("{} is not connected", delivery.to);
                     let conductor = conductor.clone();
-                    tokio::spawn(async move {
+                    tasks.spawn(async move {
                         delivery::receipt(&conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
                     });
                     continue;
                 };
                 let lane = deliveries.entry(route.lane.clone()).or_insert_with(|| {
                     let (lane, items) = mpsc::channel(LANE_MAX);
-                    tokio::spawn(delivery::run(route.courier.clone(), conductor.clone(), items));
+                    tasks.spawn(delivery::run(route.courier.clone(), conductor.clone(), items, closing.clone()));
                     lane
                 });
                 queue(lane, &route.lane, delivery::Item { delivery, maybe_sent });
             }
-            Dispatch::Show { rollout, room } => {
-                let Some(route) = routes.rooms.get(&room) else {
-                    tracing::warn!(rollout.id = %rollout, "The room {room} is not connected; it shows nothing of {rollout}");
+            Dispatch::Show { rollout, venue } => {
+                let Some(route) = routes.venues.get(&venue) else {
+                    tracing::warn!(rollout.id = %rollout, "The room {venue} is not connected; it shows nothing of {rollout}");
                     continue;
                 };
                 let lane = projections.entry(route.lane.clone()).or_insert_with(|| {
                     let (lane, items) = mpsc::channel(LANE_MAX);
-                    tokio::spawn(projection::run(route.courier.clone(), conductor.clone(), items));
+                    tasks.spawn(projection::run(route.courier.clone(), conductor.clone(), items, closing.clone()));
                     lane
                 });
-                queue(lane, &route.lane, projection::Item { rollout, room });
+                queue(lane, &route.lane, projection::Item { rollout, venue });
             }
             Dispatch::Act { action } => {
                 let budget =
                     budgets.entry(action.system.clone()).or_insert_with(|| Arc::new(Semaphore::new(ACTIONS_PER_SYSTEM_MAX)));
                 let executor = routes.executors.get(&action.system).cloned();
-                tokio::spawn(action::run(executor, conductor.clone(), budget.clone(), action));
+                tasks.spawn(action::run(executor, conductor.clone(), budget.clone(), action, closing.clone()));
             }
         }
     }
+    tasks.close();
+    tasks.wait().await;
 }
 
 /// Puts something into a lane. A full lane holds up what goes into it, and nothing else.
@@ -137,15 +148,22 @@ fn queue<T: Send + 'static>(lane: &mpsc::Sender<T>, name: &str, item: T) {
     }
 }
 
-/// Brings a receipt back. It is tried until the rollout takes or refuses it: without it the effect would stay owed.
+/// Brings a receipt back. It is tried until the rollout takes or refuses it, or the process ends: without it the effect
+/// stays owed, and is looked up when the rollout is taken up again.
 async fn bring_back(conductor: &Conductor, rollout: &RolloutId, id: String, body: CommandBody) -> Result<(), Rejected> {
     let request = Request { id: CommandId(id), actor: Actor::Engine, room: None, body };
     let mut backoff = Backoff::default();
     loop {
         match conductor.submit(rollout, request.clone()).await {
             Ok(_) => return Ok(()),
-            Err(Rejected::Busy(_)) => tokio::time::sleep(backoff.next_pause()).await,
-            Err(rejected) => return Err(rejected),
+            Err(rejected @ (Rejected::Refused(_) | Rejected::NeedsForm { .. } | Rejected::Stopping)) => return Err(rejected),
+            // A journal that stopped takes nothing before a restart.
+            Err(rejected) if conductor.stopped().is_some() => return Err(rejected),
+            Err(rejected) => {
+                let pause = backoff.next_pause();
+                tracing::warn!(rollout.id = %rollout, "A receipt waits {} s: {rejected}", pause.as_secs());
+                tokio::time::sleep(pause).await;
+            }
         }
     }
 }

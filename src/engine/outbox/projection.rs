@@ -6,8 +6,10 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until, timeout};
+use tokio_util::sync::CancellationToken;
 
 use crate::domain::rollout::command::{CommandBody, RolloutId};
+use crate::domain::runbook::model::Venue;
 use crate::engine::conductor::Conductor;
 use crate::engine::ports::{Courier, Projection};
 
@@ -18,7 +20,7 @@ use super::{CALL_TIMEOUT, bring_back};
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Item {
     pub rollout: RolloutId,
-    pub room: String,
+    pub venue: Venue,
 }
 
 #[derive(Default)]
@@ -30,8 +32,13 @@ struct Shown {
     backoff: Backoff,
 }
 
-/// Runs the lane until the outbox is gone.
-pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut items: mpsc::Receiver<Item>) {
+/// Runs the lane until the outbox closes. What a room does not show yet it is shown at the next start.
+pub(super) async fn run(
+    courier: Arc<dyn Courier>,
+    conductor: Conductor,
+    mut items: mpsc::Receiver<Item>,
+    closing: CancellationToken,
+) {
     let mut dirty: HashSet<Item> = HashSet::new();
     let mut shown: HashMap<Item, Shown> = HashMap::new();
     loop {
@@ -40,14 +47,20 @@ pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut ite
         }
         let not_before = |item: &Item| shown.get(item).and_then(|s| s.not_before);
         let Some((item, at)) = dirty.iter().map(|item| (item.clone(), not_before(item))).min_by_key(|(_, at)| *at) else {
-            match items.recv().await {
-                Some(item) => drop(dirty.insert(item)),
-                None => return,
+            tokio::select! {
+                biased;
+                () = closing.cancelled() => return,
+                item = items.recv() => match item {
+                    Some(item) => drop(dirty.insert(item)),
+                    None => return,
+                },
             }
             continue;
         };
         if let Some(at) = at.filter(|at| *at > Instant::now()) {
             tokio::select! {
+                biased;
+                () = closing.cancelled() => return,
                 () = sleep_until(at) => {}
                 more = items.recv() => match more {
                     Some(more) => drop(dirty.insert(more)),
@@ -55,6 +68,9 @@ pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut ite
                 },
             }
             continue;
+        }
+        if closing.is_cancelled() {
+            return;
         }
         dirty.remove(&item);
         let state = shown.entry(item.clone()).or_default();
@@ -66,14 +82,14 @@ pub(super) async fn run(courier: Arc<dyn Courier>, conductor: Conductor, mut ite
                 if projection.more {
                     dirty.insert(item);
                 } else {
-                    conductor.shown(&item.rollout, &item.room, projection.sequence).await;
+                    conductor.shown(&item.rollout, &item.venue, projection.sequence).await;
                 }
             }
             // The rollout is over and gone.
             Ok(None) => drop(shown.remove(&item)),
             Err(problem) => {
                 let pause = state.backoff.next_pause();
-                tracing::warn!(rollout.id = %item.rollout, "The room {} does not show {}: {problem}; next try in {} s", item.room, item.rollout, pause.as_secs());
+                tracing::warn!(rollout.id = %item.rollout, "The room {} does not show {}: {problem}; next try in {} s", item.venue, item.rollout, pause.as_secs());
                 state.not_before = Some(Instant::now() + pause);
                 dirty.insert(item);
             }
@@ -90,18 +106,18 @@ async fn show(
     let late = |_| format!("no answer within {} s", CALL_TIMEOUT.as_secs());
     let after = match shown.log_cursor {
         Some(after) => after,
-        None => timeout(CALL_TIMEOUT, courier.log_cursor(&item.rollout, &item.room)).await.map_err(late)??,
+        None => timeout(CALL_TIMEOUT, courier.log_cursor(&item.rollout, &item.venue)).await.map_err(late)??,
     };
     // Taken only now, so that it is as things stand when it is sent.
-    let Some(projection) = conductor.render(&item.rollout, &item.room, after).await else { return Ok(None) };
+    let Some(projection) = conductor.render(&item.rollout, &item.venue, after).await else { return Ok(None) };
     let reference = timeout(CALL_TIMEOUT, courier.show(&projection)).await.map_err(late).flatten().inspect_err(|_| {
         // It may stand there or not: asked again before the next try.
         shown.log_cursor = None;
     })?;
     metrics::counter!("tminus_projections_total").increment(1);
     if projection.posted.as_ref() != Some(&reference) {
-        let id = format!("card-{}-{}-{reference}", item.rollout, item.room);
-        let body = CommandBody::RecordCard { room: item.room.clone(), reference };
+        let id = format!("card-{}-{}-{reference}", item.rollout, item.venue);
+        let body = CommandBody::RecordCard { venue: item.venue.clone(), reference };
         bring_back(conductor, &item.rollout, id, body).await.map_err(|rejected| rejected.to_string())?;
     }
     Ok(Some(projection))

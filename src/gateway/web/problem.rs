@@ -62,7 +62,11 @@ impl From<Rejected> for Problem {
     fn from(rejected: Rejected) -> Self {
         let status = match rejected {
             Rejected::Refused(_) | Rejected::NeedsForm { .. } => StatusCode::CONFLICT,
-            Rejected::Busy(_) | Rejected::Unavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Rejected::Busy(_)
+            | Rejected::NotRecorded(_)
+            | Rejected::FateUnknown(_)
+            | Rejected::Unreadable(_)
+            | Rejected::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         Self::new(status, rejected.to_string())
     }

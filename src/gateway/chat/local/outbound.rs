@@ -6,6 +6,7 @@ use async_trait::async_trait;
 
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::Delivery;
+use crate::domain::runbook::model::Venue;
 use crate::domain::runbook::model::{Address, Platform};
 use crate::engine::ports::{Author, Courier, Found, Projection, RoomError, Sent};
 
@@ -59,7 +60,7 @@ impl Courier for LocalRooms {
     }
 
     async fn show(&self, projection: &Projection) -> Result<String, String> {
-        let room = self.room(&projection.room).map_err(|error| error.to_string())?;
+        let room = self.room(&projection.venue.room).map_err(|error| error.to_string())?;
         let mut transcript = room.transcript.lock().await;
         let (text, buttons) = (rendering::card(&projection.card), &projection.card.buttons);
         let mut events = Vec::new();
@@ -94,8 +95,8 @@ impl Courier for LocalRooms {
         Ok(card.to_string())
     }
 
-    async fn log_cursor(&self, rollout: &RolloutId, room: &str) -> Result<u64, String> {
-        let room = self.room(room).map_err(|error| error.to_string())?;
+    async fn log_cursor(&self, rollout: &RolloutId, venue: &Venue) -> Result<u64, String> {
+        let room = self.room(&venue.room).map_err(|error| error.to_string())?;
         Ok(room.transcript.lock().await.log_cursor(rollout))
     }
 
