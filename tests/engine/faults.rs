@@ -187,14 +187,14 @@ async fn who_asks_while_it_closes_is_recorded_or_told_that_it_is_not() {
         .collect();
     tokio::task::yield_now().await;
     stage.conductor.close().await;
-    let mut noted = 0;
+    let mut recorded = 0;
     for answered in futures_util::future::join_all(notes).await {
         match answered.unwrap() {
-            Ok(_) => noted += 1,
+            Ok(_) => recorded += 1,
             Err(rejected) => assert_eq!(rejected, Rejected::Stopping),
         }
     }
-    assert_eq!(count(&stage.happened(&id).await, "note-added"), noted);
+    assert_eq!(count(&stage.happened(&id).await, "note-added"), recorded);
     let after = stage.sends(&id, "sam", "after", note("after")).await.unwrap_err();
     assert_eq!(after, Rejected::Stopping);
 }

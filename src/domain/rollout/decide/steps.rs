@@ -1,0 +1,135 @@
+//! What people do with their steps: acknowledge, complete, tick, answer.
+
+use std::collections::BTreeMap;
+
+use crate::domain::conversation::form::{Field, FieldValue, read_form};
+use crate::domain::message::template::escape_markdown;
+use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
+use crate::domain::rollout::event::Event;
+use crate::domain::runbook::model::StepKind;
+
+use super::{Desk, verbs};
+
+impl Desk<'_> {
+    pub(super) fn acknowledge(&self, reference: &StepRef) -> Result<Vec<Event>, Refusal> {
+        let person = self.person()?;
+        let index = self.target(reference, "ack", |index| matches!(self.kind(index), StepKind::Acknowledge { .. }))?;
+        let step = &self.state.steps[index];
+        if let Some(at) = step.acknowledged.get(person) {
+            let says = format!(
+                "You acknowledged “{}” at {} already: {} of {}.",
+                self.title(index),
+                self.say(*at),
+                step.acknowledged.len(),
+                step.people.len()
+            );
+            return Err(Refusal::new(RefusalKind::Stale, says));
+        }
+        if step.people.contains(person) {
+            return Ok(vec![Event::Acknowledged { step: index, count: step.acknowledged.len() + 1, of: step.people.len() }]);
+        }
+        if step.listeners.contains(person) {
+            return Err(Refusal::new(
+                RefusalKind::Stale,
+                format!("You are on the list as a listener of “{}” already.", self.title(index)),
+            ));
+        }
+        Ok(vec![Event::Listening { step: index }])
+    }
+
+    pub(super) fn complete(&self, reference: &StepRef, typed: &BTreeMap<String, String>) -> Result<Vec<Event>, Refusal> {
+        let index =
+            self.target(reference, "done", |index| verbs(self.kind(index), &self.state.steps[index]).contains(&"done"))?;
+        self.may_act(index, "Completing")?;
+        let StepKind::Task { items, evidence } = self.kind(index) else {
+            // An action that failed, done by hand.
+            return Ok(vec![Event::StepCompleted { step: index, fields: BTreeMap::new() }]);
+        };
+        let fields = self.read(index, evidence, typed)?;
+        let step = &self.state.steps[index];
+        let rest =
+            (0..items.len()).filter(|item| !step.ticked.contains_key(item)).map(|item| Event::ItemTicked { step: index, item });
+        Ok(rest.chain([Event::StepCompleted { step: index, fields }]).collect())
+    }
+
+    pub(super) fn tick(&self, reference: &StepRef, item: usize) -> Result<Vec<Event>, Refusal> {
+        let index = self.target(reference, "done", |index| matches!(self.kind(index), StepKind::Task { .. }))?;
+        self.may_act(index, "Ticking items of")?;
+        let StepKind::Task { items, .. } = self.kind(index) else { return Ok(Vec::new()) };
+        let Some(text) = items.get(item) else {
+            return Err(Refusal::new(RefusalKind::Unknown, format!("“{}” has {} items.", self.title(index), items.len())));
+        };
+        if let Some((by, at)) = self.state.steps[index].ticked.get(&item) {
+            let by = by.as_ref().map(|person| format!(" by {}", self.people.call(person))).unwrap_or_default();
+            let says = format!("“{}” was ticked{by} at {} already.", escape_markdown(&self.state.fill(text)), self.say(*at));
+            return Err(Refusal::new(RefusalKind::Stale, says));
+        }
+        Ok(vec![Event::ItemTicked { step: index, item }])
+    }
+
+    pub(super) fn answer(&self, reference: &StepRef, typed: &BTreeMap<String, String>) -> Result<Vec<Event>, Refusal> {
+        let index = self.target(reference, "answer", |index| matches!(self.kind(index), StepKind::Ask { .. }))?;
+        self.may_act(index, "Answering")?;
+        let StepKind::Ask { fields, sets } = self.kind(index) else { return Ok(Vec::new()) };
+        let values = self.read(index, fields, typed)?;
+        let written = sets.iter().filter_map(|(field, input)| Some((input, values.get(field)?)));
+        let changed = written.filter(|(input, value)| self.state.values.get(*input) != Some(value));
+        let mut events: Vec<Event> =
+            changed.map(|(input, value)| Event::InputSet { input: input.clone(), value: value.clone() }).collect();
+        events.push(Event::StepCompleted { step: index, fields: values });
+        Ok(events)
+    }
+
+    /// Reads a form; what was not typed keeps what stood there.
+    pub(super) fn read(
+        &self,
+        index: usize,
+        fields: &[Field],
+        typed: &BTreeMap<String, String>,
+    ) -> Result<BTreeMap<String, FieldValue>, Refusal> {
+        let mut texts = typed.clone();
+        for field in fields.iter().filter(|field| !typed.contains_key(&field.name)) {
+            if let Some(text) = self.state.prefill(index, field) {
+                texts.insert(field.name.clone(), text);
+            }
+        }
+        let now = self.now();
+        let mut read = read_form(fields, &texts, self.state.reading(now, self.people));
+        if let Ok(values) = &read {
+            let past = values.iter().find_map(|(name, value)| match value {
+                FieldValue::Window(window)
+                    if window.starts < now && self.state.window().map(|w| w.starts) != Some(window.starts) =>
+                {
+                    Some(name.clone())
+                }
+                _ => None,
+            });
+            if let Some(name) = past {
+                let problem = format!("that window began before now ({}); choose one that is still to come", self.say(now));
+                read = Err(BTreeMap::from([(name, problem)]));
+            }
+        }
+        read.map_err(|problems| {
+            let label = |name: &String| fields.iter().find(|f| &f.name == name).map_or_else(|| name.clone(), |f| f.label.clone());
+            let list: Vec<String> = problems
+                .iter()
+                .map(|(name, problem)| format!("**{}**: {}", escape_markdown(&label(name)), escape_markdown(problem)))
+                .collect();
+            let id = &self.state.runbook.steps[index].id;
+            let verb = if matches!(self.kind(index), StepKind::Task { .. }) { "done" } else { "answer" };
+            let example = fields.first().map(|field| {
+                format!(" In words: `/rollout {verb} {id} {}={}`.", field.name, field.example.as_deref().unwrap_or("…"))
+            });
+            Refusal {
+                kind: RefusalKind::Invalid,
+                says: format!(
+                    "Nothing was recorded for “{}”. {}.{}",
+                    self.title(index),
+                    list.join("; "),
+                    example.unwrap_or_default()
+                ),
+                fields: problems,
+            }
+        })
+    }
+}

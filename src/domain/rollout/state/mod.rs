@@ -1,0 +1,312 @@
+//! The state of one rollout. [`evolve`](State::evolve) is the only way it changes.
+
+mod announcement;
+mod evolve;
+mod phase;
+mod recent;
+mod step;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::conversation::form::{FieldValue, Reading, Window};
+use crate::domain::message::template::{self, Landing};
+use crate::domain::people::{Directory, PersonId};
+use crate::domain::runbook::model::{Outcome, Runbook, Step, StepKind, Venue};
+
+use super::command::{CommandId, RolloutId};
+use super::event::{ClockKind, Event, Recorded, Started};
+
+use self::recent::Recent;
+
+pub use self::announcement::{Announcement, Destination};
+pub use self::phase::PhaseState;
+pub use self::recent::RECENT_COMMANDS_MAX;
+pub use self::step::{ActionStage, ActionState, StepState, StepStatus, Vote};
+
+/// How many events the card may show, and some more.
+const NEWEST_MAX: usize = 8;
+/// How deep roles may refer to roles.
+const ROLE_DEPTH_MAX: usize = 8;
+
+/// Everything known of one rollout.
+#[derive(Clone, Debug, PartialEq)]
+pub struct State {
+    /// Its id.
+    pub id: RolloutId,
+    /// Its number in this installation.
+    pub number: u32,
+    /// The installation's tag.
+    pub house: u16,
+    /// Its title.
+    pub title: String,
+    /// Where its page is.
+    pub link: Option<String>,
+    /// Where it is hosted.
+    pub rooms: Vec<String>,
+    /// Whether its clock can be moved.
+    pub clock: ClockKind,
+    /// By how much it was moved, in seconds.
+    pub shift_seconds: i64,
+    /// The frozen runbook.
+    pub runbook: Arc<Runbook>,
+    /// Who started it.
+    pub starter: Option<PersonId>,
+    /// When.
+    pub started: DateTime<Utc>,
+    /// The inputs that are known.
+    pub values: BTreeMap<String, FieldValue>,
+    /// Its phases, as in the runbook.
+    pub phases: Vec<PhaseState>,
+    /// Its steps, as in the runbook.
+    pub steps: Vec<StepState>,
+    /// Its announcements, in order of issue.
+    pub announcements: Vec<Announcement>,
+    /// Rises whenever the rollout's own buttons must not count any more.
+    pub generation: u32,
+    /// Whether it is held.
+    pub held: Option<Held>,
+    /// Its result, once recorded.
+    pub result: Option<Outcome>,
+    /// Why it was aborted.
+    pub aborted: Option<String>,
+    /// When it ended.
+    pub ended: Option<DateTime<Utc>>,
+    /// Whether it has its environment.
+    pub environment: EnvironmentStage,
+    /// The card's message in every room, on every platform that the room is on.
+    pub cards: BTreeMap<Venue, String>,
+    /// Notes left.
+    pub notes: Vec<Note>,
+    /// The sequence of the last event.
+    pub sequence: u64,
+    /// When that was.
+    pub last_at: DateTime<Utc>,
+    /// The newest events that people care about, oldest first.
+    pub newest: VecDeque<(u64, Recorded)>,
+    recent: Recent,
+}
+
+/// Why nothing new starts by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Since when.
+    pub since: DateTime<Utc>,
+    /// By whom, if by a person.
+    pub by: Option<PersonId>,
+    /// Why, where T-minus held it itself.
+    pub reason: Option<String>,
+}
+
+/// Whether a rollout has its environment to itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EnvironmentStage {
+    /// It does not need it yet.
+    NotNeeded,
+    /// It waits for it.
+    Claimed,
+    /// It has it.
+    Held,
+    /// It gave it back.
+    Released,
+}
+
+/// A note.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// By whom.
+    pub by: Option<PersonId>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Its text.
+    pub text: String,
+}
+
+impl State {
+    /// The state after a rollout's first event, which must be [`Event::Started`].
+    #[must_use]
+    pub fn begin(recorded: &Recorded) -> Option<Self> {
+        let Event::Started(started) = &recorded.event else { return None };
+        let Started { id, number, house, title, rooms, link, clock, values, runbook } = (**started).clone();
+        let mut state = Self {
+            id,
+            number,
+            house,
+            title,
+            link,
+            rooms,
+            clock,
+            shift_seconds: 0,
+            starter: recorded.by.clone(),
+            started: recorded.at,
+            values,
+            phases: vec![PhaseState::Waiting; runbook.phases.len()],
+            steps: vec![StepState::new(); runbook.steps.len()],
+            announcements: Vec::new(),
+            generation: 0,
+            held: None,
+            result: None,
+            aborted: None,
+            ended: None,
+            environment: EnvironmentStage::NotNeeded,
+            cards: BTreeMap::new(),
+            notes: Vec::new(),
+            sequence: 1,
+            last_at: recorded.at,
+            newest: VecDeque::new(),
+            recent: Recent::default(),
+            runbook: Arc::new(runbook),
+        };
+        state.recent.note(&recorded.command, 1, recorded.at);
+        Some(state)
+    }
+
+    /// Whether this attempt of a step's action is under way as far as is known.
+    #[must_use]
+    pub fn awaits(&self, step: usize, attempt: u32) -> bool {
+        let step = self.steps.get(step).filter(|step| step.is_under_way());
+        step.and_then(|step| step.action.as_ref()).is_some_and(|action| action.attempt == attempt)
+    }
+
+    /// The events a command became, if it was applied before: first and last sequence.
+    #[must_use]
+    pub fn events_of(&self, command: &CommandId) -> Option<(u64, u64)> {
+        self.recent.events_of(command)
+    }
+
+    /// A moment that is not before the last event: time never runs backwards in a stream.
+    #[must_use]
+    pub fn not_before(&self, at: DateTime<Utc>) -> DateTime<Utc> {
+        at.max(self.last_at)
+    }
+
+    /// T-0 and the window around it, if it is known.
+    #[must_use]
+    pub fn window(&self) -> Option<Window> {
+        let name = &self.runbook.window_input()?.field.name;
+        match self.values.get(name) {
+            Some(FieldValue::Window(window)) => Some(*window),
+            _ => None,
+        }
+    }
+
+    /// When a phase opens by its time, if it has one that is known.
+    #[must_use]
+    pub fn due_of_phase(&self, phase: usize) -> Option<DateTime<Utc>> {
+        let offset = self.runbook.phases.get(phase)?.at?;
+        Some(offset.from(self.window()?.starts))
+    }
+
+    /// The definition and the state of a step.
+    #[must_use]
+    pub fn step(&self, index: usize) -> Option<(&Step, &StepState)> {
+        Some((self.runbook.steps.get(index)?, self.steps.get(index)?))
+    }
+
+    /// The open and failed steps, in the order of the runbook.
+    pub fn open_steps(&self) -> impl Iterator<Item = (usize, &Step, &StepState)> {
+        self.ordered_steps()
+            .filter_map(|index| self.step(index).map(|(step, state)| (index, step, state)))
+            .filter(|(_, _, s)| s.status.is_open())
+    }
+
+    /// All steps in the order people see: a phase's intake before its steps.
+    pub fn ordered_steps(&self) -> impl Iterator<Item = usize> {
+        self.runbook.phases.iter().flat_map(|phase| phase.intake.into_iter().chain(phase.steps.iter().copied()))
+    }
+
+    /// The phase that is open now, or else the next one; the last one at the end.
+    #[must_use]
+    pub fn current_phase(&self) -> usize {
+        let open = self.phases.iter().position(|phase| matches!(phase, PhaseState::Open { .. }));
+        let next = || self.phases.iter().position(|phase| !phase.is_settled());
+        open.or_else(next).unwrap_or(self.phases.len().saturating_sub(1))
+    }
+
+    /// Whether the environment is not needed any more: a result is recorded and nothing is under way.
+    #[must_use]
+    pub fn may_release(&self) -> bool {
+        self.result.is_some() && !self.steps.iter().any(StepState::is_under_way)
+    }
+
+    /// Names of a runbook as people: its roles, teams, persons, and inputs of type people. In order, each once.
+    #[must_use]
+    pub fn resolve(&self, names: &[String], directory: &Directory) -> Vec<PersonId> {
+        let mut people = Vec::new();
+        self.resolve_into(names, directory, ROLE_DEPTH_MAX, &mut people);
+        let mut seen = BTreeSet::new();
+        people.retain(|person| seen.insert(person.clone()));
+        people
+    }
+
+    fn resolve_into(&self, names: &[String], directory: &Directory, depth: usize, people: &mut Vec<PersonId>) {
+        let Some(depth) = depth.checked_sub(1) else { return };
+        for name in names {
+            if let Some(members) = self.runbook.people.get(name).filter(|members| *members != names) {
+                self.resolve_into(members, directory, depth, people);
+            } else if let Some(FieldValue::People(members)) = self.values.get(name) {
+                people.extend(members.iter().cloned());
+            } else if let Some(members) = directory.team(name) {
+                people.extend(members.iter().cloned());
+            } else if directory.person(&PersonId::new(name)).is_some() {
+                people.push(PersonId::new(name));
+            } else if name == "owner" {
+                people.extend(self.starter.clone());
+            }
+        }
+    }
+
+    /// Who owns the rollout: the role `owner`, or else who started it.
+    #[must_use]
+    pub fn owners(&self, directory: &Directory) -> Vec<PersonId> {
+        let owners = self.resolve(&["owner".to_owned()], directory);
+        if owners.is_empty() { self.starter.iter().cloned().collect() } else { owners }
+    }
+
+    /// A text of the runbook with the values filled in; its own words where that fails.
+    #[must_use]
+    pub fn fill(&self, text: &str) -> String {
+        if !text.contains('{') {
+            return text.to_owned();
+        }
+        template::render(text, Landing::Plain, &super::scope::scope(self, self.last_at)).unwrap_or_else(|_| text.to_owned())
+    }
+
+    /// The sentence of a step.
+    #[must_use]
+    pub fn step_title(&self, index: usize) -> String {
+        self.runbook.steps.get(index).map(|step| self.fill(&step.title)).unwrap_or_default()
+    }
+
+    /// The title of a phase.
+    #[must_use]
+    pub fn phase_title(&self, index: usize) -> String {
+        self.runbook.phases.get(index).map(|phase| self.fill(&phase.title)).unwrap_or_default()
+    }
+
+    /// What stands in a field until someone changes it: its input's value, or its default filled in.
+    #[must_use]
+    pub fn prefill(&self, step: usize, field: &crate::domain::conversation::form::Field) -> Option<String> {
+        let sets = match &self.runbook.steps.get(step)?.kind {
+            StepKind::Ask { sets, .. } => sets.get(&field.name),
+            _ => None,
+        };
+        let known =
+            sets.and_then(|input| self.values.get(input)).map(|value| value.said(self.runbook.timezone, &|id| id.to_string()));
+        known.or_else(|| field.default.as_ref().map(|default| self.fill(default))).filter(|text| !text.trim().is_empty())
+    }
+
+    /// The inputs as text.
+    #[must_use]
+    pub fn values_as_text(&self) -> BTreeMap<String, String> {
+        self.values.iter().map(|(name, value)| (name.clone(), value.said(self.runbook.timezone, &|id| id.to_string()))).collect()
+    }
+
+    /// What reading a form needs to know.
+    #[must_use]
+    pub fn reading<'a>(&self, at: DateTime<Utc>, people: &'a Directory) -> Reading<'a> {
+        Reading { zone: self.runbook.timezone, now: at, people }
+    }
+}

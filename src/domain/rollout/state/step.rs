@@ -1,0 +1,179 @@
+//! Where a step stands, with everything recorded with it: acknowledgements, votes, evidence, its action.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use chrono::{DateTime, Utc};
+
+use crate::domain::conversation::form::FieldValue;
+use crate::domain::people::PersonId;
+use crate::domain::rollout::event::{Choice, PassedOver};
+
+/// Where a step stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum StepStatus {
+    /// Its turn has not come.
+    Pending,
+    /// It is its turn.
+    Open {
+        /// Since when.
+        since: DateTime<Utc>,
+    },
+    /// It can't go on by itself.
+    Failed {
+        /// Since when it was open.
+        since: DateTime<Utc>,
+        /// Why.
+        reason: String,
+        /// Whether nobody knows what became of it.
+        unknown: bool,
+    },
+    /// It is done.
+    Done {
+        /// Since when it was open.
+        since: DateTime<Utc>,
+        /// When.
+        at: DateTime<Utc>,
+        /// By whom, if by a person.
+        by: Option<PersonId>,
+    },
+    /// Passed over.
+    PassedOver(PassedOver),
+}
+
+impl StepStatus {
+    /// Whether the next step may open.
+    #[must_use]
+    pub const fn is_settled(&self) -> bool {
+        matches!(self, Self::Done { .. } | Self::PassedOver(_))
+    }
+
+    /// Whether it is its turn and it is not over.
+    #[must_use]
+    pub const fn is_open(&self) -> bool {
+        matches!(self, Self::Open { .. } | Self::Failed { .. })
+    }
+}
+
+/// One step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepState {
+    /// Where it stands.
+    pub status: StepStatus,
+    /// Rises whenever buttons made before must not count any more.
+    pub generation: u32,
+    /// Who is meant, resolved when it opened.
+    pub people: Vec<PersonId>,
+    /// Whether a person confirms it first although it would run by itself.
+    pub confirm: bool,
+    /// Who acknowledged, and when.
+    pub acknowledged: BTreeMap<PersonId, DateTime<Utc>>,
+    /// Who listens without having to acknowledge.
+    pub listeners: BTreeSet<PersonId>,
+    /// The items ticked, by whom and when.
+    pub ticked: BTreeMap<usize, (Option<PersonId>, DateTime<Utc>)>,
+    /// Evidence and answers.
+    pub fields: BTreeMap<String, FieldValue>,
+    /// What an action gave.
+    pub outputs: serde_json::Map<String, serde_json::Value>,
+    /// The votes.
+    pub votes: BTreeMap<PersonId, Vote>,
+    /// What the decision will be, and when it is taken.
+    pub settling: Option<(Choice, DateTime<Utc>)>,
+    /// What was decided.
+    pub decision: Option<Choice>,
+    /// The action under way.
+    pub action: Option<ActionState>,
+}
+
+impl StepState {
+    pub(super) fn new() -> Self {
+        Self {
+            status: StepStatus::Pending,
+            generation: 1,
+            people: Vec::new(),
+            confirm: false,
+            acknowledged: BTreeMap::new(),
+            listeners: BTreeSet::new(),
+            ticked: BTreeMap::new(),
+            fields: BTreeMap::new(),
+            outputs: serde_json::Map::new(),
+            votes: BTreeMap::new(),
+            settling: None,
+            decision: None,
+            action: None,
+        }
+    }
+
+    /// Since when it is or was open.
+    #[must_use]
+    pub const fn since(&self) -> Option<DateTime<Utc>> {
+        match &self.status {
+            StepStatus::Open { since } | StepStatus::Failed { since, .. } | StepStatus::Done { since, .. } => Some(*since),
+            StepStatus::Pending | StepStatus::PassedOver(_) => None,
+        }
+    }
+
+    /// Who is still awaited to acknowledge or to vote.
+    pub fn awaited(&self) -> impl Iterator<Item = &PersonId> {
+        self.people.iter().filter(|person| !self.acknowledged.contains_key(person) && !self.votes.contains_key(person))
+    }
+
+    /// Whether an action is wanted or being done right now.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.is_under_way() || self.action.as_ref().is_some_and(|action| action.stage == ActionStage::Requested)
+    }
+
+    /// Whether an adapter was or may have been called and no end is known: also after an abort, which ends no action.
+    #[must_use]
+    pub fn is_under_way(&self) -> bool {
+        self.action.as_ref().is_some_and(|action| matches!(action.stage, ActionStage::Attempted { .. }))
+    }
+}
+
+/// One vote.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Vote {
+    /// GO or NO-GO.
+    pub choice: Choice,
+    /// Why.
+    pub reason: Option<String>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// The sequence of the person's first vote: where it stands among the others.
+    pub order: u64,
+}
+
+/// One action of a step.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ActionState {
+    /// The sequence of the event that wants it: part of its identity.
+    pub sequence: u64,
+    /// Which attempt.
+    pub attempt: u32,
+    /// Its inputs, filled in.
+    pub inputs: serde_json::Value,
+    /// How far it is.
+    pub stage: ActionStage,
+    /// When it was wanted.
+    pub requested: DateTime<Utc>,
+    /// When its adapter was about to be called.
+    pub begun: Option<DateTime<Utc>>,
+}
+
+/// How far an action is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ActionStage {
+    /// It is wanted; no adapter was called.
+    Requested,
+    /// The adapter was about to be called: whether it was is for the adapter to find out.
+    Attempted {
+        /// When.
+        at: DateTime<Utc>,
+    },
+    /// It ended.
+    Ended {
+        /// When.
+        at: DateTime<Utc>,
+    },
+}
