@@ -3,3 +3,4 @@
 pub mod check;
 mod format;
 pub mod model;
+pub mod step;
