@@ -1,9 +1,9 @@
 //! Templates and expressions: MiniJinja, strict, with a limit on work, and values escaped for where they land.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
 
-use minijinja::value::{Object, ObjectRepr};
+use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
 /// How many instructions one template or expression may take: far above any announcement, far below a stall.
@@ -22,23 +22,14 @@ pub enum Landing {
 
 static MARKDOWN: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = environment();
-    environment.set_formatter(|out, _state, value| {
-        if value.is_undefined() {
-            return Err(minijinja::Error::from(ErrorKind::UndefinedError));
-        }
-        out.write_str(&escape_markdown(&text_of(value))).map_err(minijinja::Error::from)
-    });
+    environment
+        .set_formatter(|out, _state, value| out.write_str(&escape_markdown(&text_of(value))).map_err(minijinja::Error::from));
     environment
 });
 
 static PLAIN: LazyLock<Environment<'static>> = LazyLock::new(|| {
     let mut environment = environment();
-    environment.set_formatter(|out, _state, value| {
-        if value.is_undefined() {
-            return Err(minijinja::Error::from(ErrorKind::UndefinedError));
-        }
-        out.write_str(&text_of(value)).map_err(minijinja::Error::from)
-    });
+    environment.set_formatter(|out, _state, value| out.write_str(&text_of(value)).map_err(minijinja::Error::from));
     environment
 });
 
@@ -51,9 +42,9 @@ fn environment() -> Environment<'static> {
     environment
 }
 
-/// Nothing reads as nothing, not as the word "none".
+/// Nothing reads as nothing, not as the word "none". What is not defined was refused before; an `if` without its `else` is left.
 fn text_of(value: &Value) -> String {
-    if value.is_none() { String::new() } else { value.to_string() }
+    if value.is_none() || value.is_undefined() { String::new() } else { value.to_string() }
 }
 
 /// Renders a template.
@@ -103,6 +94,23 @@ pub fn expression_names(source: &str) -> Result<BTreeSet<String>, String> {
     Ok(expression.undeclared_variables(true).into_iter().collect())
 }
 
+/// Whether there is a filter of this name: one that there is not would only be missed when the text is written.
+#[must_use]
+pub fn knows_filter(name: &str) -> bool {
+    knows(name, "filter")
+}
+
+/// Whether there is a test of this name, as in `x is NAME`.
+#[must_use]
+pub fn knows_test(name: &str) -> bool {
+    knows(name, "test")
+}
+
+fn knows(name: &str, what: &str) -> bool {
+    let scope = Value::from_pairs([("name", name)]);
+    holds(&format!("name is {what}"), &scope).unwrap_or(false)
+}
+
 fn explain(error: &minijinja::Error) -> String {
     match error.kind() {
         ErrorKind::UndefinedError => match error.detail() {
@@ -149,7 +157,31 @@ pub fn escape_markdown(text: &str) -> String {
 
 /// A map whose missing keys read as none: a step that was skipped or not reached is not an error.
 #[derive(Debug)]
-pub struct Lenient(pub std::collections::BTreeMap<String, Value>);
+pub struct Lenient {
+    values: BTreeMap<String, Value>,
+    /// Whether it holds in an `if`, and reads as something.
+    is_there: bool,
+}
+
+impl Lenient {
+    /// A map that is there if anything is in it.
+    #[must_use]
+    pub fn of(values: BTreeMap<String, Value>) -> Self {
+        Self { is_there: !values.is_empty(), values }
+    }
+
+    /// A map that is there even if nothing is in it.
+    #[must_use]
+    pub const fn present(values: BTreeMap<String, Value>) -> Self {
+        Self { values, is_there: true }
+    }
+
+    /// A map that reads as none, and is still one that can be looked into.
+    #[must_use]
+    pub const fn absent(values: BTreeMap<String, Value>) -> Self {
+        Self { values, is_there: false }
+    }
+}
 
 impl Object for Lenient {
     fn repr(self: &Arc<Self>) -> ObjectRepr {
@@ -157,12 +189,21 @@ impl Object for Lenient {
     }
 
     fn get_value(self: &Arc<Self>, key: &Value) -> Option<Value> {
-        let found = key.as_str().and_then(|key| self.0.get(key)).cloned();
+        let found = key.as_str().and_then(|key| self.values.get(key)).cloned();
         Some(found.unwrap_or_else(|| Value::from(())))
     }
 
+    // Going through it is possible, too: what is empty is gone through without a word.
+    fn enumerate(self: &Arc<Self>) -> Enumerator {
+        if self.is_there { Enumerator::Values(self.values.keys().map(Value::from).collect()) } else { Enumerator::Empty }
+    }
+
     fn is_true(self: &Arc<Self>) -> bool {
-        !self.0.is_empty()
+        self.is_there
+    }
+
+    fn render(self: &Arc<Self>, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.is_there { f.debug_map().entries(&self.values).finish() } else { Ok(()) }
     }
 }
 
@@ -185,10 +226,12 @@ mod tests {
 
     #[test]
     fn undefined_is_an_error_and_none_is_nothing() {
-        let scope = context! { steps => Value::from_object(Lenient(std::collections::BTreeMap::new())) };
+        let scope = context! { steps => Value::from_object(Lenient::of(BTreeMap::new())) };
         assert!(render("{{ nope }}", Landing::Plain, &scope).unwrap_err().contains("not defined"));
         assert_eq!(render("[{{ steps.backup }}]", Landing::Plain, &scope).unwrap(), "[]");
         assert_eq!(holds("steps.backup == 'x'", &scope), Ok(false));
+        assert_eq!(render("[{{ steps }}{% for id in steps %}{{ id }}{% endfor %}]", Landing::Plain, &scope).unwrap(), "[]");
+        assert_eq!(render("[{{ 'x' if steps.backup }}]", Landing::Plain, &scope).unwrap(), "[]");
     }
 
     #[test]

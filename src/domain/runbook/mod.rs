@@ -3,4 +3,5 @@
 pub mod check;
 mod format;
 pub mod model;
+pub mod names;
 pub mod step;

@@ -12,6 +12,7 @@ use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Registry, RegistryEvent};
 use crate::domain::rollout::command::{Refusal, RefusalKind};
 use crate::domain::rollout::event::{Event, Recorded, Started};
+use crate::domain::rollout::scope::scope_of_inputs;
 use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::{Input, Runbook};
 
@@ -185,13 +186,7 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     if !rooms.contains(&starting.room) {
         rooms.push(starting.room.clone());
     }
-    let scope = minijinja::Value::from_pairs(runbook.inputs.iter().map(|input| {
-        let name = &input.field.name;
-        let value =
-            starting.values.get(name).map_or_else(|| minijinja::Value::from(()), |value| value.in_templates(runbook.timezone));
-        (name.clone(), value)
-    }));
-    let title = template::render(&runbook.title, Landing::Plain, &scope)
+    let title = template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &starting.values))
         .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
     let link = shared.plan.public_url.as_ref().map(|url| format!("{}/rollouts/{id}", url.trim_end_matches('/')));
     let started = Started {

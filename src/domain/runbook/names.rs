@@ -1,0 +1,126 @@
+//! What templates and expressions of a runbook may name, besides its inputs: the one table of it.
+//!
+//! [`super::check`] refuses what is not in here, and a rollout's scope is built by going through it: what was accepted is there
+//! at night.
+
+/// A name that every template sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Name {
+    /// The steps, by id: `steps.backup.backup_id`, `steps.update.outputs.status`.
+    Steps,
+    /// What was decided, by the id of the decision: `decision.cutover`.
+    Decision,
+    /// The result, once recorded.
+    Result,
+    /// The time.
+    Now,
+    /// T-0 and how long the window is.
+    Window,
+    /// The rollout itself: see [`Member`].
+    Rollout,
+}
+
+impl Name {
+    /// All of them.
+    pub const ALL: [Self; 6] = [Self::Steps, Self::Decision, Self::Result, Self::Now, Self::Window, Self::Rollout];
+
+    /// As templates write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Steps => "steps",
+            Self::Decision => "decision",
+            Self::Result => "result",
+            Self::Now => "now",
+            Self::Window => "window",
+            Self::Rollout => "rollout",
+        }
+    }
+}
+
+/// What `rollout` has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Member {
+    /// Its id.
+    Id,
+    /// Its title.
+    Title,
+    /// Where its page is.
+    Link,
+    /// When it was started.
+    Started,
+    /// How long it has taken.
+    Duration,
+}
+
+impl Member {
+    /// All of them.
+    pub const ALL: [Self; 5] = [Self::Id, Self::Title, Self::Link, Self::Started, Self::Duration];
+
+    /// As templates write it after `rollout.`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Title => "title",
+            Self::Link => "link",
+            Self::Started => "started",
+            Self::Duration => "duration",
+        }
+    }
+}
+
+/// A question about a step or a phase: `done('backup')`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// Whether a step is done.
+    Done,
+    /// Whether a step failed.
+    Failed,
+    /// Whether a phase has begun.
+    Started,
+    /// Whether a phase was led back from. Nothing leads back yet, so check refuses it; journals may hold runbooks that ask.
+    BackedOff,
+}
+
+impl Function {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Done, Self::Failed, Self::Started, Self::BackedOff];
+
+    /// As templates write it.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Started => "started",
+            Self::BackedOff => "backed_off",
+        }
+    }
+
+    /// What it is asked about.
+    #[must_use]
+    pub const fn asks_about(self) -> &'static str {
+        match self {
+            Self::Done | Self::Failed => "step",
+            Self::Started | Self::BackedOff => "phase",
+        }
+    }
+}
+
+/// What came out of an action, where its requirements are checked.
+pub const OUTPUTS: &str = "outputs";
+
+/// What the template engine calls the template itself, of which there is nothing to say.
+pub(super) const ITSELF: &str = "self";
+
+/// Whether an input, step or phase can't be called so, because expressions use the name for something else.
+///
+/// `window` is free: the input that holds the window is usually called so.
+pub(super) fn is_reserved(name: &str) -> bool {
+    /// These will mean something once steps can be repeated for each of a list.
+    const LATER: [&str; 2] = ["person", "each"];
+    let others = [OUTPUTS, ITSELF];
+    let values = Name::ALL.into_iter().filter(|value| *value != Name::Window).map(Name::name);
+    values.chain(Function::ALL.map(Function::name)).chain(LATER).chain(others).any(|reserved| reserved == name)
+}
