@@ -1,22 +1,22 @@
 //! Checks a runbook as written and makes the model of it: every problem at once, each with its place.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::LazyLock;
 
 use chrono_tz::Tz;
-use regex::Regex;
 
-use crate::domain::catalogue::{Kind, Parameter, ParameterKind};
+use crate::domain::catalogue::{Kind, Operation, Parameter, ParameterKind};
 use crate::domain::conversation::form::{Field, FieldKind};
 use crate::domain::message::template;
+use crate::domain::message::uses::{self, Argument, Form, Uses};
 use crate::domain::people::Directory;
 use crate::domain::problem::{Place, Problem, did_you_mean};
 use crate::domain::section::{Located, Report, Section, text_of};
 use crate::domain::time::{Offset, Takes, parse_duration};
 use crate::domain::yaml::{self, Node, Value};
 
-use super::format::{self, InputKeys, later};
+use super::format::{self, FieldKeys, later};
 use super::model::{Input, MessageTemplate, Outcome, Phase, Requirement, Rule, Runbook, Step, StepKind};
+use super::names::{self, Function, ITSELF, Member, Name, OUTPUTS};
 
 /// What a runbook may refer to.
 #[derive(Clone, Debug, Default)]
@@ -53,17 +53,36 @@ pub fn check(file: &str, text: &str, surroundings: &Surroundings) -> (Option<Run
 struct Pending {
     text: String,
     place: Place,
-    kind: PendingKind,
+    form: Form,
+    sees: Sees,
+    /// The message it stands in, when that is another file.
+    message: Option<String>,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum PendingKind {
-    Text,
-    Announcement,
-    Condition,
-    Requirement,
-    /// What is said when a requirement does not hold.
-    Otherwise,
+/// What a text can name.
+#[derive(Clone, Copy)]
+enum Sees {
+    /// The inputs: all there is when the title of a rollout is written.
+    Inputs,
+    /// Everything.
+    Rollout,
+    /// Everything, and what came out of the operation, if that is a known one.
+    Outputs(Option<&'static Operation>),
+}
+
+impl Pending {
+    fn text(located: Located<'_>, sees: Sees) -> Self {
+        Self { text: located.text.to_owned(), place: located.place, form: Form::Template, sees, message: None }
+    }
+
+    fn expression(located: Located<'_>, sees: Sees) -> Self {
+        Self { form: Form::Expression, ..Self::text(located, sees) }
+    }
+
+    /// "step", or "step in the message `deployed`", where the place does not show it.
+    fn what(&self, what: &str) -> String {
+        self.message.as_ref().map_or_else(|| what.to_owned(), |message| format!("{what} in the message `{message}`"))
+    }
 }
 
 struct Checker<'a> {
@@ -104,7 +123,10 @@ impl<'a> Checker<'a> {
     fn runbook(mut self, node: &Node) -> Option<Runbook> {
         let mut top = Section::open(self.report, node, "a runbook")?;
         let name = top.needed("runbook").and_then(|located| self.runbook_name(located));
-        let title = top.text("title").map(|located| self.template(located));
+        let title = top.text("title").map(|located| {
+            self.pending.push(Pending::text(located, Sees::Inputs));
+            located.text.to_owned()
+        });
         let environment = top.text("environment").map(|e| e.text.to_owned());
         let timezone = top.text("timezone").and_then(|located| self.timezone(located)).unwrap_or(chrono_tz::UTC);
         let phase_nodes = top.items("phases");
@@ -192,12 +214,12 @@ impl<'a> Checker<'a> {
 
     /// Notes a template for checking and passes its text on.
     fn template(&mut self, located: Located<'_>) -> String {
-        self.pending.push(Pending { text: located.text.to_owned(), place: located.place, kind: PendingKind::Text });
+        self.pending.push(Pending::text(located, Sees::Rollout));
         located.text.to_owned()
     }
 
     fn define(&mut self, name: &str, place: Place, what: &str) {
-        if format::RESERVED.contains(&name) {
+        if names::is_reserved(name) {
             self.report.error(place, format!("`{name}` already means something in expressions; call the {what} otherwise"));
         } else if let Some(first) = self.names.get(name) {
             self.report.error_help(
@@ -216,10 +238,15 @@ impl<'a> Checker<'a> {
         for (name, node) in top.entries("inputs") {
             let Some((field, keys)) = format::field(self.report, name, node, true) else { continue };
             self.define(&field.name, name.place, "input");
-            if let Some(default) = &field.default {
-                self.pending.push(Pending { text: default.clone(), place: node.place, kind: PendingKind::Text });
+            let FieldKeys { default, positional, tentative, needed_by } = keys;
+            // It is read at the start, when there is nothing yet that it could be filled in from.
+            if field.default.as_ref().is_some_and(|default| ["{{", "{%", "{#"].iter().any(|mark| default.contains(mark))) {
+                self.report.error_help(
+                    default.unwrap_or(node.place),
+                    format!("the default of the input `{}` is a template, and defaults of inputs are plain values", field.name),
+                    "write the value itself, or ask for it in a step: defaults of `fields` can be templates",
+                );
             }
-            let InputKeys { positional, tentative, needed_by } = keys;
             let needed_by = needed_by.and_then(|(phase, place)| self.phase_index(&phase, place));
             if let Some(phase) = needed_by {
                 needed.push((phase, self.inputs.len()));
@@ -317,7 +344,7 @@ impl<'a> Checker<'a> {
 
     fn condition(&mut self, section: &mut Section<'_, '_>) -> Option<String> {
         let located = section.text("if")?;
-        self.pending.push(Pending { text: located.text.to_owned(), place: located.place, kind: PendingKind::Condition });
+        self.pending.push(Pending::expression(located, Sees::Rollout));
         Some(located.text.to_owned())
     }
 
@@ -435,7 +462,8 @@ impl<'a> Checker<'a> {
             return None;
         };
         for text in message.subject.iter().chain([&message.body]) {
-            self.pending.push(Pending { text: text.clone(), place: located.place, kind: PendingKind::Announcement });
+            let message = Some(name.to_owned());
+            self.pending.push(Pending { message, ..Pending::text(Located { text, place: located.place }, Sees::Rollout) });
         }
         self.messages.insert(name.to_owned(), message.clone());
         Some(name.to_owned())
@@ -463,10 +491,12 @@ impl<'a> Checker<'a> {
     }
 
     fn fields(&mut self, section: &mut Section<'_, '_>, key: &'static str) -> Vec<Field> {
-        let fields = format::fields(section, key);
-        let place = section.key_place(key);
-        for default in fields.iter().filter_map(|field| field.default.as_ref()) {
-            self.pending.push(Pending { text: default.clone(), place, kind: PendingKind::Text });
+        let mut fields = Vec::new();
+        for (field, keys) in format::fields(section, key) {
+            if let (Some(text), Some(place)) = (&field.default, keys.default) {
+                self.pending.push(Pending::text(Located { text, place }, Sees::Rollout));
+            }
+            fields.push(field);
         }
         fields
     }
@@ -527,17 +557,19 @@ impl<'a> Checker<'a> {
         let press = section.has("press").then(|| self.names_of(section, "press"));
         let timeout_seconds =
             section.text("timeout").and_then(|t| parse_duration(t.text).map_err(|p| self.report.error(t.place, p)).ok());
+        let operation =
+            main.text.split_once('.').and_then(|(system, name)| self.surroundings.systems.get(system)?.operation(name));
         let mut require = Vec::new();
         for node in section.items("require") {
             let Some(mut requirement) = Section::open(self.report, node, "a requirement") else { continue };
             let that = requirement.needed("that");
             let otherwise = requirement.text("else").map(|e| {
-                self.pending.push(Pending { text: e.text.to_owned(), place: e.place, kind: PendingKind::Otherwise });
+                self.pending.push(Pending::text(e, Sees::Outputs(operation)));
                 e.text.to_owned()
             });
             requirement.close(&[]);
             if let Some(that) = that {
-                self.pending.push(Pending { text: that.text.to_owned(), place: that.place, kind: PendingKind::Requirement });
+                self.pending.push(Pending::expression(that, Sees::Outputs(operation)));
                 let otherwise = otherwise.unwrap_or_else(|| format!("`{}` does not hold", that.text));
                 require.push(Requirement { that: that.text.to_owned(), otherwise });
             }
@@ -611,7 +643,7 @@ impl<'a> Checker<'a> {
     fn templates_in(&mut self, node: &Node) {
         match &node.value {
             Value::Empty => {}
-            Value::Text(text) => self.pending.push(Pending { text: text.clone(), place: node.place, kind: PendingKind::Text }),
+            Value::Text(text) => self.pending.push(Pending::text(Located { text, place: node.place }, Sees::Rollout)),
             Value::List(items) => items.iter().for_each(|item| self.templates_in(item)),
             Value::Map(pairs) => pairs.iter().for_each(|(_, value)| self.templates_in(value)),
         }
@@ -727,95 +759,216 @@ impl<'a> Checker<'a> {
 
     fn check_pending(&self) {
         for pending in &self.pending {
-            let names = match pending.kind {
-                PendingKind::Text | PendingKind::Announcement | PendingKind::Otherwise => template::template_names(&pending.text),
-                PendingKind::Condition | PendingKind::Requirement => template::expression_names(&pending.text),
-            };
-            match names {
-                Err(problem) => self.report.error(pending.place, format!("it does not compile: {problem}")),
-                Ok(names) => {
-                    for name in &names {
-                        self.check_name(name, pending);
-                    }
-                    self.check_calls(pending);
+            match uses::uses(&pending.text, pending.form) {
+                Err(problem) => {
+                    self.report.error(pending.place, format!("{} does not compile: {problem}", pending.what("the text")));
+                }
+                Ok(uses) => {
+                    uses.names.iter().for_each(|name| self.check_name(name, pending));
+                    self.check_calls(&uses, pending);
+                    self.check_words(&uses, pending);
                 }
             }
         }
+    }
+
+    fn inputs(&self) -> impl Iterator<Item = &str> {
+        self.inputs.iter().map(|input| input.field.name.as_str())
     }
 
     fn check_name(&self, dotted: &str, pending: &Pending) {
-        let mut parts = dotted.split('.');
-        let root = parts.next().unwrap_or_default();
-        let more = parts.next();
-        let inputs = || self.inputs.iter().map(|input| input.field.name.as_str());
-        let extra: &[&str] = match pending.kind {
-            PendingKind::Announcement => &["rollout", "window", "now"],
-            PendingKind::Requirement | PendingKind::Otherwise => &["outputs"],
-            PendingKind::Text | PendingKind::Condition => &["rollout"],
-        };
-        match (root, more) {
-            ("steps", Some(id)) => match self.steps.iter().find(|step| step.id == id) {
-                None => self.report.unknown(pending.place, "step", id, self.steps.iter().map(|s| s.id.as_str())),
-                Some(step) => self.check_step_name(step, parts.next(), parts.next(), pending.place),
-            },
-            ("decision", Some(id)) => {
-                let decisions = || self.steps.iter().filter(|s| matches!(s.kind, StepKind::Decide { .. })).map(|s| s.id.as_str());
-                if !decisions().any(|d| d == id) {
-                    self.report.unknown(pending.place, "decision", id, decisions());
+        let parts: Vec<&str> = dotted.split('.').collect();
+        let (root, below) = parts.split_first().map_or(("", &[][..]), |(root, below)| (*root, below));
+        if self.inputs().any(|input| input == root) {
+            self.plain(&[root], below, pending);
+            return;
+        }
+        let value = Name::ALL.into_iter().find(|name| name.name() == root);
+        let is_outputs = root == OUTPUTS && matches!(pending.sees, Sees::Outputs(_));
+        let is_function = Function::ALL.into_iter().any(|function| function.name() == root);
+        if matches!(pending.sees, Sees::Inputs) && (value.is_some() || is_function) {
+            self.report.error_help(
+                pending.place,
+                format!("`{root}` can't be used in the title of a runbook"),
+                "the title is written once, at the start, from the inputs alone",
+            );
+            return;
+        }
+        match value {
+            Some(Name::Steps) => self.check_step(below, pending),
+            Some(Name::Decision) => self.check_decision(below, pending),
+            Some(Name::Rollout) => self.check_member(below, pending),
+            Some(Name::Result | Name::Now | Name::Window) => self.plain(&[root], below, pending),
+            None if is_outputs => {
+                if let Sees::Outputs(Some(operation)) = pending.sees {
+                    self.check_outputs(operation, &[OUTPUTS], below, pending);
                 }
             }
-            ("steps" | "decision" | "result" | "done" | "started" | "failed" | "backed_off", _) => {}
-            (name, _) if extra.contains(&name) || inputs().any(|input| input == name) => {}
-            (name, _) => self.report.unknown(
-                pending.place,
-                "name",
-                name,
-                inputs().chain(extra.iter().copied()).chain(["steps", "decision", "result"]),
-            ),
+            // How they are asked is the business of `check_calls`.
+            None if is_function => {}
+            None => {
+                let of_rollout = !matches!(pending.sees, Sees::Inputs);
+                let values = Name::ALL.map(Name::name).into_iter().filter(|_| of_rollout);
+                let functions = [Function::Done, Function::Failed, Function::Started].map(Function::name).into_iter();
+                let outputs = Some(OUTPUTS).filter(|_| matches!(pending.sees, Sees::Outputs(_)));
+                let known = self.inputs().chain(values).chain(functions.filter(|_| of_rollout)).chain(outputs);
+                self.report.unknown(pending.place, &pending.what("name"), root, known);
+            }
         }
     }
 
-    fn check_step_name(&self, step: &Step, field: Option<&str>, below: Option<&str>, place: Place) {
-        let fields: Vec<&str> = match &step.kind {
-            StepKind::Task { evidence, .. } => evidence.iter().map(|f| f.name.as_str()).collect(),
-            StepKind::Ask { fields, .. } => fields.iter().map(|f| f.name.as_str()).collect(),
-            StepKind::Run { system, operation, .. } => {
-                let operation = self.surroundings.systems.get(system).and_then(|kind| kind.operation(operation));
-                if let (Some("outputs"), Some(output), Some(operation)) = (field, below, operation)
-                    && !operation.gives(output)
-                {
-                    self.report.unknown(
-                        place,
-                        &format!("output of `{}`", step.id),
-                        output,
-                        operation.outputs.iter().map(|o| o.name),
-                    );
-                }
-                vec!["outputs"]
-            }
-            _ => Vec::new(),
+    /// A plain value, with what is asked of it: that must be nothing.
+    fn plain(&self, value: &[&str], below: &[&str], pending: &Pending) {
+        if let Some(member) = below.first() {
+            let value = value.join(".");
+            self.report.error_help(
+                pending.place,
+                pending.what(&format!("`{value}` is a plain value and has no `{member}`")),
+                format!("write `{value}`"),
+            );
+        }
+    }
+
+    /// A map of which one thing has to be named.
+    fn alone<'n>(&self, value: &str, of: &str, known: impl IntoIterator<Item = &'n str>, pending: &Pending) {
+        let known: Vec<String> = known.into_iter().map(|name| format!("`{value}.{name}`")).collect();
+        let help = if known.is_empty() { format!("no {of} is defined") } else { format!("known: {}", known.join(", ")) };
+        self.report.error_help(pending.place, pending.what(&format!("`{value}` alone says nothing: name the {of}")), help);
+    }
+
+    fn check_step(&self, below: &[&str], pending: &Pending) {
+        let ids = || self.steps.iter().map(|step| step.id.as_str());
+        let Some((id, below)) = below.split_first() else {
+            self.alone(Name::Steps.name(), "step", ids(), pending);
+            return;
         };
-        if let Some(name) = field
-            && !fields.contains(&name)
-        {
-            self.report.unknown(place, &format!("field of the step `{}`", step.id), name, fields.iter().copied());
+        let Some(step) = self.steps.iter().find(|step| step.id == *id) else {
+            self.report.unknown(pending.place, &pending.what("step"), id, ids());
+            return;
+        };
+        let Some((field, below)) = below.split_first() else { return };
+        let path = [Name::Steps.name(), id, field];
+        if let StepKind::Run { system, operation, .. } = &step.kind {
+            if *field != OUTPUTS {
+                self.report.unknown(pending.place, &pending.what(&format!("field of the step `{id}`")), field, [OUTPUTS]);
+            } else if let Some(operation) = self.surroundings.systems.get(system).and_then(|kind| kind.operation(operation)) {
+                self.check_outputs(operation, &path, below, pending);
+            }
+            return;
+        }
+        let fields = || step.kind.fields().iter().map(|field| field.name.as_str());
+        if fields().any(|known| known == *field) {
+            self.plain(&path, below, pending);
+        } else {
+            self.report.unknown(pending.place, &pending.what(&format!("field of the step `{id}`")), field, fields());
+        }
+    }
+
+    fn check_outputs(&self, operation: &Operation, path: &[&str], below: &[&str], pending: &Pending) {
+        let Some((output, below)) = below.split_first() else { return };
+        if operation.gives(output) {
+            let path: Vec<&str> = path.iter().copied().chain([*output]).collect();
+            self.plain(&path, below, pending);
+        } else {
+            let known = operation.outputs.iter().map(|output| output.name);
+            self.report.unknown(pending.place, &pending.what(&format!("output of `{}`", operation.name)), output, known);
+        }
+    }
+
+    fn check_decision(&self, below: &[&str], pending: &Pending) {
+        let decisions = || self.steps.iter().filter(|s| matches!(s.kind, StepKind::Decide { .. })).map(|s| s.id.as_str());
+        match below.split_first() {
+            None => self.alone(Name::Decision.name(), "decision", decisions(), pending),
+            Some((id, below)) if decisions().any(|known| known == *id) => {
+                self.plain(&[Name::Decision.name(), id], below, pending);
+            }
+            Some((id, _)) => self.report.unknown(pending.place, &pending.what("decision"), id, decisions()),
+        }
+    }
+
+    fn check_member(&self, below: &[&str], pending: &Pending) {
+        let members = || Member::ALL.into_iter().map(Member::name);
+        match below.split_first() {
+            None => self.alone(Name::Rollout.name(), "member", members(), pending),
+            Some((member, below)) if members().any(|known| known == *member) => {
+                self.plain(&[Name::Rollout.name(), member], below, pending);
+            }
+            Some((member, _)) => self.report.unknown(pending.place, &pending.what("member of `rollout`"), member, members()),
         }
     }
 
     /// `done('…')` and its like name steps and phases in quotes, where the template engine does not look.
-    fn check_calls(&self, pending: &Pending) {
-        static CALL: LazyLock<Regex> = LazyLock::new(|| {
-            Regex::new(r#"\b(done|failed|started|backed_off)\(\s*(?:'([^']*)'|"([^"]*)")\s*\)"#).expect("a constant pattern")
-        });
-        for call in CALL.captures_iter(&pending.text) {
-            let name = call.get(2).or(call.get(3)).map_or("", |m| m.as_str());
-            if matches!(&call[1], "done" | "failed") {
-                if !self.steps.iter().any(|step| step.id == name) {
-                    self.report.unknown(pending.place, "step", name, self.steps.iter().map(|s| s.id.as_str()));
-                }
-            } else if !self.phase_ids.iter().any(|phase| phase == name) {
-                self.report.unknown(pending.place, "phase", name, self.phase_ids.iter().map(String::as_str));
+    fn check_calls(&self, uses: &Uses, pending: &Pending) {
+        let is_taken = |root: &str| uses.names.iter().any(|name| name.split('.').next() == Some(root));
+        for mention in &uses.mentions {
+            let root = mention.name.split('.').next().unwrap_or_default();
+            if root == ITSELF {
+                self.report.unknown(pending.place, &pending.what("name"), root, self.inputs());
+                continue;
             }
+            // What a text defines itself is its own business; and of what the title can't use that has been said.
+            if !is_taken(root) || matches!(pending.sees, Sees::Inputs) {
+                continue;
+            }
+            let function = Function::ALL.into_iter().find(|function| function.name() == root);
+            match (function, &mention.call) {
+                (Some(Function::BackedOff), _) => self.report.error_help(
+                    pending.place,
+                    pending.what(&format!("`{root}` is not supported by this version")),
+                    "nothing leads back yet, as `back-off` is not supported either; take it out for now",
+                ),
+                (Some(function), Some(Argument::Quoted(id))) if mention.name == root => self.check_asked(function, id, pending),
+                (Some(function), _) => self.report.error_help(
+                    pending.place,
+                    pending.what(&format!("`{root}` asks about one {}, by its id in quotes", function.asks_about())),
+                    format!("write it like `{root}('{}')`", self.ids_of(function).next().unwrap_or("id")),
+                ),
+                (None, Some(_)) if self.is_known(root, pending) => {
+                    self.report.error_help(
+                        pending.place,
+                        pending.what(&format!("`{}` is no function", mention.name)),
+                        format!(
+                            "functions are {}",
+                            [Function::Done, Function::Failed, Function::Started].map(Function::name).join(", ")
+                        ),
+                    );
+                }
+                (None, _) => {}
+            }
+        }
+    }
+
+    /// Whether a name is one whose use has not been refused already.
+    fn is_known(&self, root: &str, pending: &Pending) -> bool {
+        let is_outputs = root == OUTPUTS && matches!(pending.sees, Sees::Outputs(_));
+        is_outputs || self.inputs().any(|input| input == root) || Name::ALL.into_iter().any(|name| name.name() == root)
+    }
+
+    fn ids_of(&self, function: Function) -> impl Iterator<Item = &str> {
+        let of_steps = matches!(function, Function::Done | Function::Failed);
+        let steps = self.steps.iter().map(|step| step.id.as_str()).filter(move |_| of_steps);
+        steps.chain(self.phase_ids.iter().map(String::as_str).filter(move |_| !of_steps))
+    }
+
+    fn check_asked(&self, function: Function, id: &str, pending: &Pending) {
+        if !self.ids_of(function).any(|known| known == id) {
+            self.report.unknown(pending.place, &pending.what(function.asks_about()), id, self.ids_of(function));
+        }
+    }
+
+    /// Words of the template engine that it would only miss when the text is written.
+    fn check_words(&self, uses: &Uses, pending: &Pending) {
+        /// They bring in other templates, and there are none.
+        const OF_OTHERS: [&str; 5] = ["block", "extends", "from", "import", "include"];
+        for filter in uses.filters.iter().filter(|filter| !template::knows_filter(filter)) {
+            self.report.error(pending.place, format!("unknown {} `{filter}`", pending.what("filter")));
+        }
+        for test in uses.tests.iter().filter(|test| !template::knows_test(test)) {
+            self.report.error(pending.place, format!("unknown {} `{test}`", pending.what("test after `is`")));
+        }
+        for tag in uses.tags.iter().filter(|tag| OF_OTHERS.contains(&tag.as_str())) {
+            self.report
+                .error(pending.place, pending.what(&format!("`{tag}` needs other templates, and a text stands for itself")));
         }
     }
 }

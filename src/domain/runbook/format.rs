@@ -25,10 +25,6 @@ pub(super) mod later {
     pub const ANNOUNCE: &[&str] = &["every"];
 }
 
-/// Names that expressions already use for something else.
-pub(super) const RESERVED: [&str; 12] =
-    ["steps", "decision", "result", "done", "started", "failed", "backed_off", "rollout", "now", "person", "outputs", "each"];
-
 /// Reads an id, which must be usable in expressions.
 pub(super) fn id(report: &Report, located: Located<'_>) -> Option<String> {
     let text = located.text;
@@ -72,16 +68,19 @@ pub(super) fn title_of_id(id: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_ascii_uppercase().to_string() + chars.as_str())
 }
 
-/// Keys of an input that a plain field does not have.
+/// What is known of a field as it is written, and is no part of it.
 #[derive(Clone, Debug, Default)]
-pub(super) struct InputKeys {
+pub(super) struct FieldKeys {
+    /// Where its default stands.
+    pub default: Option<Place>,
+    // Keys of an input that a plain field does not have.
     pub positional: bool,
     pub tentative: bool,
     pub needed_by: Option<(String, Place)>,
 }
 
 /// Reads one field of `inputs`, `fields` or `evidence`.
-pub(super) fn field(report: &Report, name: Located<'_>, node: &Node, is_input: bool) -> Option<(Field, InputKeys)> {
+pub(super) fn field(report: &Report, name: Located<'_>, node: &Node, is_input: bool) -> Option<(Field, FieldKeys)> {
     let field_name = id(report, name)?;
     let empty = Node { place: node.place, value: Value::Map(Vec::new()) };
     let node = if node.value == Value::Empty { &empty } else { node };
@@ -123,7 +122,8 @@ pub(super) fn field(report: &Report, name: Located<'_>, node: &Node, is_input: b
         }
     };
     let example = section.text("example").map(|e| e.text.to_owned());
-    let default = match section.take("default") {
+    let default_node = section.take("default");
+    let default = match default_node {
         Some(node) => match &node.value {
             Value::List(items) => {
                 Some(items.iter().filter_map(|i| text_of(report, i, "default")).map(|l| l.text).collect::<Vec<_>>().join(", "))
@@ -133,7 +133,7 @@ pub(super) fn field(report: &Report, name: Located<'_>, node: &Node, is_input: b
         None => None,
     };
     let required = section.flag_or("required", true);
-    let mut keys = InputKeys::default();
+    let mut keys = FieldKeys { default: default_node.map(|node| node.place), ..FieldKeys::default() };
     if is_input {
         keys.positional = section.flag("positional");
         keys.tentative = section.flag("tentative");
@@ -154,9 +154,9 @@ fn pattern_kind(report: &Report, pattern: Located<'_>) -> Option<FieldKind> {
 }
 
 /// Reads a map of fields.
-pub(super) fn fields(section: &mut Section<'_, '_>, key: &'static str) -> Vec<Field> {
+pub(super) fn fields(section: &mut Section<'_, '_>, key: &'static str) -> Vec<(Field, FieldKeys)> {
     let report = section.report;
-    section.entries(key).into_iter().filter_map(|(name, node)| field(report, name, node, false)).map(|(field, _)| field).collect()
+    section.entries(key).into_iter().filter_map(|(name, node)| field(report, name, node, false)).collect()
 }
 
 /// Reads `slug:NAME` or `{ to: slack:NAME, must: true }`.

@@ -114,8 +114,7 @@ pub(super) fn read_values(
     for input in &runbook.inputs {
         // What is not needed yet may be missing.
         let field = Field { required: input.required_at_start(), ..input.field.clone() };
-        let default = field.default.clone().filter(|default| !default.contains("{{"));
-        let text = typed.get(&field.name).cloned().or(default).unwrap_or_default();
+        let text = typed.get(&field.name).or(field.default.as_ref()).cloned().unwrap_or_default();
         match field.read(&text, reading) {
             Ok(Some(FieldValue::Window(window))) if window.starts <= now => {
                 problems.insert(field.name.clone(), "that window has begun already; choose one that is still to come".to_owned());
