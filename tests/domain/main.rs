@@ -5,5 +5,6 @@
 
 mod checks;
 mod decisions;
+mod names;
 mod properties;
 mod support;

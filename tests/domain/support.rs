@@ -46,7 +46,7 @@ impl Table {
         Self::start(&settings, Runbook::clone(runbook), values)
     }
 
-    fn start(settings: &Settings, runbook: Runbook, values: &[(&str, &str)]) -> Self {
+    pub fn start(settings: &Settings, runbook: Runbook, values: &[(&str, &str)]) -> Self {
         let people = settings.people.clone();
         let now = utc("2026-11-20T12:00:00Z");
         let reading = tminus::domain::conversation::form::Reading { zone: runbook.timezone, now, people: &people };
