@@ -10,7 +10,7 @@ use include_dir::{Dir, include_dir};
 
 use crate::domain::catalogue::{KINDS, Kind};
 use crate::domain::people::{Directory, Person, PersonId};
-use crate::domain::problem::Problem;
+use crate::domain::problem::{Problem, Severity};
 use crate::domain::runbook::check::{self, Surroundings, check};
 use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
 use crate::domain::section::{Located, Report, Section, entries_of, text_of};
@@ -45,6 +45,8 @@ pub struct Settings {
     pub messages: BTreeMap<String, MessageTemplate>,
     /// The runbooks.
     pub runbooks: BTreeMap<String, Arc<Runbook>>,
+    /// What can be used, and is probably not what was meant.
+    pub warnings: Vec<Problem>,
 }
 
 /// One configured system.
@@ -171,6 +173,12 @@ impl Files {
             people: settings.people.clone(),
             systems: settings.systems.iter().map(|(name, system)| (name.clone(), system.kind)).collect(),
             messages: settings.messages.clone(),
+            runbooks: self
+                .texts
+                .iter()
+                .filter(|(path, _)| path.starts_with("config/runbooks/"))
+                .filter_map(|(_, text)| check::outline(text))
+                .collect(),
             rooms: settings.rooms.clone(),
             addresses: settings.addresses.clone(),
         };
@@ -189,7 +197,10 @@ impl Files {
                 settings.runbooks.insert(runbook.name.clone(), Arc::new(runbook));
             }
         }
-        if problems.is_empty() { Ok(settings) } else { Err(Unusable { files: self.clone(), problems }) }
+        let (errors, warnings): (Vec<Problem>, Vec<Problem>) =
+            problems.into_iter().partition(|problem| problem.severity == Severity::Error);
+        settings.warnings = warnings;
+        if errors.is_empty() { Ok(settings) } else { Err(Unusable { files: self.clone(), problems: errors }) }
     }
 }
 

@@ -22,7 +22,7 @@ use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor, HouseRooms, RoomInfo};
 use crate::gateway::action::pretend::{Ledger, Pretend};
 use crate::gateway::chat::local::LocalRooms;
-use crate::gateway::chat::local::outbound::room_of;
+use crate::gateway::chat::local::outbound::{room_of_address, room_of_person};
 use crate::gateway::web::{self, Web};
 use crate::settings::Settings;
 
@@ -92,8 +92,8 @@ impl Running {
 pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Running> {
     let Setup { settings, journal, clock, ledger, propose_window, public_url, metrics } = setup;
     let address = listener.local_addr()?;
-    let infos = room_infos(&settings);
     let people = if settings.people.people().next().is_none() { just_you() } else { settings.people.clone() };
+    let infos = room_infos(&settings, &people);
     let rooms = Arc::new(LocalRooms::open(infos, journal.clone(), clock.clone()).await.context("the rooms can't be read")?);
     let plan = Plan {
         people: Arc::new(people),
@@ -132,17 +132,23 @@ fn just_you() -> Directory {
 }
 
 /// A room for every room, and one for every address that somebody announces to.
-fn room_infos(settings: &Settings) -> Vec<RoomInfo> {
+fn room_infos(settings: &Settings, people: &Directory) -> Vec<RoomInfo> {
     let mut rooms: Vec<RoomInfo> =
-        settings.rooms.iter().map(|name| RoomInfo { id: name.clone(), title: name.clone(), hosts: true }).collect();
+        settings.rooms.iter().map(|name| RoomInfo { id: name.clone(), title: name.clone(), hosts: true, person: None }).collect();
     if rooms.is_empty() {
-        rooms.push(RoomInfo { id: "rollouts".to_owned(), title: "rollouts".to_owned(), hosts: true });
+        rooms.push(RoomInfo { id: "rollouts".to_owned(), title: "rollouts".to_owned(), hosts: true, person: None });
     }
     for address in settings.announced_to() {
-        let id = room_of(&address);
+        let id = room_of_address(&address);
         if !rooms.iter().any(|room| room.id == id) {
-            rooms.push(RoomInfo { id, title: format!("{}: {}", address.platform.title(), address.name), hosts: false });
+            let title = format!("{}: {}", address.platform.title(), address.name);
+            rooms.push(RoomInfo { id, title, hosts: false, person: None });
         }
+    }
+    for person in people.people() {
+        let id = room_of_person(&person.id);
+        let title = format!("To {}", person.name);
+        rooms.push(RoomInfo { id, title, hosts: false, person: Some(person.id.clone()) });
     }
     rooms
 }
@@ -161,7 +167,7 @@ fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) ->
         (name.clone(), executor)
     };
     let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
-    Routes { addresses, venues: hosted, executors }
+    Routes { addresses, people: Some(route()), venues: hosted, executors }
 }
 
 /// Waits for an interrupt or a request to terminate.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 
-use super::problem::{Place, Problem, did_you_mean};
+use super::problem::{Place, Problem, Severity, did_you_mean};
 use super::yaml::{Node, Value};
 
 /// The problems of one file, as they are found.
@@ -30,6 +30,12 @@ impl Report {
         self.problems.borrow_mut().push(Problem::error(&self.file, place, what).help(help));
     }
 
+    /// Notes what can be used and is probably not what was meant.
+    pub fn warning_help(&self, place: Place, what: impl Into<String>, help: impl Into<String>) {
+        let problem = Problem { severity: Severity::Warning, ..Problem::error(&self.file, place, what) };
+        self.problems.borrow_mut().push(problem.help(help));
+    }
+
     /// Notes that a name is not known, with the nearest one that is.
     pub fn unknown<'a>(&self, place: Place, what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) {
         let known: Vec<&str> = known.into_iter().collect();
@@ -42,10 +48,10 @@ impl Report {
         self.problems.borrow_mut().push(problem.help(help));
     }
 
-    /// Whether anything was noted.
+    /// Whether no error was noted.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.problems.borrow().is_empty()
+        !self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
     }
 
     /// What was noted, in the order of the file.

@@ -155,6 +155,21 @@ pub fn say_time(at: DateTime<Utc>, now: DateTime<Utc>, zone: Tz) -> String {
     there.format(format).to_string()
 }
 
+/// A local time as a moment. Where clocks go back, the first of the two; where they go forward over it, as long after the
+/// change as it would have been: what is due then is neither an hour late nor lost.
+#[must_use]
+pub fn local_moment(local: NaiveDateTime, zone: Tz) -> DateTime<Utc> {
+    match zone.from_local_datetime(&local) {
+        LocalResult::Single(exact) | LocalResult::Ambiguous(exact, _) => exact.with_timezone(&Utc),
+        LocalResult::None => {
+            // The offset that held before the gap: a day earlier is outside every gap there is.
+            let before = local.checked_sub_days(Days::new(1)).and_then(|day| zone.from_local_datetime(&day).earliest());
+            let offset = before.map_or(TimeDelta::zero(), |at| at.naive_local() - at.naive_utc());
+            (local - offset).and_utc()
+        }
+    }
+}
+
 /// The full form, for records: `2026-11-26 02:00 EST`.
 #[must_use]
 pub fn write_time(at: DateTime<Utc>, zone: Tz) -> String {
@@ -250,6 +265,21 @@ mod tests {
         assert_eq!(say_time(utc("2026-11-20T19:05:00Z"), now, zone), "14:05 EST");
         assert_eq!(say_time(utc("2026-11-26T07:00:00Z"), now, zone), "Thu 26 Nov 02:00 EST");
         assert_eq!(say_time(utc("2027-06-01T07:00:00Z"), now, zone), "Tue 1 Jun 2027 03:00 EDT");
+    }
+
+    #[test]
+    fn a_local_time_that_is_not_there_or_there_twice_is_one_moment() {
+        let zone = chrono_tz::America::New_York;
+        let local = |text: &str| NaiveDateTime::parse_from_str(text, "%Y-%m-%d %H:%M").unwrap();
+        for (text, moment) in [
+            ("2026-03-08 01:30", "2026-03-08T06:30:00Z"),
+            ("2026-03-08 02:30", "2026-03-08T07:30:00Z"),
+            ("2026-03-08 03:30", "2026-03-08T07:30:00Z"),
+            ("2026-11-01 01:30", "2026-11-01T05:30:00Z"),
+            ("2026-11-01 02:30", "2026-11-01T07:30:00Z"),
+        ] {
+            assert_eq!(local_moment(local(text), zone), utc(moment), "{text}");
+        }
     }
 
     #[test]

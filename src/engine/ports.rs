@@ -158,6 +158,26 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// The system's words; it is asked again.
     async fn poll(&self, action: &Action, now: DateTime<Utc>) -> Result<Polled, String>;
+    /// Asks it to stop. What it did until then, its end says, as [`poll`](Self::poll) tells it.
+    ///
+    /// # Errors
+    /// The system's words, when it can't be stopped or did not answer.
+    async fn cancel(&self, action: &Action, now: DateTime<Utc>) -> Result<(), CancelError>;
+}
+
+/// Why an action was not asked to stop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CancelError {
+    /// What was begun can't be stopped; its end is awaited.
+    Impossible {
+        /// Why.
+        why: String,
+    },
+    /// It was not heard; it is asked again.
+    TryAgain {
+        /// The system's words.
+        why: String,
+    },
 }
 
 /// Who wrote a message in a room of our own.
@@ -179,6 +199,8 @@ pub struct RoomInfo {
     pub title: String,
     /// Whether rollouts are hosted here, or announcements only arrive.
     pub hosts: bool,
+    /// The one person who reads it, where T-minus writes to one.
+    pub person: Option<PersonId>,
 }
 
 /// A message in a room of our own.

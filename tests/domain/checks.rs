@@ -27,13 +27,14 @@ phases:
     at: T5d
     steps:
       - { announce: comencement, to: [wach] }
-      - { acknowledge: Know, from: [auditor], remind: 4h }
+      - { acknowledge: Know, from: [auditor], remind: 4 }
       - { run: aws-staging.cloudformation.updte-stack }
       - { run: aws-staging.cloudformation.update-stack, with: { stack: x, parameters: y, paramters: {} } }
       - { task: '{{ versoin }}', if: decision.cutover == 'go' }
-      - { wait: 24h }
+      - { wait: quiet }
       - { decide: Go?, voters: [changeset-team], rule: most }
   - phase: two
+    point-of-no-return: true
     if: done('tsk')
     steps: []
 ",
@@ -55,7 +56,7 @@ phases:
             "“T5d” is not a time in the window; write it like “T-5d”, “T-4h”, “T-1m”, “T-0” or “T+30m”",
             "unknown message `comencement`",
             "unknown audience `wach`",
-            "`remind` of a step is not supported by this version",
+            "“4” is not a duration; write it like",
             "unknown person, team or role `auditor`",
             "unknown operation of aws-staging `cloudformation.updte-stack`",
             "  = help: did you mean `cloudformation.update-stack`?",
@@ -63,8 +64,9 @@ phases:
             "unknown input of `aws-staging.cloudformation.update-stack` `paramters`",
             "unknown name `versoin`",
             "unknown decision `cutover`",
-            "a `wait` step is not supported by this version",
+            "“quiet” does not say what is waited for",
             "unknown rule `most`",
+            "`point-of-no-return` of a phase is not supported by this version",
             "unknown step `tsk`",
             "the phase `two` needs `steps`, at least one",
         ],

@@ -2,8 +2,8 @@
 
 use chrono::TimeDelta;
 use tminus::domain::rollout::command::{CommandBody, StepRef};
-use tminus::domain::rollout::event::{ActionOutcome, Choice, Event};
-use tminus::domain::rollout::next_due;
+use tminus::domain::rollout::event::{ActionOutcome, Choice, Event, NoteKind};
+use tminus::domain::rollout::next_move;
 use tminus::domain::runbook::model::Outcome;
 
 use crate::support::{Table, ack, answer, done, form, named, run, utc, vote};
@@ -112,7 +112,7 @@ fn who_may_do_what_in_pre_flight() {
             Err("r is not on hold. Open now: “You know of this promotion and have subscribed to it” (`aware`)."),
         ),
         ("ana", CommandBody::Hold, Ok(1)),
-        ("ana", CommandBody::AddNote { text: String::new() }, Err("A note needs some words.")),
+        ("ana", CommandBody::AddNote { text: String::new(), kind: NoteKind::Remark }, Err("A note needs some words.")),
     ];
     for (person, body, expected) in cases {
         let mut table = pre_flight();
@@ -178,10 +178,15 @@ fn a_form_is_taken_whole_or_not_at_all() {
     assert!(table.refused("ana", answer("confirm_window", &[])).contains("is for Maria"));
     table.does("maria", answer("confirm_window", &[("window", "2026-12-01 02:00 for 2h")]));
     assert_eq!(table.state.window().map(|w| (w.starts, w.seconds)), Some((utc("2026-12-01T07:00:00Z"), Some(7200))));
+    // It is another date, so what people acknowledged for the old one is asked again.
+    assert_eq!(table.open(), ["aware"]);
+    for person in ["ines", "tom", "ana", "raj", "li"] {
+        table.does(person, ack());
+    }
     // What a phase needs is asked before it opens, and its time follows T-0.
     assert_eq!(table.open(), ["preparation_inputs"]);
     table.does("maria", answer("preparation_inputs", &[("blue", "b"), ("green", "g"), ("container", "c")]));
-    assert_eq!(next_due(&table.state), Some(utc("2026-12-01T03:00:00Z")));
+    assert_eq!(next_move(&table.state), Some(utc("2026-12-01T03:00:00Z")));
 }
 
 #[test]
@@ -350,7 +355,7 @@ fn an_action_without_an_end_becomes_a_question_and_a_requirement_can_fail() {
     table.does("maria", run("update_containers"));
     let step = table.state.runbook.step_index("update_containers").expect("the step");
     table.give(None, CommandBody::BeginAttempt { step, attempt: 1 }).expect("wanted");
-    assert_eq!(next_due(&table.state), Some(table.now + TimeDelta::minutes(45)));
+    assert_eq!(next_move(&table.state), Some(table.now + TimeDelta::minutes(45)));
     let timed_out = table.passes(TimeDelta::minutes(45));
     assert!(matches!(&timed_out[..], [Event::ActionEnded { outcome: ActionOutcome::Unknown { .. }, .. }]), "{timed_out:?}");
     assert_eq!(table.open(), ["update_containers"]);
@@ -408,7 +413,10 @@ fn the_clock_moves_only_where_it_may_and_only_forward() {
     }
     let events = table.does("maria", CommandBody::AdvanceClock { seconds: 3600 });
     assert!(
-        matches!(events[..], [Event::ClockAdvanced { .. }, Event::PhaseOpened { .. }, Event::StepOpened { .. }]),
+        matches!(
+            events[..],
+            [Event::ClockAdvanced { .. }, Event::PhaseOpened { .. }, Event::StepOpened { .. }, Event::Nudged { .. }]
+        ),
         "{events:?}"
     );
 }

@@ -4,7 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod checks;
+mod course;
 mod decisions;
 mod names;
 mod properties;
+mod schedule;
 mod support;

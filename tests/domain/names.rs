@@ -8,7 +8,7 @@ use tminus::domain::catalogue::Kind;
 use tminus::domain::message::template::{self, Landing};
 use tminus::domain::rollout::scope::{scope, scope_of_inputs, scope_with_outputs};
 use tminus::domain::runbook::check::{Surroundings, check};
-use tminus::domain::runbook::model::{MessageTemplate, Runbook, StepKind};
+use tminus::domain::runbook::model::{Call, MessageTemplate, Runbook, StepKind};
 use tminus::domain::runbook::names::{Function, Member, Name, OUTPUTS};
 use tminus::settings::Files;
 
@@ -93,7 +93,7 @@ fn accepted() -> Vec<String> {
         };
         all.extend(below.into_iter().map(|below| format!("{}{below}", name.name())));
     }
-    for function in Function::ALL.into_iter().filter(|function| *function != Function::BackedOff) {
+    for function in Function::ALL {
         let id = if function.asks_about() == "step" { "task" } else { "two" };
         all.push(format!("{}('{id}')", function.name()));
     }
@@ -104,7 +104,7 @@ fn accepted() -> Vec<String> {
 fn write_everything(runbook: &Runbook) -> Result<(), String> {
     let table = fresh(runbook.clone());
     let everything = scope(&table.state, table.now);
-    let with_outputs = scope_with_outputs(&table.state, table.now, &serde_json::Map::new());
+    let with_outputs = scope_with_outputs(&table.state, 0, table.now, &serde_json::Map::new());
     template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &BTreeMap::new()))?;
     for phase in &runbook.phases {
         template::holds(phase.condition.as_deref().unwrap_or("true"), &everything)?;
@@ -117,7 +117,7 @@ fn write_everything(runbook: &Runbook) -> Result<(), String> {
         step.kind.fields().iter().filter_map(|field| field.default.as_deref()).try_for_each(render)?;
         match &step.kind {
             StepKind::Task { items, .. } => items.iter().try_for_each(|item| render(item))?,
-            StepKind::Run { with, require, .. } => {
+            StepKind::Run { call: Call { with, require, .. }, .. } => {
                 with.as_object().into_iter().flatten().filter_map(|(_, value)| value.as_str()).try_for_each(render)?;
                 for requirement in require {
                     template::holds(&requirement.that, &with_outputs)?;
@@ -149,7 +149,7 @@ fn the_scope_has_the_names_of_the_table_and_no_others() {
     assert_eq!(names(&everything), expected);
     let members: BTreeSet<String> = Member::ALL.map(|member| member.name().to_owned()).into_iter().collect();
     assert_eq!(names(&everything.get_attr(Name::Rollout.name()).expect("a member")), members);
-    let with_outputs = names(&scope_with_outputs(&table.state, table.now, &serde_json::Map::new()));
+    let with_outputs = names(&scope_with_outputs(&table.state, 0, table.now, &serde_json::Map::new()));
     assert_eq!(with_outputs.difference(&expected).collect::<Vec<_>>(), [OUTPUTS]);
     let of_inputs = names(&scope_of_inputs(&table.state.runbook, &BTreeMap::new()));
     assert_eq!(of_inputs, inputs().into_iter().collect());
@@ -180,7 +180,7 @@ fn every_name_of_the_table_is_accepted_everywhere_and_written_while_nothing_is_k
 fn what_is_unknown_at_the_start_reads_as_nothing() {
     let table = fresh(checked(ALL, "x").expect("no problem"));
     let everything = scope(&table.state, table.now);
-    let known_at_once = ["now", "rollout", "done", "failed", "started"];
+    let known_at_once = ["now", "rollout", "done", "failed", "started", "backed_off"];
     for name in accepted().into_iter().filter(|name| !known_at_once.contains(&name.split(['.', '(']).next().unwrap_or_default()))
     {
         assert_eq!(template::render(&format!("{{{{ {name} }}}}"), Landing::Plain, &everything).as_deref(), Ok(""), "{name}");
@@ -217,8 +217,9 @@ fn what_a_rollout_cannot_give_is_refused_with_what_would_be_right() {
         ("{{ started('task') }}", "unknown phase `task`", "known: one, two"),
         ("{% if done %}x{% endif %}", "`done` asks about one step, by its id in quotes", "write it like `done('task')`"),
         ("{{ started(version) }}", "`started` asks about one phase, by its id in quotes", "write it like `started('one')`"),
-        ("{{ backed_off('one') }}", "`backed_off` is not supported by this version", "as `back-off` is not supported either"),
-        ("{{ now() }}", "`now` is no function", "functions are done, failed, started"),
+        ("{{ backed_off('task') }}", "unknown phase `task`", "known: one, two"),
+        ("{{ each }}", "unknown name `each`", "known: "),
+        ("{{ now() }}", "`now` is no function", "functions are done, failed, started, backed_off"),
         ("{{ outputs.ttl }}", "unknown name `outputs`", "known: "),
         ("{{ version|uper }}", "unknown filter `uper`", ""),
         ("{{ version is nothing }}", "unknown test after `is` `nothing`", ""),

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use tminus::domain::message::card::card;
 use tminus::domain::rollout::command::{CommandBody, StepRef};
 use tminus::domain::rollout::effect::{Effect, effects};
-use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event};
+use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::view::view;
 
 use crate::support::{Table, form};
@@ -56,11 +56,43 @@ fn body() -> impl Strategy<Value = CommandBody> {
         5 => (step_ref(), typed()).prop_map(|(step, typed)| CommandBody::AnswerStep { step, typed }),
         6 => (step_ref(), choice).prop_map(|(step, choice)| CommandBody::CastVote { step, choice, reason: None }),
         4 => step_ref().prop_map(|step| CommandBody::RunStep { step }),
-        1 => ".{0,20}".prop_map(|text| CommandBody::AddNote { text }),
+        1 => ".{0,20}".prop_map(|text| CommandBody::AddNote { text, kind: NoteKind::Problem }),
+        3 => (step_ref(), reason()).prop_map(|(step, reason)| CommandBody::SkipStep { step, reason }),
+        2 => (step_ref(), reason()).prop_map(|(step, reason)| CommandBody::ReopenStep { step, reason }),
+        1 => step_ref().prop_map(|step| CommandBody::ConfirmStep { step }),
+        1 => (step_ref(), reason()).prop_map(|(step, reason)| CommandBody::FailStep { step, reason }),
+        1 => step_ref().prop_map(|step| CommandBody::CancelStep { step }),
+        2 => (step_ref(), fate()).prop_map(|(step, fate)| CommandBody::SayFate { step, fate }),
+        1 => (step_ref(), name()).prop_map(|(step, to)| CommandBody::AssignStep { step, to }),
+        1 => name().prop_map(|to| CommandBody::HandOver { to }),
+        2 => (name(), reason()).prop_map(|(whom, reason)| CommandBody::Waive { whom, reason }),
+        1 => (name(), reason()).prop_map(|(input, text)| CommandBody::SetInput { input, text }),
+        1 => (1u8..28, 0u8..24).prop_map(|(day, hour)| CommandBody::Reschedule { text: format!("2026-12-{day:02} {hour:02}:00") }),
+        1 => prop::option::of(name()).prop_map(|phase| CommandBody::OpenPhase { phase }),
+        2 => Just(CommandBody::BackOff { generation: None }),
+        1 => (step_ref(), reason()).prop_map(|(step, text)| CommandBody::Correct { step, text }),
+        1 => reason().prop_map(|text| CommandBody::Announce { text, audience: "watch".into() }),
         1 => Just(CommandBody::Hold),
         2 => Just(CommandBody::Resume { generation: None }),
         1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default(), generation: None }),
         1 => (-10i64..200_000).prop_map(|seconds| CommandBody::AdvanceClock { seconds }),
+    ]
+}
+
+fn reason() -> impl Strategy<Value = String> {
+    prop_oneof![1 => Just(String::new()), 6 => "[a-z]{1,5}"]
+}
+
+fn fate() -> impl Strategy<Value = Fate> {
+    prop_oneof![Just(Fate::Ran), Just(Fate::Rerun), Just(Fate::Look), Just(Fate::Hold)]
+}
+
+fn name() -> impl Strategy<Value = String> {
+    prop_oneof![
+        person().prop_map(str::to_owned),
+        Just("slack:andromeda-preproduction-watch".to_owned()),
+        Just("container".to_owned()),
+        Just("go".to_owned())
     ]
 }
 
@@ -113,6 +145,19 @@ fn receipt(table: &mut Table, which: u8, how: u8) {
                 }
             },
         },
+        Effect::Cancel(action) => CommandBody::RecordAction {
+            step: action.step,
+            attempt: action.attempt,
+            outcome: ActionOutcome::Failed { reason: "it was cancelled".into() },
+        },
+        Effect::Check(check) => CommandBody::RecordCheck {
+            step: check.step,
+            generation: check.generation,
+            outcome: match how {
+                0..100 => ActionOutcome::Failed { reason: "not yet".into() },
+                _ => ActionOutcome::Succeeded { outputs: serde_json::Map::new() },
+            },
+        },
         Effect::ClaimEnvironment { .. } => CommandBody::RecordEnvironmentGranted,
         Effect::ReleaseEnvironment { .. } => CommandBody::RecordEnvironmentReleased,
     };
@@ -145,7 +190,7 @@ fn sensible(table: &mut Table, which: u8) {
     });
     match next {
         Some((person, body)) => drop(table.give(Some(person.as_str()), body)),
-        None => match tminus::domain::rollout::next_due(&table.state) {
+        None => match tminus::domain::rollout::next_due(&table.state, table.now, &table.people) {
             Some(due) => {
                 table.now = due.max(table.now);
                 drop(table.give(None, CommandBody::Wake));

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use chrono::{DateTime, TimeDelta, Utc};
 use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::rollout::command::{Actor, Command, CommandBody, CommandId, Refusal, RolloutId, StepRef};
-use tminus::domain::rollout::effect::{Effect, effects};
+use tminus::domain::rollout::effect::{Effect, Recipient, effects};
 use tminus::domain::rollout::event::{ActionOutcome, ClockKind, DeliveryOutcome, Event, Recorded, Started};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::{handle, settle};
@@ -28,6 +28,8 @@ pub struct Table {
     pub people: Directory,
     pub now: DateTime<Utc>,
     pub history: Vec<Recorded>,
+    /// What single people were written, as the outside had it.
+    pub written_to: Vec<String>,
     commands: u32,
 }
 
@@ -71,7 +73,7 @@ impl Table {
         let mut state = State::begin(&first).expect("a start");
         let mut history = vec![first];
         settle(&mut state, &command, now, &people, &mut history);
-        Self { state, people, now, history, commands: 0 }
+        Self { state, people, now, history, written_to: Vec::new(), commands: 0 }
     }
 
     /// One command; its events, without circumstances.
@@ -108,13 +110,22 @@ impl Table {
         self.give(None, CommandBody::Wake).expect("waking is not refused")
     }
 
+    /// The first thing owed that ends with a receipt.
+    fn owed(&self) -> Option<Effect> {
+        effects(&self.state).into_iter().find(|effect| !matches!(effect, Effect::Cancel(_) | Effect::Check(_)))
+    }
+
     /// Everything owed is delivered and done; answers what it was.
     pub fn outside_does_its_part(&mut self) -> Vec<String> {
         let mut done = Vec::new();
-        while let Some(effect) = effects(&self.state).into_iter().next() {
+        while let Some(effect) = self.owed() {
             match effect {
                 Effect::Deliver(delivery) => {
-                    done.push(format!("{}: {}", delivery.to, delivery.text));
+                    let said = format!("{}: {}", delivery.to, delivery.text);
+                    match delivery.to {
+                        Recipient::Address(_) => done.push(said),
+                        Recipient::Person(_) => self.written_to.push(said),
+                    }
                     let outcome = DeliveryOutcome::Delivered { reference: "1".into(), possibly_repeated: false };
                     let body = CommandBody::RecordDelivery {
                         announcement: delivery.id.sequence,
@@ -134,6 +145,7 @@ impl Table {
                         .expect("a receipt is not refused");
                 }
                 Effect::ClaimEnvironment { .. } => drop(self.give(None, CommandBody::RecordEnvironmentGranted)),
+                Effect::Cancel(_) | Effect::Check(_) => unreachable!("they end with no receipt"),
                 Effect::ReleaseEnvironment { .. } => drop(self.give(None, CommandBody::RecordEnvironmentReleased)),
             }
         }

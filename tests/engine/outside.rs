@@ -267,7 +267,7 @@ async fn what_was_written_with_an_unknown_end_is_shown_all_the_same() {
     let id = stage.start().await;
     stage.until(&id, "action-ended").await;
     stage.journal.fail_next(tminus::engine::journal::memory::Fault::UnknownWritten);
-    stage.does(&id, "sam", CommandBody::AddNote { text: "look here".into() }).await.unwrap();
+    stage.does(&id, "sam", crate::stage::note("look here")).await.unwrap();
     let sequence = stage.conductor.look(&id, |state, _, _| state.sequence).await.unwrap().unwrap();
     stage.until_shown(sequence).await;
     let last = stage.outside.cards.lock().unwrap().last().unwrap().card.markdown();

@@ -10,7 +10,7 @@ use tminus::domain::message::card::card;
 use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Action, Delivery};
-use tminus::domain::rollout::event::{ActionOutcome, ClockKind, Recorded};
+use tminus::domain::rollout::event::{ActionOutcome, ClockKind, NoteKind, Recorded};
 use tminus::domain::rollout::state::State;
 use tminus::domain::runbook::model::{Platform, Venue};
 use tminus::engine::clock::ManualClock;
@@ -18,7 +18,7 @@ use tminus::engine::conductor::{Conductor, Plan, Rejected, Request, Said};
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tminus::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
-use tminus::engine::ports::{Courier, Executor, Found, Polled, Projection, Sent, StartError};
+use tminus::engine::ports::{CancelError, Courier, Executor, Found, Polled, Projection, Sent, StartError};
 use tminus::settings::Files;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -119,6 +119,11 @@ impl Executor for Outside {
     async fn find(&self, action: &Action) -> Found {
         self.call(format!("find {} attempt {}", action.step_id, action.attempt));
         self.finds.lock().unwrap().pop_front().unwrap_or(Found::Absent)
+    }
+
+    async fn cancel(&self, action: &Action, _now: DateTime<Utc>) -> Result<(), CancelError> {
+        self.call(format!("cancel {}", action.step_id));
+        Ok(())
     }
 
     async fn poll(&self, action: &Action, _now: DateTime<Utc>) -> Result<Polled, String> {
@@ -272,7 +277,7 @@ impl Stage {
         let stream = StreamName::new(format!("rollout/{number}"));
         let expected = self.journal.head(&stream).await.unwrap();
         let at = self.conductor.look(id, |state, _, _| state.last_at).await.unwrap().unwrap();
-        let event = tminus::domain::rollout::event::Event::NoteAdded { text: text.into() };
+        let event = tminus::domain::rollout::event::Event::NoteAdded { text: text.into(), kind: NoteKind::Remark };
         let recorded = Recorded::new(&CommandId(format!("other-{text}")), None, at, event);
         let records = vec![NewRecord { id: format!("other-{text}#0"), payload: recorded.encode() }];
         self.journal.append(vec![Append { stream, expected, records }], 0).await.unwrap();
@@ -297,6 +302,7 @@ async fn raise(
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {
         addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),
+        people: Some(route.clone()),
         venues: BTreeMap::from([(Venue { platform: Platform::Slack, room: ROOM.into() }, route)]),
         executors: BTreeMap::from([("ci".into(), executor)]),
     };
@@ -314,5 +320,5 @@ pub fn ack() -> CommandBody {
 }
 
 pub fn note(text: &str) -> CommandBody {
-    CommandBody::AddNote { text: text.into() }
+    CommandBody::AddNote { text: text.into(), kind: NoteKind::Remark }
 }

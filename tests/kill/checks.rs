@@ -115,20 +115,31 @@ fn fact(event: &Value) -> String {
         "input-set" => &[&happened["input"]],
         "delivery-ended" => &[&happened["announcement"], &happened["slot"]],
         "card-posted" => &[&happened["room"]],
+        "nudged" => &[&happened["step"], &happened["people"], &happened["text"]],
         kind if kind.starts_with("phase-") => &[&happened["phase"]],
         _ => &[&happened["step"]],
     };
     parts.iter().fold(kind.to_owned(), |fact, part| format!("{fact} {part}"))
 }
 
-/// The rooms of the stakeholders: every announcement stands there exactly once, and nothing else does.
+/// The rooms of the stakeholders and of single people: everything that was sent stands there exactly once, and nothing else does.
 pub fn announcements(process: &Process, events: &[Value]) {
     let mut expected: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let mut written: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     for event in recorded(events) {
-        let Event::AnnouncementIssued { subject, text, to, .. } = event.event else { continue };
-        for address in to {
-            let room = format!("{}-{}", address.platform.name(), address.name);
-            expected.entry(room).or_default().push((subject.clone().unwrap_or_default(), text.clone()));
+        match event.event {
+            Event::AnnouncementIssued { subject, text, to, .. } => {
+                for address in to {
+                    let room = format!("{}-{}", address.platform.name(), address.name);
+                    expected.entry(room).or_default().push((subject.clone().unwrap_or_default(), text.clone()));
+                }
+            }
+            Event::Nudged { people, text, .. } => {
+                for person in people {
+                    written.entry(format!("direct-{person}")).or_default().push((String::new(), text.clone()));
+                }
+            }
+            _ => {}
         }
     }
     let rooms = process.get("/api/rooms").expect("there are rooms");
@@ -136,6 +147,8 @@ pub fn announcements(process: &Process, events: &[Value]) {
         list(&rooms).iter().filter(|room| room["hosts"] == false).map(|room| text(&room["id"])).collect();
     assert!(!stakeholders.is_empty(), "somebody is announced to");
     assert!(expected.values().all(|messages| messages.len() == 3), "commencement, go and completion are announced: {expected:?}");
+    assert!(written.len() >= 5, "who had to acknowledge or to vote was written to: {written:?}");
+    expected.append(&mut written);
     for id in stakeholders {
         let mut stands: Vec<(String, String)> = room(process, id)
             .iter()

@@ -2,11 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::message::template::escape_markdown;
+use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::Registry;
-use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::event::{Event, Recorded};
+use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
+use crate::domain::rollout::due_of;
+use crate::domain::rollout::effect::Recipient;
+use crate::domain::rollout::event::{Choice, Event, Fate, Recorded};
+use crate::domain::rollout::scope::scope;
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::StepKind;
 
@@ -67,17 +70,27 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             let StepKind::Task { items, .. } = &state.runbook.steps.get(*step)?.kind else { return None };
             format!(
                 "Ticked “{}” ({} of {}).",
-                escape_markdown(&state.fill(items.get(*item)?)),
+                escape_markdown(&state.fill_for(*step, items.get(*item)?)),
                 state.steps.get(*step)?.ticked.len(),
                 items.len()
             )
         }
         Event::InputSet { .. } if own => format!("{}.", capital(&sentence(state, voice.people, recorded)?)),
         Event::StepCompleted { step, .. } if own => format!("Done: {}.", voice.step(*step)),
-        Event::VoteCast { step, choice, .. } => {
+        Event::VoteCast { step, choice, reason, instead_of } => {
             let awaited = voice.awaited(*step);
             let rest = if awaited.is_empty() { String::new() } else { format!(" Still to vote: {}.", voice.names(&awaited)) };
-            format!("Your vote on {} is {}.{rest}", voice.step(*step), choice.title())
+            // It counts at once; why is asked after.
+            let why = match (choice, reason) {
+                (Choice::NoGo, None) => " `/rollout no-go REASON` says why.",
+                _ => "",
+            };
+            match instead_of {
+                None => format!("Your vote on {} is {}.{rest}{why}", voice.step(*step), choice.title()),
+                Some(voter) => {
+                    format!("You voted {} on {} for {}.{rest}{why}", choice.title(), voice.step(*step), voice.call(voter))
+                }
+            }
         }
         Event::DecisionSettling { choice, until, .. } => {
             format!("That makes it {}: it is final at {} unless a vote changes.", choice.title(), voice.time(*until))
@@ -85,6 +98,46 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
         Event::DecisionUnsettled { .. } => "The rule is no longer met, so nothing is decided.".to_owned(),
         Event::ActionRequested { step, .. } if own => format!("Running {}.", voice.step(*step)),
         Event::NoteAdded { .. } => "Noted.".to_owned(),
+        Event::SkipProposed { step, .. } => format!(
+            "You propose to skip {}, which is required. A second person has to agree: `/rollout skip {}`.",
+            voice.step(*step),
+            state.runbook.steps.get(*step)?.id
+        ),
+        Event::StepSkipped { step, .. } => format!("Skipped: {}.", voice.step(*step)),
+        Event::StepReopened { step, .. } if own => format!("{} is open again.", voice.step(*step)),
+        Event::StepAssigned { step, people } => format!("{} is with {} now.", voice.step(*step), voice.names(people)),
+        Event::HandedOver { to } => format!("{} owns {} now.", voice.call(to), state.id),
+        Event::RunApproved { step } => {
+            format!("You are the first of two for {}. A second person has to press Run too.", voice.step(*step))
+        }
+        Event::AnswerGiven { step, .. } => {
+            let awaited = voice.awaited(*step);
+            let rest = if awaited.is_empty() { String::new() } else { format!(" Still awaited: {}.", voice.names(&awaited)) };
+            format!("Thank you; that is your answer to {}.{rest}", voice.step(*step))
+        }
+        Event::CancelRequested { step, .. } => format!("Asked to stop {}. It says here when it ends.", voice.step(*step)),
+        Event::FateSaid { step, fate: Fate::Look, .. } => format!("Looking again at {}.", voice.step(*step)),
+        Event::PersonWaived { step, person, .. } => {
+            format!("{} goes on without {}.", voice.step(*step), voice.call(person))
+        }
+        Event::DestinationWaived { announcement, slot, .. } => {
+            let found = state.announcements.iter().find(|a| a.sequence == *announcement)?;
+            format!("It goes on without {}.", voice.recipient(&found.destinations.get(*slot)?.to))
+        }
+        Event::DeliveryRetried { announcement, slot, .. } => {
+            let found = state.announcements.iter().find(|a| a.sequence == *announcement)?;
+            format!("Sending it to {} again.", voice.recipient(&found.destinations.get(*slot)?.to))
+        }
+        Event::AskedAgain { step } => format!("{} is asked again, for the new time.", voice.step(*step)),
+        Event::PhaseReleased { phase } => format!("Opening {}.", voice.phase(*phase)),
+        Event::BackedOff { phase } => format!("Backed off from {}.", voice.phase(*phase)),
+        Event::Told { to, .. } => {
+            let names: Vec<String> = to.iter().map(|address| voice.recipient(&Recipient::Address(address.clone()))).collect();
+            format!("On its way to {}.", crate::domain::people::list_names(&names))
+        }
+        Event::StepFailed { step, reason } if own => {
+            format!("{} failed: {}.", voice.step(*step), escape_markdown(reason))
+        }
         Event::Held { reason: None } => {
             let running = voice.running();
             let running = match &running[..] {
@@ -178,6 +231,66 @@ pub fn who(state: &State, people: &Directory, now: DateTime<Utc>) -> Answer {
         (several, _) => format!("Awaited in {}: {}.", state.id, several.join("; ")),
     };
     Answer { text, rollout: Some(state.id.clone()) }
+}
+
+/// What waits for one person in a rollout, a line each.
+#[must_use]
+pub fn waiting_for(state: &State, people: &Directory, now: DateTime<Utc>, person: &PersonId) -> Vec<String> {
+    let voice = Voice { state, people, now };
+    let steps = state.open_steps().filter(|(index, ..)| voice.awaited(*index).contains(person));
+    steps
+        .map(|(index, definition, _)| {
+            let due = due_of(state, index).map(|due| format!(", by {}", voice.time(due))).unwrap_or_default();
+            format!("**{}**: {} (`{}`){due}", state.id, voice.step(index), definition.id)
+        })
+        .collect()
+}
+
+/// The answer to `mine`.
+#[must_use]
+pub fn mine(lines: &[String]) -> Answer {
+    let text = if lines.is_empty() {
+        "Nothing waits for you.".to_owned()
+    } else {
+        format!("Waiting for you:\n{}", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"))
+    };
+    Answer { text, rollout: None }
+}
+
+/// The answer to `preview`: an announcement as it would read now.
+///
+/// # Errors
+/// When there is no such announcement, or it can't be written yet.
+pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &StepRef) -> Result<Answer, Refusal> {
+    let voice = Voice { state, people, now };
+    let announcing = |index: &usize| match &state.runbook.steps[*index].kind {
+        StepKind::Announce { message, .. } | StepKind::Decide { notice: Some(message), .. } => Some(message.clone()),
+        _ => None,
+    };
+    let all: Vec<(usize, String)> =
+        (0..state.runbook.steps.len()).filter_map(|index| Some((index, announcing(&index)?))).collect();
+    let names = || all.iter().map(|(index, _)| format!("`{}`", state.runbook.steps[*index].id)).collect::<Vec<_>>().join(", ");
+    let found = match step {
+        StepRef::Named(id) => all.iter().find(|(index, _)| state.runbook.steps[*index].id == *id),
+        _ => all.iter().find(|(index, _)| !state.steps[*index].status.is_settled()),
+    };
+    let Some((index, message)) = found else {
+        let says = format!("Which announcement? `/rollout preview STEP`. Here there are {}.", names());
+        return Err(Refusal::new(RefusalKind::Unknown, says));
+    };
+    let template = state.runbook.messages.get(message);
+    let text = template.map(|found| template::render(&found.body, Landing::Markdown, &scope(state, now)));
+    match text {
+        Some(Ok(text)) => {
+            let title = voice.step(*index);
+            Ok(Answer { text: format!("{title} would read now:\n\n{text}"), rollout: Some(state.id.clone()) })
+        }
+        Some(Err(problem)) => {
+            let says = format!("{} can't be written yet: {}.", voice.step(*index), escape_markdown(&problem));
+            Err(Refusal::new(RefusalKind::NotNow, says))
+        }
+        None => Err(Refusal::new(RefusalKind::NotNow, format!("The message `{message}` is missing."))),
+    }
 }
 
 /// The answer to `list`.

@@ -22,6 +22,26 @@ pub enum Verb {
     NoGo,
     /// Run an action, or run it again.
     Run,
+    /// Confirm what waits for it.
+    Confirm,
+    /// Say that it did not work.
+    Fail,
+    /// Ask it to stop.
+    Cancel,
+    /// Go on without it, or agree to that.
+    Skip,
+    /// It ran.
+    Ran,
+    /// It did not, run it.
+    Rerun,
+    /// Look again.
+    Look,
+    /// Nobody knows: hold.
+    Unclear,
+    /// Open a phase, by its index.
+    Open(usize),
+    /// Leave the phase and go back.
+    BackOff,
     /// Hold the rollout.
     Hold,
     /// Let it go on.
@@ -53,6 +73,16 @@ impl fmt::Display for Verb {
             Self::Go => f.write_str("go"),
             Self::NoGo => f.write_str("no-go"),
             Self::Run => f.write_str("run"),
+            Self::Confirm => f.write_str("confirm"),
+            Self::Fail => f.write_str("fail"),
+            Self::Cancel => f.write_str("cancel"),
+            Self::Skip => f.write_str("skip"),
+            Self::Ran => f.write_str("ran"),
+            Self::Rerun => f.write_str("rerun"),
+            Self::Look => f.write_str("look"),
+            Self::Unclear => f.write_str("unclear"),
+            Self::BackOff => f.write_str("back-off"),
+            Self::Open(phase) => write!(f, "open{phase}"),
             Self::Hold => f.write_str("hold"),
             Self::Resume => f.write_str("resume"),
             Self::Abort => f.write_str("abort"),
@@ -88,10 +118,22 @@ impl ButtonToken {
             "go" => Verb::Go,
             "no-go" => Verb::NoGo,
             "run" => Verb::Run,
+            "confirm" => Verb::Confirm,
+            "fail" => Verb::Fail,
+            "cancel" => Verb::Cancel,
+            "skip" => Verb::Skip,
+            "ran" => Verb::Ran,
+            "rerun" => Verb::Rerun,
+            "look" => Verb::Look,
+            "unclear" => Verb::Unclear,
+            "back-off" => Verb::BackOff,
             "hold" => Verb::Hold,
             "resume" => Verb::Resume,
             "abort" => Verb::Abort,
-            other => Verb::Item(other.strip_prefix("item")?.parse().ok()?),
+            other => match other.strip_prefix("item") {
+                Some(item) => Verb::Item(item.parse().ok()?),
+                None => Verb::Open(other.strip_prefix("open")?.parse().ok()?),
+            },
         };
         let step = if step == "-" { None } else { Some(step.parse().ok()?) };
         Some(Self { rollout: rollout.parse().ok()?, step, verb, generation: generation.parse().ok()? })
@@ -104,7 +146,10 @@ mod tests {
     use proptest::prelude::*;
 
     fn verb() -> impl Strategy<Value = Verb> {
-        use Verb::{Abort, Ack, Answer, Done, Go, Hold, Item, NoGo, Resume, Run};
+        use Verb::{
+            Abort, Ack, Answer, BackOff, Cancel, Confirm, Done, Fail, Go, Hold, Item, Look, NoGo, Open, Ran, Rerun, Resume, Run,
+            Skip, Unclear,
+        };
         prop_oneof![
             Just(Ack),
             Just(Done),
@@ -115,7 +160,17 @@ mod tests {
             Just(Run),
             Just(Hold),
             Just(Resume),
-            Just(Abort)
+            Just(Abort),
+            Just(Confirm),
+            Just(Fail),
+            Just(Cancel),
+            Just(Skip),
+            Just(Ran),
+            Just(Rerun),
+            Just(Look),
+            Just(Unclear),
+            any::<usize>().prop_map(Open),
+            Just(BackOff)
         ]
     }
 

@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 
 use crate::domain::problem::did_you_mean;
-use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
-use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::command::{CommandBody, Refusal, RefusalKind, StepRef};
+use crate::domain::rollout::event::{Choice, Fate, NoteKind};
 
 /// The longest text that is read as a command, in characters.
 pub const COMMAND_CHARS_MAX: usize = 4000;
 
 /// What was said, with the rollout it names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Said {
     /// The rollout that was named first, if one was.
     pub rollout: Option<String>,
@@ -19,7 +19,7 @@ pub struct Said {
 }
 
 /// What people can ask.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Ask {
     /// Start a rollout.
     Start {
@@ -41,58 +41,15 @@ pub enum Ask {
         /// About which command.
         about: Option<String>,
     },
-    /// Something done to a rollout.
-    Act(Act),
-}
-
-/// What people can do to a rollout in words.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Act {
-    /// Acknowledge.
-    Ack {
-        /// What.
+    /// What waits for the person who asks.
+    Mine,
+    /// How an announcement would read now.
+    Preview {
+        /// Of which step.
         step: StepRef,
     },
-    /// Vote.
-    Vote {
-        /// How.
-        choice: Choice,
-        /// Why.
-        reason: Option<String>,
-    },
-    /// Complete steps.
-    Done {
-        /// Which; several only without fields.
-        steps: Vec<StepRef>,
-        /// Evidence.
-        typed: BTreeMap<String, String>,
-    },
-    /// Answer a question.
-    Answer {
-        /// Which.
-        step: StepRef,
-        /// The fields.
-        typed: BTreeMap<String, String>,
-    },
-    /// Run an action.
-    Run {
-        /// Which.
-        step: StepRef,
-    },
-    /// Leave a note.
-    Note {
-        /// Its text.
-        text: String,
-    },
-    /// Hold.
-    Hold,
-    /// Go on.
-    Resume,
-    /// Abort.
-    Abort {
-        /// Why.
-        reason: String,
-    },
+    /// Something done to a rollout; several things where several steps are named.
+    Do(Vec<CommandBody>),
 }
 
 /// A command in the help text.
@@ -111,18 +68,35 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 15] = [
+pub const COMMANDS: [Help; 32] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
+    help("mine", "", "lists what waits for you, in all rollouts"),
     help("who", "", "says who has not acknowledged, voted or done"),
     help("ack", "[STEP]", "acknowledges, for yourself"),
     help("go", "", "votes GO"),
     help("no-go", "[REASON]", "votes NO-GO; it counts at once"),
     help("done", "STEP… [FIELD=VALUE…]", "completes a task: `done backup backup_id=4711 finished=yes`"),
     help("answer", "STEP FIELD=VALUE…", "answers a question or fills in what a phase needs"),
-    help("run", "STEP", "runs an action, or runs it again after it failed"),
-    help("note", "TEXT", "leaves a note in the record"),
+    help("run", "STEP", "runs an action, or what failed again"),
+    help("confirm", "STEP", "confirms what waits for it: a value that was worked out, a late action"),
+    help("cancel", "STEP", "asks a running action to stop"),
+    help("fail", "STEP REASON", "says that a task did not work"),
+    help("fate", "STEP ran|rerun|look|hold", "says what became of an action that nobody knows the end of"),
+    help("skip", "STEP REASON", "goes on without a step; a required one takes the owner and somebody else"),
+    help("reopen", "STEP REASON", "undoes a mistaken Done"),
+    help("open", "[PHASE]", "opens a phase that a person opens"),
+    help("back-off", "", "leaves a phase and goes back by another"),
+    help("assign", "STEP PERSON", "gives a step to somebody else"),
+    help("handover", "PERSON", "gives the rollout to somebody else"),
+    help("waive", "PERSON|DESTINATION REASON", "goes on without an acknowledgement, or without a destination"),
+    help("set", "INPUT VALUE", "changes what may still change: `set container 4.3.1`"),
+    help("reschedule", "TIME", "moves T-0: `reschedule 2026-12-01 02:00 for 2h`"),
+    help("preview", "STEP", "shows an announcement before it goes"),
+    help("correct", "STEP TEXT", "follows an announcement with a correction"),
+    help("announce", "TEXT to AUDIENCE", "announces what no step announces"),
+    help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
     help("hold", "", "starts nothing new until `resume`"),
     help("resume", "", "lets a held rollout go on"),
     help("abort", "REASON", "stops a rollout; what wraps up still runs"),
@@ -130,38 +104,13 @@ pub const COMMANDS: [Help; 15] = [
 ];
 
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 27] = [
-    "mine",
-    "reopen",
-    "skip",
-    "preview",
-    "reschedule",
-    "amend",
-    "set",
-    "open",
-    "confirm",
-    "cancel",
-    "fail",
-    "fate",
-    "back-off",
-    "rollback",
-    "correct",
-    "announce",
-    "waive",
-    "assign",
-    "handover",
-    "lock",
-    "unlock",
-    "takeover",
-    "report",
-    "link",
-    "rehearsal",
-    "take-over",
-    "undo",
-];
+const LATER: [&str; 8] = ["amend", "rollback", "lock", "unlock", "takeover", "link", "rehearsal", "report"];
 
 /// Other words for the same command.
-const SYNONYMS: [(&str, &str); 8] = [
+const SYNONYMS: [(&str, &str); 11] = [
+    ("backoff", "back-off"),
+    ("hand-over", "handover"),
+    ("move", "reschedule"),
     ("acknowledge", "ack"),
     ("nogo", "no-go"),
     ("no_go", "no-go"),
@@ -211,9 +160,11 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
         "list" => Ask::List,
         "who" => Ask::Who,
         "help" => Ask::Help { about: words.next() },
-        "ack" => Ask::Act(Act::Ack { step: words.next().map_or(StepRef::TheOpenOne, StepRef::Named) }),
-        "go" => Ask::Act(Act::Vote { choice: Choice::Go, reason: words.remainder() }),
-        "no-go" => Ask::Act(Act::Vote { choice: Choice::NoGo, reason: words.remainder() }),
+        "mine" => Ask::Mine,
+        "preview" => Ask::Preview { step: words.step() },
+        "ack" => Ask::Do(vec![CommandBody::Acknowledge { step: words.step() }]),
+        "go" => vote(Choice::Go, words),
+        "no-go" => vote(Choice::NoGo, words),
         "done" => {
             let (steps, typed) = words.names_and_fields()?;
             if steps.len() > 1 && !typed.is_empty() {
@@ -221,7 +172,7 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
             }
             let steps =
                 if steps.is_empty() { vec![StepRef::TheOpenOne] } else { steps.into_iter().map(StepRef::Named).collect() };
-            Ask::Act(Act::Done { steps, typed })
+            Ask::Do(steps.into_iter().map(|step| CommandBody::CompleteStep { step, typed: typed.clone() }).collect())
         }
         "answer" => {
             let (steps, typed) = words.names_and_fields()?;
@@ -235,15 +186,77 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
                     )));
                 }
             };
-            Ask::Act(Act::Answer { step, typed })
+            Ask::Do(vec![CommandBody::AnswerStep { step, typed }])
         }
-        "run" => Ask::Act(Act::Run { step: words.next().map_or(StepRef::TheOpenOne, StepRef::Named) }),
-        "note" => Ask::Act(Act::Note { text: words.remainder().unwrap_or_default() }),
-        "hold" => Ask::Act(Act::Hold),
-        "resume" => Ask::Act(Act::Resume),
-        _ => Ask::Act(Act::Abort { reason: words.remainder().unwrap_or_default() }),
+        "note" => {
+            let kind = match words.take_if(&|word| matches!(word, "problem" | "resolution")).as_deref() {
+                Some("problem") => NoteKind::Problem,
+                Some(_) => NoteKind::Resolution,
+                None => NoteKind::Remark,
+            };
+            Ask::Do(vec![CommandBody::AddNote { text: words.rest(), kind }])
+        }
+        "announce" => announce(words)?,
+        _ => Ask::Do(vec![one_thing(verb, words)?]),
     };
     Ok(Said { rollout, ask })
+}
+
+fn vote(choice: Choice, mut words: Words<'_>) -> Ask {
+    Ask::Do(vec![CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: words.remainder() }])
+}
+
+/// What is done to one step, or to the rollout as a whole.
+fn one_thing(verb: &str, mut words: Words<'_>) -> Result<CommandBody, Refusal> {
+    Ok(match verb {
+        "run" => CommandBody::RunStep { step: words.step() },
+        "confirm" => CommandBody::ConfirmStep { step: words.step() },
+        "cancel" => CommandBody::CancelStep { step: words.step() },
+        "fail" => CommandBody::FailStep { step: words.named("fail STEP REASON")?, reason: words.rest() },
+        "skip" => CommandBody::SkipStep { step: words.named("skip STEP REASON")?, reason: words.rest() },
+        "reopen" => CommandBody::ReopenStep { step: words.named("reopen STEP REASON")?, reason: words.rest() },
+        "correct" => CommandBody::Correct { step: words.named("correct STEP TEXT")?, text: words.rest() },
+        "fate" => {
+            const USAGE: &str = "fate STEP ran|rerun|look|hold";
+            let step = words.named(USAGE)?;
+            let fate = match words.needed(USAGE)?.to_lowercase().as_str() {
+                "ran" => Fate::Ran,
+                "rerun" => Fate::Rerun,
+                "look" => Fate::Look,
+                "hold" => Fate::Hold,
+                other => {
+                    let says = format!("A fate is `ran`, `rerun`, `look` or `hold`, not `{}`.", clean(other));
+                    return Err(invalid(&says));
+                }
+            };
+            CommandBody::SayFate { step, fate }
+        }
+        "assign" => CommandBody::AssignStep { step: words.named("assign STEP PERSON")?, to: words.needed("assign STEP PERSON")? },
+        "handover" => CommandBody::HandOver { to: words.needed("handover PERSON")? },
+        "waive" => CommandBody::Waive { whom: words.needed("waive PERSON REASON")?, reason: words.rest() },
+        "set" => CommandBody::SetInput { input: words.needed("set INPUT VALUE")?, text: words.rest() },
+        "reschedule" => {
+            // `reschedule to …` is how people say it.
+            words.take_if(&|word| matches!(word, "to" | "at"));
+            CommandBody::Reschedule { text: words.rest() }
+        }
+        "open" => CommandBody::OpenPhase { phase: words.next() },
+        "back-off" => CommandBody::BackOff { generation: None },
+        "hold" => CommandBody::Hold,
+        "resume" => CommandBody::Resume { generation: None },
+        _ => CommandBody::Abort { reason: words.rest(), generation: None },
+    })
+}
+
+/// `announce TEXT to AUDIENCE`: the last `to` is the one that is meant.
+fn announce(mut words: Words<'_>) -> Result<Ask, Refusal> {
+    let said = words.rest();
+    let Some((text, audience)) =
+        said.rsplit_once(" to ").filter(|(text, audience)| !text.trim().is_empty() && !audience.trim().is_empty())
+    else {
+        return Err(invalid("Say what and to whom: `/rollout announce TEXT to AUDIENCE`."));
+    };
+    Ok(Ask::Do(vec![CommandBody::Announce { text: text.trim().to_owned(), audience: audience.trim().to_owned() }]))
 }
 
 fn canonical(said: &str) -> Result<&'static str, Refusal> {
@@ -347,6 +360,25 @@ impl Words<'_> {
         self.next_raw().map(|word| word.text)
     }
 
+    /// The step that is named, or the only open one that fits.
+    fn step(&mut self) -> StepRef {
+        self.next().map_or(StepRef::TheOpenOne, StepRef::Named)
+    }
+
+    /// A step that has to be named.
+    fn named(&mut self, usage: &str) -> Result<StepRef, Refusal> {
+        self.needed(usage).map(StepRef::Named)
+    }
+
+    fn needed(&mut self, usage: &str) -> Result<String, Refusal> {
+        self.next().ok_or_else(|| invalid(&format!("Something is missing: `/rollout {usage}`.")))
+    }
+
+    /// What is left, or nothing.
+    fn rest(&mut self) -> String {
+        self.remainder().unwrap_or_default()
+    }
+
     fn take_if(&mut self, test: &dyn Fn(&str) -> bool) -> Option<String> {
         let before = self.rest;
         let word = self.next()?;
@@ -414,24 +446,66 @@ mod tests {
             (
                 "@tminus done backup go_call",
                 None,
-                Ask::Act(Act::Done { steps: vec![named("backup"), named("go_call")], typed: typed(&[]) }),
+                Ask::Do(vec![
+                    CommandBody::CompleteStep { step: named("backup"), typed: typed(&[]) },
+                    CommandBody::CompleteStep { step: named("go_call"), typed: typed(&[]) },
+                ]),
             ),
             (
                 "/rollout done backup backup_id=\"a b\" finished=yes",
                 None,
-                Ask::Act(Act::Done { steps: vec![named("backup")], typed: typed(&[("backup_id", "a b"), ("finished", "yes")]) }),
+                Ask::Do(vec![CommandBody::CompleteStep {
+                    step: named("backup"),
+                    typed: typed(&[("backup_id", "a b"), ("finished", "yes")]),
+                }]),
             ),
             ("/rollout andromeda-staging-4.3 who", Some("andromeda-staging-4.3"), Ask::Who),
             ("/rollout status andromeda-staging-4.3", Some("andromeda-staging-4.3"), Ask::Status),
             ("/rollout andromeda-staging-4.3", Some("andromeda-staging-4.3"), Ask::Status),
-            ("/rollout acknowledge", None, Ask::Act(Act::Ack { step: StepRef::TheOpenOne })),
+            ("/rollout acknowledge", None, Ask::Do(vec![CommandBody::Acknowledge { step: StepRef::TheOpenOne }])),
             (
                 "/rollout nogo it isn't ready",
                 None,
-                Ask::Act(Act::Vote { choice: Choice::NoGo, reason: Some("it isn't ready".into()) }),
+                Ask::Do(vec![CommandBody::CastVote {
+                    step: StepRef::TheOpenOne,
+                    choice: Choice::NoGo,
+                    reason: Some("it isn't ready".into()),
+                }]),
             ),
-            ("/rollout abort wrong version", None, Ask::Act(Act::Abort { reason: "wrong version".into() })),
-            ("/rollout retry dns", None, Ask::Act(Act::Run { step: named("dns") })),
+            (
+                "/rollout abort wrong version",
+                None,
+                Ask::Do(vec![CommandBody::Abort { reason: "wrong version".into(), generation: None }]),
+            ),
+            ("/rollout retry dns", None, Ask::Do(vec![CommandBody::RunStep { step: named("dns") }])),
+            (
+                "/rollout note problem the disk is full",
+                None,
+                Ask::Do(vec![CommandBody::AddNote { text: "the disk is full".into(), kind: NoteKind::Problem }]),
+            ),
+            (
+                "/rollout skip backup no time",
+                None,
+                Ask::Do(vec![CommandBody::SkipStep { step: named("backup"), reason: "no time".into() }]),
+            ),
+            ("/rollout fate dns RAN", None, Ask::Do(vec![CommandBody::SayFate { step: named("dns"), fate: Fate::Ran }])),
+            (
+                "/rollout waive slack:watch it is archived",
+                None,
+                Ask::Do(vec![CommandBody::Waive { whom: "slack:watch".into(), reason: "it is archived".into() }]),
+            ),
+            (
+                "/rollout reschedule to 2026-12-01 02:00 for 2h",
+                None,
+                Ask::Do(vec![CommandBody::Reschedule { text: "2026-12-01 02:00 for 2h".into() }]),
+            ),
+            (
+                "/rollout announce we are back to normal to watch",
+                None,
+                Ask::Do(vec![CommandBody::Announce { text: "we are back to normal".into(), audience: "watch".into() }]),
+            ),
+            ("/rollout backoff", None, Ask::Do(vec![CommandBody::BackOff { generation: None }])),
+            ("/rollout mine", None, Ask::Mine),
         ];
         for (text, rollout, ask) in cases {
             assert_eq!(said(text), Ok(Said { rollout: rollout.map(str::to_owned), ask }), "{text}");
@@ -445,6 +519,9 @@ mod tests {
             ("/rollout xyzzy", "I don't know `xyzzy`. `/rollout help` lists what I know."),
             ("/rollout takeover now", "`takeover` is not supported by this version. `/rollout help` lists what is."),
             ("/rollout start 4.3 at", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
+            ("/rollout skip", "Something is missing: `/rollout skip STEP REASON`."),
+            ("/rollout fate dns perhaps", "A fate is `ran`, `rerun`, `look` or `hold`, not `perhaps`."),
+            ("/rollout announce hello", "Say what and to whom: `/rollout announce TEXT to AUDIENCE`."),
             ("/rollout done a b x=1", "Fields belong to one step: complete the steps one by one."),
             ("/rollout done a x=1 2", "`2` has no field name. Put quotes around a value with spaces: `name=\"two words\"`."),
         ] {

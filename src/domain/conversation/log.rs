@@ -1,12 +1,14 @@
 //! The log of a rollout: one line per event, as people read it in the card's thread.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 
-use crate::domain::conversation::form::FieldValue;
+use crate::domain::conversation::form::{Field, FieldValue};
 use crate::domain::conversation::voice::Voice;
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::Directory;
-use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, PassedOver, Recorded};
+use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, Fate, NoteKind, Nudge, PassedOver, Recorded};
 use crate::domain::rollout::state::{PhaseState, State};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{clock_time, say_seconds, write_time};
@@ -49,20 +51,93 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             format!("{} opened, {} late", voice.phase(*phase), say_seconds(*late_seconds))
         }
         Event::PhasePassedOver { phase, why: PassedOver::NotApplicable } => format!("{} does not apply", voice.phase(*phase)),
-        Event::PhasePassedOver { phase, why: PassedOver::Aborted } => format!("{} will not open", voice.phase(*phase)),
+        Event::PhasePassedOver { phase, .. } => format!("{} will not open", voice.phase(*phase)),
+        Event::PhaseReleased { phase } => format!("{who} opened {}", voice.phase(*phase)),
+        Event::BackedOff { phase } => format!("{who} backed off from {}", voice.phase(*phase)),
         Event::StepOpened { step, people, .. } => match state.runbook.steps.get(*step)?.kind {
-            StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Run { press: None, .. } => return None,
+            StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Run { press: None, by_hand: None, .. } => {
+                return None;
+            }
+            StepKind::Let { confirm: None, .. } => return None,
+            StepKind::Wait { .. } => format!("{} began", voice.step(*step)),
             _ => format!("{} is with {}", voice.step(*step), voice.names(people)),
         },
         // The line of its phase says it for all steps in it.
         Event::StepPassedOver { step, .. } if matches!(phase_of(state, *step), Some(PhaseState::PassedOver(_))) => return None,
         Event::StepPassedOver { step, why: PassedOver::NotApplicable } => format!("{} does not apply", voice.step(*step)),
-        Event::StepPassedOver { step, why: PassedOver::Aborted } => format!("{} was not done", voice.step(*step)),
+        Event::StepPassedOver { why: PassedOver::PhaseOver, .. } => return None,
+        Event::StepPassedOver { step, .. } => format!("{} was not done", voice.step(*step)),
+        Event::SkipProposed { step, reason } => format!("{who} wants to skip {}: {}", voice.step(*step), escape_markdown(reason)),
+        Event::StepSkipped { step, reason, proposed_by: None } => {
+            format!("{who} skipped {}: {}", voice.step(*step), escape_markdown(reason))
+        }
+        Event::StepSkipped { step, reason, proposed_by: Some(proposer) } => {
+            let both = voice.names([proposer].into_iter().chain(&recorded.by));
+            format!("{both} skipped {}: {}", voice.step(*step), escape_markdown(reason))
+        }
+        Event::StepReopened { step, reason } => format!("{who} reopened {}: {}", voice.step(*step), escape_markdown(reason)),
+        Event::StepAssigned { step, people } => format!("{who} gave {} to {}", voice.step(*step), voice.names(people)),
+        Event::HandedOver { to } => format!("{who} handed it over to {}", voice.call(to)),
+        Event::RunApproved { step } => format!("{who} pressed Run on {}; a second person has to press it too", voice.step(*step)),
+        Event::AnswerGiven { step, fields } => {
+            let kind = &state.runbook.steps.get(*step)?.kind;
+            let values = values(kind, fields, &|value| value.said(zone, &|id| people.call(id)));
+            format!("{who} answered {}{values}", voice.step(*step))
+        }
+        Event::CancelRequested { step, .. } => format!("{who} asked to stop {}", voice.step(*step)),
+        Event::FateSaid { step, fate, .. } => {
+            let what = match fate {
+                Fate::Ran => "it ran",
+                Fate::Rerun => "it did not run, and is run again",
+                Fate::Look => "look again",
+                Fate::Hold => "nobody knows",
+            };
+            format!("{who} says of {}: {what}", voice.step(*step))
+        }
+        Event::PersonWaived { step, person, reason } => {
+            format!("{who} waived {} for {}: {}", voice.step(*step), voice.call(person), escape_markdown(reason))
+        }
+        Event::DestinationWaived { announcement, slot, reason } => {
+            let found = state.announcements.iter().find(|a| a.sequence == *announcement)?;
+            let to = voice.recipient(&found.destinations.get(*slot)?.to);
+            format!("{who} waived {to} for “{}”: {}", escape_markdown(&found.message), escape_markdown(reason))
+        }
+        Event::DeliveryRetried { announcement, slot, .. } => {
+            let found = state.announcements.iter().find(|a| a.sequence == *announcement)?;
+            let to = voice.recipient(&found.destinations.get(*slot)?.to);
+            format!("{who} sends “{}” to {to} again", escape_markdown(&found.message))
+        }
+        Event::AskedAgain { step } => format!("{} is asked again, for the new time", voice.step(*step)),
+        Event::Nudged { people, nudge, step, .. } => {
+            let who = voice.names(people);
+            match nudge {
+                // Whom the step is with has been said.
+                Nudge::Needed => return None,
+                Nudge::Reminder => format!("reminded {who} of {}", voice.step(*step)),
+                Nudge::Escalation => format!("told {who} that {} is overdue", voice.step(*step)),
+            }
+        }
+        Event::Told { corrects, text, to } => {
+            let what = if corrects.is_some() { "a correction" } else { "an announcement" };
+            let destinations = if to.len() == 1 { "destination" } else { "destinations" };
+            format!("{who} sent {what} to {} {destinations}: {text}", to.len())
+        }
+        Event::Checked { step, good: true, .. } => format!("{}: good", voice.step(*step)),
+        Event::Checked { step, good: false, reason } => {
+            let reason = reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
+            format!("{}: **not good**{reason}", voice.step(*step))
+        }
+        Event::ValueProposed { step, fields } => {
+            let value = fields.values().next().map(|value| value.said(zone, &|id| people.call(id))).unwrap_or_default();
+            format!("{}: {}, to be confirmed", voice.step(*step), escape_markdown(&value))
+        }
         Event::StepFailed { step, reason } => format!("{} failed: {}", voice.step(*step), escape_markdown(reason)),
         Event::Acknowledged { count, of, .. } => format!("{who} acknowledged ({count} of {of})"),
         Event::Listening { step } => format!("{who} listens to {}", voice.step(*step)),
         Event::ItemTicked { step, item } => match &state.runbook.steps.get(*step)?.kind {
-            StepKind::Task { items, .. } => format!("{who} ticked “{}”", escape_markdown(&state.fill(items.get(*item)?))),
+            StepKind::Task { items, .. } => {
+                format!("{who} ticked “{}”", escape_markdown(&state.fill_for(*step, items.get(*item)?)))
+            }
             _ => return None,
         },
         Event::StepCompleted { step, fields } => {
@@ -70,24 +145,24 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             match kind {
                 StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Decide { .. } => return None,
                 StepKind::Run { .. } if recorded.by.is_none() => return None,
+                StepKind::Wait { .. } if recorded.by.is_none() => format!("{} is over", voice.step(*step)),
+                StepKind::Ask { from, .. } if !from.is_empty() => format!("everybody answered {}", voice.step(*step)),
+                StepKind::Let { name, .. } => {
+                    let value = fields.values().next().map(|value| value.said(zone, &|id| people.call(id))).unwrap_or_default();
+                    let by = if recorded.by.is_some() { format!(", confirmed{by}") } else { String::new() };
+                    format!("{} is {}{by}", escape_markdown(&name.replace('_', " ")), escape_markdown(&value))
+                }
                 StepKind::Acknowledge { .. } => format!("everybody acknowledged {}", voice.step(*step)),
                 _ => {
-                    let values: Vec<String> = kind
-                        .fields()
-                        .iter()
-                        .filter_map(|field| {
-                            let value = fields.get(&field.name)?.said(zone, &|id| people.call(id));
-                            Some(format!("{}: {}", escape_markdown(&field.label), escape_markdown(&value)))
-                        })
-                        .collect();
-                    let values = if values.is_empty() { String::new() } else { format!(" ({})", values.join("; ")) };
+                    let values = values(kind, fields, &|value| value.said(zone, &|id| people.call(id)));
                     format!("{who} completed {}{values}", voice.step(*step))
                 }
             }
         }
-        Event::VoteCast { step, choice, reason } => {
+        Event::VoteCast { step, choice, reason, instead_of } => {
             let reason = reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
-            format!("{}{by} on {}{reason}", choice.title(), voice.step(*step))
+            let voter = instead_of.as_ref().map(|voter| format!(" for {}", voice.call(voter))).unwrap_or_default();
+            format!("{}{by}{voter} on {}{reason}", choice.title(), voice.step(*step))
         }
         Event::DecisionSettling { choice, until, .. } => {
             format!("{} it will be at {} unless a vote changes", choice.title(), clock_time(*until, zone))
@@ -100,15 +175,14 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         }
         Event::DeliveryEnded { announcement, slot, outcome, .. } => {
             let found = state.announcements.iter().find(|a| a.sequence == *announcement)?;
-            let address = &found.destinations.get(*slot)?.address;
-            let (platform, name, message) =
-                (address.platform.title(), escape_markdown(&address.name), escape_markdown(&found.message));
+            let to = voice.recipient(&found.destinations.get(*slot)?.to);
+            let message = escape_markdown(&found.message);
             match outcome {
-                DeliveryOutcome::Delivered { possibly_repeated: false, .. } => format!("{platform} {name} has “{message}”"),
-                DeliveryOutcome::Delivered { .. } => format!("{platform} {name} has “{message}”, perhaps twice"),
-                DeliveryOutcome::Failed { reason } => {
-                    format!("{platform} {name} did not get “{message}”: {}", escape_markdown(reason))
-                }
+                // That somebody was written to has been said.
+                DeliveryOutcome::Delivered { .. } if found.nudge.is_some() => return None,
+                DeliveryOutcome::Delivered { possibly_repeated: false, .. } => format!("{to} has “{message}”"),
+                DeliveryOutcome::Delivered { .. } => format!("{to} has “{message}”, perhaps twice"),
+                DeliveryOutcome::Failed { reason } => format!("{to} did not get “{message}”: {}", escape_markdown(reason)),
             }
         }
         Event::ActionRequested { step, attempt: 1, .. } if recorded.by.is_none() => {
@@ -132,7 +206,14 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             format!("a late word on {} (attempt {attempt}) changes nothing", voice.step(*step))
         }
         Event::ResultRecorded { result } => format!("result: **{}**", result.title()),
-        Event::NoteAdded { text } => format!("{who} noted: {}", escape_markdown(text)),
+        Event::NoteAdded { text, kind } => {
+            let what = match kind {
+                NoteKind::Remark => "noted",
+                NoteKind::Problem => "noted a **problem**",
+                NoteKind::Resolution => "noted a **resolution**",
+            };
+            format!("{who} {what}: {}", escape_markdown(text))
+        }
         Event::Held { reason: None } => format!("{who} put it on hold"),
         Event::Held { reason: Some(reason) } => format!("T-minus put it on hold: {}", escape_markdown(reason)),
         Event::Resumed => format!("{who} let it go on"),
@@ -153,4 +234,14 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
 
 fn phase_of(state: &State, step: usize) -> Option<&PhaseState> {
     state.phases.get(state.runbook.steps.get(step)?.phase)
+}
+
+/// What was filled in, in parentheses.
+fn values(kind: &StepKind, fields: &BTreeMap<String, FieldValue>, said: &dyn Fn(&FieldValue) -> String) -> String {
+    let named = |field: &Field| {
+        let value = said(fields.get(&field.name)?);
+        Some(format!("{}: {}", escape_markdown(&field.label), escape_markdown(&value)))
+    };
+    let values: Vec<String> = kind.fields().iter().filter_map(named).collect();
+    if values.is_empty() { String::new() } else { format!(" ({})", values.join("; ")) }
 }

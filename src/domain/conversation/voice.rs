@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
+use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::Choice;
-use crate::domain::rollout::next_due;
 use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::{next_move, step_moves, waits_for_opening};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{say_between, say_time};
 
@@ -40,6 +41,15 @@ impl Voice<'_> {
         say_time(at, self.now, self.state.runbook.timezone)
     }
 
+    /// Where a message goes, in words.
+    #[must_use]
+    pub fn recipient(&self, to: &Recipient) -> String {
+        match to {
+            Recipient::Address(address) => format!("{} {}", address.platform.title(), escape_markdown(&address.name)),
+            Recipient::Person(person) => self.call(person),
+        }
+    }
+
     /// The sentence of a step, in quotes, safe in Markdown.
     #[must_use]
     pub fn step(&self, index: usize) -> String {
@@ -62,10 +72,14 @@ impl Voice<'_> {
         match &definition.kind {
             StepKind::Acknowledge { .. } => step.awaited().cloned().collect(),
             StepKind::Decide { .. } if step.decision.is_none() => step.awaited().cloned().collect(),
-            StepKind::Task { .. } | StepKind::Ask { .. } => step.people.clone(),
-            StepKind::Run { press, .. } if failed || (!step.is_running() && (press.is_some() || step.confirm)) => {
+            StepKind::Ask { from, .. } if !from.is_empty() => step.awaited().cloned().collect(),
+            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => step.people.clone(),
+            StepKind::Run { press, by_hand, .. }
+                if failed || (!step.is_running() && (press.is_some() || by_hand.is_some() || step.confirm)) =>
+            {
                 step.people.clone()
             }
+            StepKind::Wait { .. } if failed => step.people.clone(),
             _ if failed => self.state.owners(self.people),
             _ => Vec::new(),
         }
@@ -82,6 +96,9 @@ impl Voice<'_> {
             if let Some((choice, until)) = step.settling {
                 coming.push((until, format!("{} on {}", choice.title(), self.step(index))));
             }
+        }
+        if let Some((at, step)) = self.next_of_steps() {
+            coming.push((at, self.step(step)));
         }
         if self.state.held.is_none()
             && let Some(phase) = self.state.phases.iter().position(|p| *p == PhaseState::Waiting)
@@ -130,11 +147,28 @@ impl Voice<'_> {
         if let Some(open) = self.awaited_next() {
             return Some(open);
         }
+        if let Some(phase) = (0..self.state.phases.len()).find(|phase| waits_for_opening(self.state, *phase)) {
+            return Some(format!("{} opens {}", self.openers(phase), self.phase(phase)));
+        }
         if self.state.environment == EnvironmentStage::Claimed {
             let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
             return Some(format!("whoever holds {environment} finishes; this rollout is next in line"));
         }
         None
+    }
+
+    /// Who opens a phase that a person opens.
+    #[must_use]
+    pub fn openers(&self, phase: usize) -> String {
+        let names = self.state.runbook.phases.get(phase).and_then(|phase| phase.opens.as_deref()).unwrap_or_default();
+        let people = if names.is_empty() { self.state.owners(self.people) } else { self.state.resolve(names, self.people) };
+        self.names(&people).replace(" and ", " or ")
+    }
+
+    /// The next wait that ends or announcement that is repeated.
+    fn next_of_steps(&self) -> Option<(DateTime<Utc>, usize)> {
+        let open = self.state.open_steps().filter_map(|(index, ..)| Some((step_moves(self.state, index)?, index)));
+        open.min_by_key(|(at, _)| *at)
     }
 
     /// Who does what with the first open step that waits for people.
@@ -151,8 +185,10 @@ impl Voice<'_> {
                 (_, StepKind::Acknowledge { .. }) if awaited.len() > 4 => format!("{} people acknowledge {what}", awaited.len()),
                 (_, StepKind::Acknowledge { .. }) => format!("{who} to acknowledge {what}"),
                 (_, StepKind::Decide { .. }) => format!("{who} to vote on {what}"),
+                (_, StepKind::Ask { from, .. }) if !from.is_empty() => format!("{who} to answer {what}"),
                 (_, StepKind::Ask { .. }) => format!("{or} answers {what}"),
-                (_, StepKind::Run { .. }) => format!("{or} presses Run on {what}"),
+                (_, StepKind::Run { by_hand: None, .. }) => format!("{or} presses Run on {what}"),
+                (_, StepKind::Let { .. }) => format!("{or} confirms {what}"),
                 _ => format!("{or} completes {what}"),
             });
         }
@@ -189,24 +225,28 @@ impl Voice<'_> {
     /// When something may happen by itself next.
     #[must_use]
     pub fn next_due(&self) -> Option<DateTime<Utc>> {
-        next_due(self.state)
+        next_move(self.state)
     }
 
     /// A decision in words, so far.
     #[must_use]
     pub fn decision(&self, index: usize) -> Option<String> {
         let (definition, step) = self.state.step(index)?;
-        let StepKind::Decide { rule, .. } = &definition.kind else { return None };
+        let StepKind::Decide { rule, veto, .. } = &definition.kind else { return None };
         let votes: Vec<String> = step
             .votes
             .iter()
             .map(|(person, vote)| {
                 let reason = vote.reason.as_ref().map(|reason| format!(" ({})", escape_markdown(reason))).unwrap_or_default();
-                format!("{} by {}, {}{reason}", vote.choice.title(), self.call(person), self.time(vote.at))
+                let instead = if vote.by == *person { String::new() } else { format!(" for {}", self.call(person)) };
+                format!("{} by {}{instead}, {}{reason}", vote.choice.title(), self.call(&vote.by), self.time(vote.at))
             })
             .collect();
         let so_far = if votes.is_empty() { "no votes yet".to_owned() } else { votes.join("; ") };
-        let rule = rule.in_words(step.people.len());
+        let mut rule = rule.in_words(step.people.len());
+        if *veto && !rule.contains("one NO-GO") {
+            rule.push_str("; one NO-GO stops it");
+        }
         Some(match (step.decision, step.settling) {
             (Some(choice), _) => format!("decided: {}. {so_far}", choice.title()),
             (None, Some((choice, until))) => {

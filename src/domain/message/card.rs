@@ -9,9 +9,9 @@ use crate::domain::conversation::log::sentence;
 use crate::domain::conversation::voice::Voice;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::state::{ActionStage, State, StepState, StepStatus};
-use crate::domain::rollout::verbs;
-use crate::domain::runbook::model::{Step, StepKind};
+use crate::domain::rollout::state::{ActionStage, PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::{due_of, offers_done, step_moves, verbs, waits_for_opening};
+use crate::domain::runbook::model::{Step, StepKind, Wait};
 use crate::domain::time::{clock_time, say_between, say_seconds};
 
 use super::template::escape_markdown;
@@ -140,7 +140,13 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
     let mut buttons = Vec::new();
     for (index, definition, step) in state.open_steps() {
         sections.push(section(&voice, index, definition, step, progress(index).as_ref()));
-        buttons.extend(step_buttons(&voice, index, definition, step));
+        buttons.extend(step_buttons(state, index));
+    }
+    let offered: Vec<usize> = state.ordered_steps().filter(|index| offers_done(state, *index)).collect();
+    if !offered.is_empty() {
+        let lines = offered.iter().map(|index| format!("☐ {}", escape_markdown(&state.step_title(*index)))).collect();
+        sections.push(CardSection { heading: "May be ticked already, before its phase opens".to_owned(), lines });
+        buttons.extend(offered.into_iter().flat_map(|index| step_buttons(state, index)));
     }
     buttons.extend(rollout_buttons(state));
     let newest: Vec<String> = state
@@ -204,7 +210,7 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         StepKind::Acknowledge { from } => lines.extend(roster(voice, from, step)),
         StepKind::Task { items, .. } => {
             for (item, text) in items.iter().enumerate() {
-                let text = escape_markdown(&state.fill(text));
+                let text = escape_markdown(&state.fill_for(index, text));
                 lines.push(match step.ticked.get(&item) {
                     Some((by, at)) => {
                         let by = by.as_ref().map(|person| format!(" {}", voice.call(person))).unwrap_or_default();
@@ -215,10 +221,26 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
             }
             lines.push(format!("With {}", voice.names(&step.people)));
         }
+        StepKind::Ask { from, .. } if !from.is_empty() => lines.extend(roster(voice, from, step)),
         StepKind::Ask { .. } => lines.push(format!("With {}", voice.names(&step.people))),
-        StepKind::Run { system, operation, press, .. } => {
-            lines.push(format!("{} on {}", escape_markdown(operation), escape_markdown(system)));
+        StepKind::Run { call, by_hand: Some(_), .. } => {
+            let (operation, system) = (escape_markdown(&call.operation), escape_markdown(&call.system));
+            lines.push(format!("{operation} on {system}, by hand: the system is not configured"));
+            lines.push(format!("With {}", voice.names(&step.people)));
+        }
+        StepKind::Run { call, press, .. } => {
+            lines.push(format!("{} on {}", escape_markdown(&call.operation), escape_markdown(&call.system)));
+            lines.extend(inputs_line(step));
             lines.extend(run_lines(voice, definition, step, press.is_some(), progress));
+        }
+        StepKind::Wait { wait } => lines.extend(wait_lines(voice, index, wait, step, progress)),
+        StepKind::Checklist { runbook, .. } => lines.push(format!("A checklist of its own: {}", escape_markdown(runbook))),
+        StepKind::Let { confirm, .. } => {
+            let value = step.fields.values().next().map(|value| value.said(state.runbook.timezone, &|id| voice.people.call(id)));
+            lines.extend(value.map(|value| format!("Value: **{}**", escape_markdown(&value))));
+            if confirm.is_some() {
+                lines.push(format!("{} confirms it", voice.names(&step.people).replace(" and ", " or ")));
+            }
         }
         StepKind::Decide { evidence, .. } => {
             for step in evidence {
@@ -234,13 +256,60 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         StepKind::Announce { .. } => lines.extend(ledger(voice, index)),
         StepKind::Result { .. } => {}
     }
+    if let Some((proposer, reason)) = &step.skip_proposed {
+        let second = "a second person has to agree";
+        lines.push(format!("{} wants to skip it: {}; {second}", voice.call(proposer), escape_markdown(reason)));
+    }
+    for (person, reason) in &step.waived {
+        lines.push(format!("Waived for {}: {}", voice.call(person), escape_markdown(reason)));
+    }
+    if let Some(due) = due_of(state, index) {
+        let overdue = if due < voice.now { format!(", {} overdue", say_between(due, voice.now)) } else { String::new() };
+        lines.push(format!("Due {}{overdue}", voice.time(due)));
+    }
     if let (Some(takes), false) = (definition.takes, matches!(definition.kind, StepKind::Run { .. })) {
         lines.push(format!("Takes {takes}"));
     }
     if let Some(help) = &definition.help {
-        lines.push(format!("Help: {}", escape_markdown(&state.fill(help))));
+        lines.push(format!("Help: {}", escape_markdown(&state.fill_for(index, help))));
     }
     CardSection { heading, lines }
+}
+
+/// What an action was or will be asked, as far as it fits a line.
+fn inputs_line(step: &StepState) -> Option<String> {
+    /// Longer ones are looked up on the rollout's page.
+    const CHARS_MAX: usize = 160;
+    let inputs = step.action.as_ref()?.inputs.as_object()?;
+    let said = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let pairs: Vec<String> = inputs.iter().map(|(name, value)| format!("{name}: {}", said(value))).collect();
+    (!pairs.is_empty()).then(|| format!("With {}", escape_markdown(&shorten(&pairs.join(", "), CHARS_MAX))))
+}
+
+fn wait_lines(voice: &Voice<'_>, index: usize, wait: &Wait, step: &StepState, progress: Option<&Progress>) -> Vec<String> {
+    let mut lines = Vec::new();
+    if let Some(call) = wait.call() {
+        lines.push(format!("{} on {}", escape_markdown(&call.operation), escape_markdown(&call.system)));
+    }
+    match wait {
+        Wait::Time { .. } => {}
+        Wait::Until { every_seconds, .. } => lines.push(format!("Asked every {}", say_seconds(*every_seconds))),
+        Wait::Cycles { cycles: Some(cycles), every_seconds, .. } => {
+            lines.push(format!("{} of {cycles} good in a row, every {}", step.checks.good, say_seconds(*every_seconds)));
+        }
+        Wait::Cycles { every_seconds, .. } => lines.push(format!("Watched every {}", say_seconds(*every_seconds))),
+    }
+    if let Some(bad) = &step.checks.bad {
+        lines.push(format!("**Not good**: {}", escape_markdown(bad)));
+    }
+    if let Some(line) = progress.and_then(|progress| progress.line.as_ref()) {
+        lines.push(escape_markdown(line));
+    }
+    if let Some(at) = step_moves(voice.state, index) {
+        let what = if matches!(wait, Wait::Time { .. }) { "Over" } else { "Given up" };
+        lines.push(format!("{what} {} (in {})", voice.time(at), say_between(voice.now, at)));
+    }
+    lines
 }
 
 /// Who acknowledged, group by group: a tick each, or for a long roster the counts and who is awaited.
@@ -254,16 +323,15 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
         if members.is_empty() {
             continue;
         }
-        let have = members.iter().filter(|person| step.acknowledged.contains_key(person)).count();
+        let have = members.iter().filter(|person| has_answered(step, person)).count();
         let names = if step.people.len() <= ROSTER_NAMES_MAX {
             let tick = |person: &&PersonId| {
-                let tick = if step.acknowledged.contains_key(*person) { "☑" } else { "☐" };
+                let tick = if has_answered(step, person) { "☑" } else { "☐" };
                 format!("{tick} {}", voice.call(person))
             };
             members.iter().map(tick).collect::<Vec<_>>().join("  ")
         } else {
-            let awaited: Vec<&PersonId> =
-                members.iter().copied().filter(|person| !step.acknowledged.contains_key(person)).collect();
+            let awaited: Vec<&PersonId> = members.iter().copied().filter(|person| !has_answered(step, person)).collect();
             let more = awaited.len().saturating_sub(AWAITED_NAMES_MAX);
             let named = awaited.iter().take(AWAITED_NAMES_MAX).map(|person| voice.call(person)).collect::<Vec<_>>().join(", ");
             if more > 0 { format!("awaited: {named}, and {more} more") } else { format!("awaited: {named}") }
@@ -276,7 +344,7 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
         .people
         .iter()
         .filter(|person| !shown.contains(person))
-        .map(|person| format!("{} {}", if step.acknowledged.contains_key(person) { "☑" } else { "☐" }, voice.call(person)))
+        .map(|person| format!("{} {}", if has_answered(step, person) { "☑" } else { "☐" }, voice.call(person)))
         .collect();
     if !left.is_empty() {
         lines.push(left.join("  "));
@@ -285,6 +353,11 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
         lines.push(format!("Listening: {}", voice.names(&step.listeners)));
     }
     lines
+}
+
+/// Whether a person of a roster has done what is asked of everybody on it, or need not.
+fn has_answered(step: &StepState, person: &PersonId) -> bool {
+    step.acknowledged.contains_key(person) || step.answers.contains_key(person) || step.waived.contains_key(person)
 }
 
 fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bool, progress: Option<&Progress>) -> Vec<String> {
@@ -304,12 +377,18 @@ fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bo
                 .map(|line| format!(": {}", escape_markdown(line)))
                 .unwrap_or_default();
             lines.push(format!("Running for {}{against}{line}", say_seconds(elapsed)));
+            if let Some(at) = step.action.as_ref().and_then(|action| action.cancelled) {
+                lines.push(format!("Asked to stop at {}", voice.time(at)));
+            }
         }
         Some((ActionStage::Requested, _)) if step.is_running() => lines.push("About to be asked".to_owned()),
         _ => {
             let who = voice.names(&step.people).replace(" and ", " or ");
-            if pressed || step.confirm {
-                lines.push(format!("{who} presses Run"));
+            match &step.approved {
+                Some(first) => lines.push(format!("{} pressed Run; a second person has to press it too", voice.call(first))),
+                None if step.confirm => lines.push(format!("Its phase is late: {who} confirms that it runs")),
+                None if pressed => lines.push(format!("{who} presses Run")),
+                None => {}
             }
             if let Some(expected) = expected {
                 lines.push(format!("Takes {expected}"));
@@ -322,16 +401,17 @@ fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bo
 /// Where an announcement has arrived.
 fn ledger(voice: &Voice<'_>, index: usize) -> Vec<String> {
     use crate::domain::rollout::event::DeliveryOutcome;
-    let issued = voice.state.announcements.iter().rfind(|a| a.step == index);
+    let issued = voice.state.announcements.iter().rfind(|a| a.step == Some(index));
     let destinations = issued.into_iter().flat_map(|a| &a.destinations);
     destinations
         .map(|destination| {
             let what = match &destination.outcome {
+                _ if destination.waived.is_some() => "waived".to_owned(),
                 None => "on its way".to_owned(),
                 Some(DeliveryOutcome::Delivered { .. }) => "delivered".to_owned(),
                 Some(DeliveryOutcome::Failed { reason }) => format!("failed: {}", escape_markdown(reason)),
             };
-            format!("{} {}: {what}", destination.address.platform.title(), escape_markdown(&destination.address.name))
+            format!("{}: {what}", voice.recipient(&destination.to))
         })
         .collect()
 }
@@ -357,8 +437,10 @@ fn capital(text: &str) -> String {
     chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
 }
 
-fn step_buttons(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState) -> Vec<Button> {
-    let state = voice.state;
+/// What can be pressed for one step.
+#[must_use]
+pub fn step_buttons(state: &State, index: usize) -> Vec<Button> {
+    let Some((definition, step)) = state.step(index) else { return Vec::new() };
     let title = shorten(&state.step_title(index), BUTTON_TITLE_CHARS_MAX);
     let button = |verb: Verb, label: String, style: ButtonStyle| Button {
         id: ButtonToken { rollout: state.number, step: Some(index), verb, generation: step.generation }.to_string(),
@@ -368,36 +450,75 @@ fn step_buttons(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepS
         reason: false,
         fields: Vec::new(),
     };
+    let form = |fields: &[Field]| fields.iter().map(|field| form_field(state, index, field)).collect::<Vec<_>>();
     let mut buttons = Vec::new();
     let failed = matches!(step.status, StepStatus::Failed { .. });
-    for verb in verbs(&definition.kind, step) {
+    let possible = if offers_done(state, index) { vec!["done"] } else { verbs(&definition.kind, step) };
+    for verb in possible {
         match (verb, &definition.kind) {
             ("ack", _) => buttons.push(button(Verb::Ack, "Acknowledge".to_owned(), ButtonStyle::Primary)),
             ("done", StepKind::Task { items, evidence }) => {
                 for (item, text) in items.iter().enumerate().filter(|(item, _)| !step.ticked.contains_key(item)) {
-                    let text = shorten(&state.fill(text), BUTTON_TITLE_CHARS_MAX);
+                    let text = shorten(&state.fill_for(index, text), BUTTON_TITLE_CHARS_MAX);
                     buttons.push(button(Verb::Item(item), format!("Tick: {text}"), ButtonStyle::Default));
                 }
-                let fields = evidence.iter().map(|field| form_field(state, index, field)).collect();
+                let fields = form(evidence);
                 buttons.push(Button { fields, ..button(Verb::Done, format!("Done: {title}"), ButtonStyle::Primary) });
             }
-            ("done", _) => {
+            ("done", StepKind::Run { by_hand: Some(evidence), .. }) => {
+                let fields = form(evidence);
+                buttons.push(Button { fields, ..button(Verb::Done, format!("Done: {title}"), ButtonStyle::Primary) });
+            }
+            // What waits by itself is ended by hand only on purpose, in words.
+            ("done", StepKind::Wait { .. }) if !failed => {}
+            ("done", kind) => {
                 let confirm = Some(format!("Record “{title}” as done by hand?"));
-                buttons.push(Button { confirm, ..button(Verb::Done, format!("Done by hand: {title}"), ButtonStyle::Default) });
+                let fields = form(kind.fields());
+                let by_hand = button(Verb::Done, format!("Done by hand: {title}"), ButtonStyle::Default);
+                buttons.push(Button { confirm, fields, ..by_hand });
+            }
+            ("fail", StepKind::Run { .. }) => {
+                buttons.push(Button { reason: true, ..button(Verb::Fail, format!("Failed: {title}"), ButtonStyle::Default) });
             }
             ("answer", StepKind::Ask { fields, .. }) => {
-                let fields = fields.iter().map(|field| form_field(state, index, field)).collect();
+                let fields = form(fields);
                 buttons.push(Button { fields, ..button(Verb::Answer, format!("Answer: {title}"), ButtonStyle::Primary) });
             }
             ("go", _) => buttons.push(button(Verb::Go, "GO".to_owned(), ButtonStyle::Primary)),
             ("no-go", _) => buttons.push(button(Verb::NoGo, "NO-GO".to_owned(), ButtonStyle::Danger)),
-            ("run", StepKind::Run { system, operation, .. }) => {
+            ("confirm", StepKind::Let { .. }) => {
+                buttons.push(button(Verb::Confirm, format!("Confirm: {title}"), ButtonStyle::Primary));
+            }
+            ("run", StepKind::Run { call, .. }) => {
                 let again = if failed { "Run again" } else { "Run" };
-                let confirm = Some(format!("{again} “{title}”: {operation} on {system}?"));
+                let confirm = Some(format!("{again} “{title}”: {} on {}?", call.operation, call.system));
                 buttons.push(Button { confirm, ..button(Verb::Run, format!("{again}: {title}"), ButtonStyle::Danger) });
+            }
+            ("run", StepKind::Announce { .. } | StepKind::Decide { .. }) => {
+                buttons.push(button(Verb::Run, format!("Send again: {title}"), ButtonStyle::Primary));
+            }
+            ("run", _) => buttons.push(button(Verb::Run, format!("Try again: {title}"), ButtonStyle::Primary)),
+            ("cancel", _) if step.action.as_ref().is_some_and(|action| action.cancelled.is_none()) => {
+                let confirm = Some(format!("Ask the system to stop “{title}”?"));
+                buttons.push(Button { confirm, ..button(Verb::Cancel, format!("Cancel: {title}"), ButtonStyle::Default) });
+            }
+            ("fate", StepKind::Run { call, .. }) => {
+                buttons.push(button(Verb::Ran, "It ran".to_owned(), ButtonStyle::Primary));
+                let confirm = Some(format!("Run “{title}” again: {} on {}?", call.operation, call.system));
+                buttons.push(Button { confirm, ..button(Verb::Rerun, "It did not, run it".to_owned(), ButtonStyle::Danger) });
+                buttons.push(button(Verb::Look, "Look again".to_owned(), ButtonStyle::Default));
+                buttons.push(button(Verb::Unclear, "I don't know: hold".to_owned(), ButtonStyle::Default));
+            }
+            ("skip", _) => {
+                let agreed = step.skip_proposed.is_some();
+                let label = if agreed { format!("Agree to skip: {title}") } else { format!("Skip: {title}") };
+                buttons.push(Button { reason: !agreed, ..button(Verb::Skip, label, ButtonStyle::Default) });
             }
             _ => {}
         }
+    }
+    if step.skip_proposed.is_some() && !buttons.iter().any(|button| button.label.starts_with("Agree")) {
+        buttons.push(button(Verb::Skip, format!("Agree to skip: {title}"), ButtonStyle::Default));
     }
     buttons
 }
@@ -406,23 +527,46 @@ fn rollout_buttons(state: &State) -> Vec<Button> {
     if state.ended.is_some() {
         return Vec::new();
     }
-    let button = |verb: Verb, label: &str, style: ButtonStyle| Button {
+    let button = |verb: Verb, label: String, style: ButtonStyle| Button {
         id: ButtonToken { rollout: state.number, step: None, verb, generation: state.generation }.to_string(),
-        label: label.to_owned(),
+        label,
         style,
         confirm: None,
         reason: false,
         fields: Vec::new(),
     };
-    let mut buttons = vec![match state.held {
-        Some(_) => button(Verb::Resume, "Resume", ButtonStyle::Primary),
-        None => button(Verb::Hold, "Hold", ButtonStyle::Default),
-    }];
+    let mut buttons = Vec::new();
+    for phase in (0..state.phases.len()).filter(|phase| waits_for_opening(state, *phase)) {
+        let title = shorten(&state.phase_title(phase), BUTTON_TITLE_CHARS_MAX);
+        buttons.push(button(Verb::Open(phase), format!("Open: {title}"), ButtonStyle::Primary));
+    }
+    if let Some((phase, target)) = way_back(state) {
+        let confirm = Some(format!(
+            "Leave “{}” and go back by “{}”? What is open in it is not done.",
+            state.phase_title(phase),
+            state.phase_title(target)
+        ));
+        buttons.push(Button { confirm, ..button(Verb::BackOff, "Back off".to_owned(), ButtonStyle::Danger) });
+    }
+    buttons.push(match state.held {
+        Some(_) => button(Verb::Resume, "Resume".to_owned(), ButtonStyle::Primary),
+        None => button(Verb::Hold, "Hold".to_owned(), ButtonStyle::Default),
+    });
     if state.result.is_none() {
         let confirm = Some(format!("Abort {}? Open steps are closed; what wraps up still runs.", state.id));
-        buttons.push(Button { confirm, reason: true, ..button(Verb::Abort, "Abort", ButtonStyle::Danger) });
+        buttons.push(Button { confirm, reason: true, ..button(Verb::Abort, "Abort".to_owned(), ButtonStyle::Danger) });
     }
     buttons
+}
+
+/// The open phase in which something failed, and where **Back off** leads to from it.
+fn way_back(state: &State) -> Option<(usize, usize)> {
+    let failed = |phase: usize| {
+        state.runbook.steps_of(phase).any(|step| matches!(state.steps[step].status, StepStatus::Failed { left: false, .. }))
+    };
+    let open = |phase: &usize| matches!(state.phases[*phase], PhaseState::Open { .. });
+    let mut phases = (0..state.phases.len()).filter(open).filter(|phase| failed(*phase));
+    phases.find_map(|phase| Some((phase, state.runbook.phases[phase].back_off?)))
 }
 
 fn form_field(state: &State, step: usize, field: &Field) -> FormField {

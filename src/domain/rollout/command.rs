@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::people::PersonId;
 use crate::domain::runbook::model::Venue;
 
-use super::event::{ActionOutcome, Choice, DeliveryOutcome};
+use super::event::{ActionOutcome, Choice, DeliveryOutcome, Fate, NoteKind};
 
 /// The id of a rollout as people say it: `andromeda-staging-4.3`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -144,6 +144,101 @@ pub enum CommandBody {
     AddNote {
         /// Its text.
         text: String,
+        /// What it is about.
+        kind: NoteKind,
+    },
+    /// Go on without a step; for a required one this takes two.
+    SkipStep {
+        /// Which.
+        step: StepRef,
+        /// Why.
+        reason: String,
+    },
+    /// Open a step again that was completed by mistake.
+    ReopenStep {
+        /// Which.
+        step: StepRef,
+        /// Why.
+        reason: String,
+    },
+    /// Confirm what waits for it: a value that was worked out, or a late action.
+    ConfirmStep {
+        /// Which.
+        step: StepRef,
+    },
+    /// Say that a step did not work.
+    FailStep {
+        /// Which.
+        step: StepRef,
+        /// Why.
+        reason: String,
+    },
+    /// Stop an action.
+    CancelStep {
+        /// Which.
+        step: StepRef,
+    },
+    /// Say what became of an action that nobody knows the fate of.
+    SayFate {
+        /// Which.
+        step: StepRef,
+        /// What.
+        fate: Fate,
+    },
+    /// Give a step to somebody else.
+    AssignStep {
+        /// Which.
+        step: StepRef,
+        /// To whom, as typed.
+        to: String,
+    },
+    /// Give the rollout to somebody else.
+    HandOver {
+        /// To whom, as typed.
+        to: String,
+    },
+    /// Go on without a person's acknowledgement, or without a destination.
+    Waive {
+        /// The person or destination, as typed.
+        whom: String,
+        /// Why.
+        reason: String,
+    },
+    /// Change an input that may change.
+    SetInput {
+        /// Which.
+        input: String,
+        /// The value as typed.
+        text: String,
+    },
+    /// Move T-0.
+    Reschedule {
+        /// To when, as typed.
+        text: String,
+    },
+    /// Open a phase that a person opens.
+    OpenPhase {
+        /// Which; the only one that waits for it, if nothing is said.
+        phase: Option<String>,
+    },
+    /// Leave a phase and go back by another.
+    BackOff {
+        /// For which generation of the rollout the button was made, if it was one.
+        generation: Option<u32>,
+    },
+    /// Follow an announcement with a correction.
+    Correct {
+        /// Whose.
+        step: StepRef,
+        /// What is said.
+        text: String,
+    },
+    /// Announce something that no step announces.
+    Announce {
+        /// What is said.
+        text: String,
+        /// To which audience.
+        audience: String,
     },
     /// Start nothing new by itself.
     Hold,
@@ -191,6 +286,15 @@ pub enum CommandBody {
         /// Which attempt.
         attempt: u32,
         /// What became of it.
+        outcome: ActionOutcome,
+    },
+    /// What a check of a `wait` said.
+    RecordCheck {
+        /// The step.
+        step: usize,
+        /// The generation of the step and of the rollout that the check was made for.
+        generation: (u32, u32),
+        /// What came of the call.
         outcome: ActionOutcome,
     },
     /// The registry gave the environment to this rollout.

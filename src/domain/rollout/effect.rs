@@ -4,9 +4,14 @@ use std::fmt;
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::runbook::model::{Address, StepKind};
+use crate::domain::message::card::{Button, step_buttons};
+use crate::domain::people::PersonId;
+use crate::domain::runbook::model::{Address, Call, StepKind, Wait};
 
 use super::command::RolloutId;
+use super::decide::fill_json;
+use super::event::Nudge;
+use super::scope::scope_of_step;
 use super::state::{ActionStage, EnvironmentStage, State, StepStatus};
 
 /// The identity of one effect: which rollout, which event, which of its effects, which attempt.
@@ -78,15 +83,44 @@ impl fmt::Display for EffectId {
     }
 }
 
-/// One announcement on its way to one destination.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Who gets a message.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Recipient {
+    /// Everybody at an address.
+    Address(Address),
+    /// One person, wherever they can be reached.
+    Person(PersonId),
+}
+
+impl Recipient {
+    /// Whether a person decides when nobody knows whether it arrived.
+    #[must_use]
+    pub const fn must(&self) -> bool {
+        match self {
+            Self::Address(address) => address.must,
+            Self::Person(_) => false,
+        }
+    }
+}
+
+impl fmt::Display for Recipient {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Address(address) => address.fmt(f),
+            Self::Person(person) => write!(f, "person:{person}"),
+        }
+    }
+}
+
+/// One message on its way to one recipient.
+#[derive(Clone, Debug, PartialEq)]
 pub struct Delivery {
     /// Its identity.
     pub id: EffectId,
     /// The rollout it belongs to.
     pub rollout: RolloutId,
     /// Where to.
-    pub to: Address,
+    pub to: Recipient,
     /// The subject where the destination has one.
     pub subject: Option<String>,
     /// The Markdown.
@@ -95,6 +129,8 @@ pub struct Delivery {
     pub must_know: bool,
     /// When it was issued.
     pub issued: DateTime<Utc>,
+    /// What can be pressed in it, where it asks one person for something.
+    pub buttons: Vec<Button>,
 }
 
 /// One action to be done by a system.
@@ -122,6 +158,33 @@ pub struct Action {
     pub attempted: Option<DateTime<Utc>>,
 }
 
+/// A call that is repeated until what it is asked for is true.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Check {
+    /// The identity of the first call; every further one has the next slot.
+    pub id: EffectId,
+    /// The rollout it belongs to.
+    pub rollout: RolloutId,
+    /// The step's index.
+    pub step: usize,
+    /// The step's id.
+    pub step_id: String,
+    /// The generation of the step and of the rollout: when either has risen, it is no longer wanted.
+    pub generation: (u32, u32),
+    /// The configured system.
+    pub system: String,
+    /// The operation.
+    pub operation: String,
+    /// Its inputs, filled in; or why they could not be.
+    pub inputs: Result<serde_json::Value, String>,
+    /// The rollout's own inputs as text.
+    pub values: std::collections::BTreeMap<String, String>,
+    /// Since when it is wanted.
+    pub since: DateTime<Utc>,
+    /// How often, in seconds.
+    pub every_seconds: i64,
+}
+
 /// What the world is owed.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Effect {
@@ -129,6 +192,10 @@ pub enum Effect {
     Deliver(Delivery),
     /// Have a system do something, once.
     Act(Action),
+    /// Ask a system to stop doing it.
+    Cancel(Action),
+    /// Ask a system again and again.
+    Check(Check),
     /// Ask the registry for the environment.
     ClaimEnvironment {
         /// Which.
@@ -146,20 +213,26 @@ pub enum Effect {
 pub fn effects(state: &State) -> Vec<Effect> {
     let mut owed = Vec::new();
     for announcement in state.announcements.iter().filter(|a| !a.is_settled()) {
-        for (slot, destination) in announcement.destinations.iter().enumerate().filter(|(_, d)| d.outcome.is_none()) {
+        for (slot, destination) in
+            announcement.destinations.iter().enumerate().filter(|(_, to)| to.outcome.is_none() && to.waived.is_none())
+        {
             owed.push(Effect::Deliver(Delivery {
                 id: effect_id(state, announcement.sequence, slot, destination.attempt),
                 rollout: state.id.clone(),
-                to: destination.address.clone(),
+                to: destination.to.clone(),
                 subject: announcement.subject.clone(),
                 text: announcement.text.clone(),
                 must_know: announcement.must_know,
                 issued: announcement.issued,
+                buttons: match announcement.nudge {
+                    Some((Nudge::Needed | Nudge::Reminder, step)) => step_buttons(state, step),
+                    _ => Vec::new(),
+                },
             }));
         }
     }
     for (index, step) in state.steps.iter().enumerate() {
-        let (Some(action), StepKind::Run { system, operation, .. }) = (&step.action, &state.runbook.steps[index].kind) else {
+        let (Some(action), Some(Call { system, operation, .. })) = (&step.action, state.runbook.steps[index].kind.call()) else {
             continue;
         };
         // What was asked and not yet begun is not begun while the rollout is held, or when its step is over. What was begun
@@ -171,7 +244,7 @@ pub fn effects(state: &State) -> Vec<Effect> {
             _ => None,
         };
         if begins || attempted.is_some() {
-            owed.push(Effect::Act(Action {
+            let action = Action {
                 id: effect_id(state, action.sequence, 0, action.attempt),
                 rollout: state.id.clone(),
                 step: index,
@@ -182,8 +255,15 @@ pub fn effects(state: &State) -> Vec<Effect> {
                 inputs: action.inputs.clone(),
                 values: state.values_as_text(),
                 attempted,
-            }));
+            };
+            if action.attempted.is_some() && state.steps[index].action.as_ref().is_some_and(|action| action.cancelled.is_some()) {
+                owed.push(Effect::Cancel(action.clone()));
+            }
+            owed.push(Effect::Act(action));
         }
+    }
+    if state.held.is_none() {
+        owed.extend((0..state.steps.len()).filter_map(|index| check(state, index)).map(Effect::Check));
     }
     if let Some(environment) = &state.runbook.environment {
         match state.environment {
@@ -196,6 +276,31 @@ pub fn effects(state: &State) -> Vec<Effect> {
         }
     }
     owed
+}
+
+/// The check of a `wait` that is open.
+fn check(state: &State, index: usize) -> Option<Check> {
+    let (definition, step) = state.step(index)?;
+    let StepKind::Wait { wait } = &definition.kind else { return None };
+    let StepStatus::Open { since } = step.status else { return None };
+    let every_seconds = match wait {
+        Wait::Time { .. } => return None,
+        Wait::Until { every_seconds, .. } | Wait::Cycles { every_seconds, .. } => *every_seconds,
+    };
+    let call = wait.call()?;
+    Some(Check {
+        id: effect_id(state, step.opened, 0, step.generation.wrapping_add(state.generation)),
+        rollout: state.id.clone(),
+        step: index,
+        step_id: definition.id.clone(),
+        generation: (step.generation, state.generation),
+        system: call.system.clone(),
+        operation: call.operation.clone(),
+        inputs: fill_json(&call.with, &scope_of_step(state, index, state.last_at)),
+        values: state.values_as_text(),
+        since,
+        every_seconds,
+    })
 }
 
 fn effect_id(state: &State, sequence: u64, slot: usize, attempt: u32) -> EffectId {

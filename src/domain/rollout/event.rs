@@ -124,6 +124,51 @@ pub enum PassedOver {
     NotApplicable,
     /// The rollout was aborted before.
     Aborted,
+    /// People decided to go on without it.
+    Skipped,
+    /// Its phase settled while it was still open, which is how steps of `during` end.
+    PhaseOver,
+    /// Its phase was left by **Back off**.
+    BackedOff,
+}
+
+/// What a note is about.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NoteKind {
+    /// Anything.
+    #[default]
+    Remark,
+    /// Something is wrong.
+    Problem,
+    /// Something was wrong and is not any more.
+    Resolution,
+}
+
+/// What a person says of an action whose fate nobody knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Fate {
+    /// It ran.
+    Ran,
+    /// It did not; it is run again.
+    Rerun,
+    /// Look again.
+    Look,
+    /// Nobody knows: hold.
+    Hold,
+}
+
+/// Why somebody is written to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Nudge {
+    /// They are needed from now on.
+    Needed,
+    /// They are still awaited.
+    Reminder,
+    /// Others are overdue, and this person may do something about it.
+    Escalation,
 }
 
 /// What became of a delivery.
@@ -309,6 +354,13 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         fields: BTreeMap<String, FieldValue>,
     },
+    /// A value was worked out; a person confirms it.
+    ValueProposed {
+        /// The step.
+        step: usize,
+        /// The value.
+        fields: BTreeMap<String, FieldValue>,
+    },
     /// A voter voted, or changed the vote.
     VoteCast {
         /// On what.
@@ -317,6 +369,9 @@ pub enum Event {
         choice: Choice,
         /// Why.
         reason: Option<String>,
+        /// For which voter, where a stand-in voted.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        instead_of: Option<PersonId>,
     },
     /// The rule is met; the decision settles.
     DecisionSettling {
@@ -356,7 +411,7 @@ pub enum Event {
     },
     /// What became of one of its deliveries.
     DeliveryEnded {
-        /// The sequence of the announcement's event.
+        /// The sequence of the event that issued it.
         announcement: u64,
         /// Which destination, from 0.
         slot: usize,
@@ -411,6 +466,146 @@ pub enum Event {
     NoteAdded {
         /// Its text.
         text: String,
+        /// What it is about.
+        #[serde(default)]
+        kind: NoteKind,
+    },
+    /// The owner wants to go on without a required step; a second person has to agree.
+    SkipProposed {
+        /// Which.
+        step: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A step is gone on without.
+    StepSkipped {
+        /// Which.
+        step: usize,
+        /// Why.
+        reason: String,
+        /// Who proposed it, where it took two.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        proposed_by: Option<PersonId>,
+    },
+    /// What was completed by mistake is open again.
+    StepReopened {
+        /// Which.
+        step: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A step is meant for others from now on.
+    StepAssigned {
+        /// Which.
+        step: usize,
+        /// Who.
+        people: Vec<PersonId>,
+    },
+    /// The rollout has another owner.
+    HandedOver {
+        /// Who.
+        to: PersonId,
+    },
+    /// The first of two people pressed Run.
+    RunApproved {
+        /// The step.
+        step: usize,
+    },
+    /// One of many people answered.
+    AnswerGiven {
+        /// The question.
+        step: usize,
+        /// The answer.
+        fields: BTreeMap<String, FieldValue>,
+    },
+    /// An action is to be stopped.
+    CancelRequested {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+    },
+    /// A person said what became of an action.
+    FateSaid {
+        /// The step.
+        step: usize,
+        /// Which attempt.
+        attempt: u32,
+        /// What.
+        fate: Fate,
+    },
+    /// A person need not acknowledge, vote or answer any more.
+    PersonWaived {
+        /// What.
+        step: usize,
+        /// Who.
+        person: PersonId,
+        /// Why.
+        reason: String,
+    },
+    /// An announcement is done without one of its destinations.
+    DestinationWaived {
+        /// The sequence of the announcement's event.
+        announcement: u64,
+        /// Which destination, from 0.
+        slot: usize,
+        /// Why.
+        reason: String,
+    },
+    /// An announcement is sent to one of its destinations again.
+    DeliveryRetried {
+        /// The sequence of the announcement's event.
+        announcement: u64,
+        /// Which destination, from 0.
+        slot: usize,
+        /// Which attempt it is now.
+        attempt: u32,
+    },
+    /// What was given for another time is asked again.
+    AskedAgain {
+        /// What.
+        step: usize,
+    },
+    /// A phase is left behind; the rollout goes back by another.
+    BackedOff {
+        /// Which.
+        phase: usize,
+    },
+    /// Somebody who is needed was written to.
+    Nudged {
+        /// The step.
+        step: usize,
+        /// Who.
+        people: Vec<PersonId>,
+        /// Why.
+        nudge: Nudge,
+        /// Markdown, as it is sent.
+        text: String,
+    },
+    /// A person says that a phase may open.
+    PhaseReleased {
+        /// Which.
+        phase: usize,
+    },
+    /// Something was announced that no step announces: a correction, or what somebody wanted to be known.
+    Told {
+        /// The sequence of the announcement that it corrects, if it does.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        corrects: Option<u64>,
+        /// Its Markdown.
+        text: String,
+        /// Where it goes.
+        to: Vec<Address>,
+    },
+    /// A check of a `wait` said something new.
+    Checked {
+        /// The step.
+        step: usize,
+        /// Whether it was good.
+        good: bool,
+        /// What it said.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        reason: Option<String>,
     },
     /// Nothing new starts by itself.
     Held {

@@ -9,10 +9,13 @@ use minijinja::value::Serde;
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::message::template::Lenient;
 use crate::domain::runbook::model::{Runbook, StepKind};
-use crate::domain::runbook::names::{Function, Member, Name, OUTPUTS};
+use crate::domain::runbook::names::{EACH, Function, Member, Name, OUTPUTS};
 use crate::domain::time;
 
 use super::state::{PhaseState, State, StepStatus};
+
+/// The field of a `let` step in which its value is recorded.
+pub const LET_FIELD: &str = "value";
 
 /// Everything in [`names`](crate::domain::runbook::names), and the inputs by name.
 #[must_use]
@@ -22,10 +25,29 @@ pub fn scope(state: &State, now: DateTime<Utc>) -> Value {
 
 /// The same, with the outputs of an action as `outputs`.
 #[must_use]
-pub fn scope_with_outputs(state: &State, now: DateTime<Utc>, outputs: &serde_json::Map<String, serde_json::Value>) -> Value {
+pub fn scope_with_outputs(
+    state: &State,
+    step: usize,
+    now: DateTime<Utc>,
+    outputs: &serde_json::Map<String, serde_json::Value>,
+) -> Value {
     let mut values = values(state, now);
+    values.extend(each_of(state, step));
     values.insert(OUTPUTS.to_owned(), outputs_value(outputs));
     Value::from_pairs(values)
+}
+
+/// The same, for a text of a step: `each` is its item.
+#[must_use]
+pub fn scope_of_step(state: &State, step: usize, now: DateTime<Utc>) -> Value {
+    let mut values = values(state, now);
+    values.extend(each_of(state, step));
+    Value::from_pairs(values)
+}
+
+fn each_of(state: &State, step: usize) -> Option<(String, Value)> {
+    let each = state.runbook.steps.get(step)?.each.as_ref()?;
+    Some((EACH.to_owned(), Value::from(each.as_str())))
 }
 
 /// The inputs alone: all there is when a rollout's title is written.
@@ -40,7 +62,21 @@ fn values(state: &State, now: DateTime<Utc>) -> BTreeMap<String, Value> {
     values.extend(Function::ALL.into_iter().map(|function| (function.name().to_owned(), answers(state, function))));
     // The input that holds the window is usually called `window`.
     values.extend(inputs(&state.runbook, &state.values));
+    values.extend(lets(state));
     values
+}
+
+/// What was worked out, and what was not yet, as none.
+fn lets(state: &State) -> impl Iterator<Item = (String, Value)> {
+    let steps = state.runbook.steps.iter().zip(&state.steps);
+    steps.filter_map(|(step, state_of)| match &step.kind {
+        StepKind::Let { name, .. } => {
+            let is_done = matches!(state_of.status, StepStatus::Done { .. });
+            let value = state_of.fields.get(LET_FIELD).filter(|_| is_done);
+            Some((name.clone(), value.map_or_else(nothing, |value| value.in_templates(state.runbook.timezone))))
+        }
+        _ => None,
+    })
 }
 
 fn inputs(runbook: &Runbook, known: &BTreeMap<String, FieldValue>) -> BTreeMap<String, Value> {
@@ -77,7 +113,10 @@ fn answers(state: &State, function: Function) -> Value {
             let started = phases.filter(|(_, p)| matches!(p, PhaseState::Open { .. } | PhaseState::Settled { .. }));
             membership(started.map(|(phase, _)| phase.id.clone()).collect())
         }
-        Function::BackedOff => membership(BTreeSet::new()),
+        Function::BackedOff => {
+            let phases = state.runbook.phases.iter().enumerate();
+            membership(phases.filter(|(index, _)| state.backed_off.contains(index)).map(|(_, phase)| phase.id.clone()).collect())
+        }
     }
 }
 
@@ -91,13 +130,28 @@ fn steps(state: &State) -> Value {
             view.extend(step_state.fields.iter().map(|(name, value)| (name.clone(), value.in_templates(state.runbook.timezone))));
         }
         if matches!(step.kind, StepKind::Run { .. }) {
-            let outputs = if is_over { outputs_value(&step_state.outputs) } else { outputs_value(&serde_json::Map::new()) };
+            let outputs = match &step.kind {
+                _ if !is_over => outputs_value(&serde_json::Map::new()),
+                // What people recorded stands for what the system would have given.
+                StepKind::Run { by_hand: Some(_), .. } => Value::from_object(Lenient::of(view.clone())),
+                _ => outputs_value(&step_state.outputs),
+            };
             view.insert(OUTPUTS.to_owned(), outputs);
         }
         let view = if is_over { Lenient::present(view) } else { Lenient::absent(view) };
-        (step.id.clone(), Value::from_object(view))
+        (step, Value::from_object(view))
     });
-    Value::from_object(Lenient::of(views.collect()))
+    let mut all: BTreeMap<String, Value> = BTreeMap::new();
+    let mut repeated: BTreeMap<String, BTreeMap<String, Value>> = BTreeMap::new();
+    for (step, view) in views {
+        // One step of every item stands below what they have in common: `steps.id['item']`.
+        match &step.each {
+            Some(item) => drop(repeated.entry(step.base_id().to_owned()).or_default().insert(item.clone(), view)),
+            None => drop(all.insert(step.id.clone(), view)),
+        }
+    }
+    all.extend(repeated.into_iter().map(|(id, items)| (id, Value::from_object(Lenient::of(items)))));
+    Value::from_object(Lenient::of(all))
 }
 
 fn outputs_value(outputs: &serde_json::Map<String, serde_json::Value>) -> Value {
@@ -125,8 +179,17 @@ fn of_rollout(state: &State, now: DateTime<Utc>, member: Member) -> Value {
 }
 
 fn step_test(state: &State, test: fn(&StepStatus) -> bool) -> Value {
-    let steps = state.runbook.steps.iter().zip(&state.steps);
-    membership(steps.filter(|(_, s)| test(&s.status)).map(|(step, _)| step.id.clone()).collect())
+    let steps = || state.runbook.steps.iter().zip(&state.steps);
+    let mut members: BTreeSet<String> = steps().filter(|(_, s)| test(&s.status)).map(|(step, _)| step.id.clone()).collect();
+    // Of steps under `each` it holds when it holds of every item.
+    let repeated: BTreeSet<&str> = steps().filter(|(step, _)| step.each.is_some()).map(|(step, _)| step.base_id()).collect();
+    members.extend(
+        repeated
+            .into_iter()
+            .filter(|id| steps().filter(|(step, _)| step.base_id() == *id).all(|(_, state)| test(&state.status)))
+            .map(str::to_owned),
+    );
+    membership(members)
 }
 
 fn membership(members: BTreeSet<String>) -> Value {

@@ -123,7 +123,7 @@ pub struct StepView {
     pub title: String,
     /// Its kind, as runbooks write it.
     pub kind: &'static str,
-    /// `pending`, `open`, `running`, `failed`, `done`, `not-applicable`, `aborted`.
+    /// `pending`, `open`, `running`, `failed`, `done`, `not-applicable`, `aborted`, `skipped`, `over`, `backed-off`.
     pub status: &'static str,
     /// Why it failed.
     pub reason: Option<String>,
@@ -171,8 +171,8 @@ pub struct ItemView {
 /// One announcement with its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct AnnouncementView {
-    /// The step it belongs to.
-    pub step: String,
+    /// The step it belongs to; none for what no step announces.
+    pub step: Option<String>,
     /// Its template.
     pub message: String,
     /// Its subject.
@@ -181,7 +181,7 @@ pub struct AnnouncementView {
     pub text: String,
     /// When it was issued.
     pub issued: DateTime<Utc>,
-    /// `slack:name` and `delivered`, `on-its-way` or `failed`.
+    /// `slack:name` and `delivered`, `on-its-way`, `failed` or `waived`.
     pub destinations: BTreeMap<String, &'static str>,
 }
 
@@ -227,7 +227,12 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
         inputs: named(&voice, state.runbook.inputs.iter().map(|input| &input.field), &state.values),
         awaited,
         phases: (0..state.phases.len()).map(|phase| phase_view(&voice, phase)).collect(),
-        announcements: state.announcements.iter().map(|announcement| announcement_view(state, announcement)).collect(),
+        announcements: state
+            .announcements
+            .iter()
+            .filter(|a| a.nudge.is_none())
+            .map(|announcement| announcement_view(state, announcement))
+            .collect(),
         sequence: state.sequence,
     }
 }
@@ -256,18 +261,17 @@ fn phase_view(voice: &Voice<'_>, phase: usize) -> PhaseView {
         PhaseState::Settled { since, late_seconds, at } => ("settled", Some(*since), Some(*at), *late_seconds),
         PhaseState::PassedOver(why) => (passed_over(*why), None, None, 0),
     };
-    let steps = definition.intake.iter().chain(&definition.steps);
     PhaseView {
         id: definition.id.clone(),
         title: state.phase_title(phase),
         status,
-        at: definition.at.map(|offset| offset.to_string()),
+        at: definition.at.as_ref().map(ToString::to_string),
         due: state.due_of_phase(phase),
         opened,
         settled,
         late_seconds,
         help: definition.help.as_ref().map(|help| state.fill(help)),
-        steps: steps.map(|index| step_view(voice, *index)).collect(),
+        steps: state.runbook.steps_of(phase).map(|index| step_view(voice, index)).collect(),
     }
 }
 
@@ -275,6 +279,9 @@ const fn passed_over(why: super::event::PassedOver) -> &'static str {
     match why {
         super::event::PassedOver::NotApplicable => "not-applicable",
         super::event::PassedOver::Aborted => "aborted",
+        super::event::PassedOver::Skipped => "skipped",
+        super::event::PassedOver::PhaseOver => "over",
+        super::event::PassedOver::BackedOff => "backed-off",
     }
 }
 
@@ -289,11 +296,11 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         StepStatus::Done { at, by, .. } => ("done", None, Some(*at), by.as_ref()),
         StepStatus::PassedOver(why) => (passed_over(*why), None, None, None),
     };
-    let items = match &definition.kind {
+    let items: Vec<ItemView> = match &definition.kind {
         StepKind::Task { items, .. } => items
             .iter()
             .enumerate()
-            .map(|(item, text)| ItemView { text: state.fill(text), ticked: step.ticked.contains_key(&item) })
+            .map(|(item, text)| ItemView { text: state.fill_for(index, text), ticked: step.ticked.contains_key(&item) })
             .collect(),
         _ => Vec::new(),
     };
@@ -318,21 +325,22 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         begun,
         done,
         by: by.map(|id| person_view(people, id)),
-        help: definition.help.as_ref().map(|help| state.fill(help)),
+        help: definition.help.as_ref().map(|help| state.fill_for(index, help)),
     }
 }
 
 fn announcement_view(state: &State, announcement: &super::state::Announcement) -> AnnouncementView {
     let destination = |destination: &super::state::Destination| {
         let status = match destination.outcome {
+            _ if destination.waived.is_some() => "waived",
             None => "on-its-way",
             Some(DeliveryOutcome::Delivered { .. }) => "delivered",
             Some(DeliveryOutcome::Failed { .. }) => "failed",
         };
-        (destination.address.to_string(), status)
+        (destination.to.to_string(), status)
     };
     AnnouncementView {
-        step: state.runbook.steps.get(announcement.step).map(|step| step.id.clone()).unwrap_or_default(),
+        step: announcement.step.and_then(|step| state.runbook.steps.get(step)).map(|step| step.id.clone()),
         message: announcement.message.clone(),
         subject: announcement.subject.clone(),
         text: announcement.text.clone(),

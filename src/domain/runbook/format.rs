@@ -10,19 +10,11 @@ use super::model::{Address, Platform, Rule};
 /// Keys of the format that this version does not know yet, by where they stand. They are refused, never ignored.
 pub(super) mod later {
     /// At the top level.
-    pub const TOP: &[&str] = &["days", "every", "include", "may", "notes", "rollbacks", "tracker"];
+    pub const TOP: &[&str] = &["every", "include", "rollbacks", "tracker"];
     /// In a phase.
-    pub const PHASE: &[&str] = &["back-off", "during", "offer-done", "opens", "point-of-no-return"];
-    /// In any step.
-    pub const STEP: &[&str] = &["due", "each", "remind", "required"];
+    pub const PHASE: &[&str] = &["point-of-no-return"];
     /// Kinds of steps.
-    pub const KINDS: &[&str] = &["checklist", "follow", "let", "wait"];
-    /// In a `run`.
-    pub const RUN: &[&str] = &["four-eyes"];
-    /// In a `decide`.
-    pub const DECIDE: &[&str] = &["stand-ins", "veto"];
-    /// In an `announce`.
-    pub const ANNOUNCE: &[&str] = &["every"];
+    pub const KINDS: &[&str] = &["checklist", "follow"];
 }
 
 /// Reads an id, which must be usable in expressions.

@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
+use chrono::{DateTime, NaiveTime, Utc};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::Field;
-use crate::domain::time::Offset;
+use crate::domain::time::{Offset, local_moment};
 
-pub use super::step::{Requirement, Rule, Step, StepKind};
+pub use super::step::{Bad, Call, Due, Requirement, Rule, Step, StepKind, Wait};
 
 /// The definition of a rollout.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +43,52 @@ pub struct Runbook {
     pub lock_from: Option<usize>,
     /// The announcements that it uses, frozen with it.
     pub messages: BTreeMap<String, MessageTemplate>,
+    /// The runbooks of its checklists, frozen with it.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub children: BTreeMap<String, Self>,
+    /// What has to be answered before a phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<Question>,
+    /// Who may do what.
+    #[serde(default)]
+    pub may: May,
+    /// From how far a move of T-0 on, in seconds, what was given for the old time is asked again.
+    #[serde(default = "re_ask_default")]
+    pub re_ask_seconds: i64,
+}
+
+/// An hour: people who agreed to two o'clock have not agreed to four.
+const fn re_ask_default() -> i64 {
+    3600
+}
+
+/// An open question of the runbook's author.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Question {
+    /// The question.
+    pub question: String,
+    /// Who should know.
+    pub who: Vec<String>,
+    /// The phase before which it should be answered.
+    pub before: Option<usize>,
+}
+
+/// Who may do what with a rollout: names as in [`Runbook::people`], or roles of the installation. Empty: the default.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, rename_all = "kebab-case")]
+pub struct May {
+    /// Start it. Default: anybody known.
+    pub start: Vec<String>,
+    /// Press Run where the step says nothing. Default: the owner.
+    pub run: Vec<String>,
+    /// Be the second person for what takes two. Default: anybody known.
+    pub second: Vec<String>,
+    /// Waive. Default: the owner.
+    pub waive: Vec<String>,
+    /// Abort. Default: the owner.
+    pub abort: Vec<String>,
+    /// Take an environment over. Default: the owner.
+    pub take_over: Vec<String>,
 }
 
 /// An input: a field that belongs to the rollout as a whole.
@@ -150,6 +197,52 @@ pub struct MessageTemplate {
     pub body: String,
 }
 
+/// When a phase opens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum PhaseTime {
+    /// So far from T-0.
+    Window(Offset),
+    /// At a time of a named day, in the runbook's zone.
+    Day {
+        /// Its name: `Day 2`.
+        day: String,
+        /// How far from T-0 the day is; none where a person says when it begins.
+        from: Option<Offset>,
+        /// The time of that day.
+        time: NaiveTime,
+    },
+}
+
+impl PhaseTime {
+    /// The moment, if it is known.
+    #[must_use]
+    pub fn moment(&self, t0: DateTime<Utc>, zone: Tz) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Window(offset) => Some(offset.from(t0)),
+            Self::Day { from, time, .. } => {
+                let date = (*from)?.from(t0).with_timezone(&zone).date_naive();
+                Some(local_moment(date.and_time(*time), zone))
+            }
+        }
+    }
+
+    /// Whether only a person says when it comes.
+    #[must_use]
+    pub const fn is_manual(&self) -> bool {
+        matches!(self, Self::Day { from: None, .. })
+    }
+}
+
+impl std::fmt::Display for PhaseTime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Window(offset) => offset.fmt(f),
+            Self::Day { day, time, .. } => write!(f, "{day} {}", time.format("%H:%M")),
+        }
+    }
+}
+
 /// A phase.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Phase {
@@ -158,7 +251,19 @@ pub struct Phase {
     /// Its title; a template.
     pub title: String,
     /// When it opens; without a time, when the phases before it are settled.
-    pub at: Option<Offset>,
+    pub at: Option<PhaseTime>,
+    /// Who opens it, where a person does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub opens: Option<Vec<String>>,
+    /// The phase that **Back off** leads to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub back_off: Option<usize>,
+    /// The steps that live while it is open and hold up nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub during: Vec<usize>,
+    /// Whether its tasks may be ticked as already done before it opens.
+    #[serde(default)]
+    pub offer_done: bool,
     /// The phases that must be settled first.
     pub after: Vec<usize>,
     /// Whether it applies; an expression.
@@ -218,6 +323,16 @@ impl Runbook {
     #[must_use]
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
+    }
+
+    /// The steps of a phase in the order people see: what it needs first, then its steps, then what lives beside them.
+    pub fn steps_of(&self, phase: usize) -> impl Iterator<Item = usize> + use<> {
+        let phase = self.phases.get(phase);
+        let steps: Vec<usize> = phase
+            .into_iter()
+            .flat_map(|phase| phase.intake.into_iter().chain(phase.steps.iter().copied()).chain(phase.during.iter().copied()))
+            .collect();
+        steps.into_iter()
     }
 
     /// The input that holds the window, if the runbook has one.

@@ -79,7 +79,7 @@ pub enum Function {
     Failed,
     /// Whether a phase has begun.
     Started,
-    /// Whether a phase was led back from. Nothing leads back yet, so check refuses it; journals may hold runbooks that ask.
+    /// Whether a phase was left by **Back off**.
     BackedOff,
 }
 
@@ -111,6 +111,9 @@ impl Function {
 /// What came out of an action, where its requirements are checked.
 pub const OUTPUTS: &str = "outputs";
 
+/// The item that a step is for, under `each`.
+pub const EACH: &str = "each";
+
 /// What the template engine calls the template itself, of which there is nothing to say.
 pub(super) const ITSELF: &str = "self";
 
@@ -118,9 +121,9 @@ pub(super) const ITSELF: &str = "self";
 ///
 /// `window` is free: the input that holds the window is usually called so.
 pub(super) fn is_reserved(name: &str) -> bool {
-    /// These will mean something once steps can be repeated for each of a list.
-    const LATER: [&str; 2] = ["person", "each"];
-    let others = [OUTPUTS, ITSELF];
+    /// Announcements to one person will see who it is.
+    const LATER: [&str; 1] = ["person"];
+    let others = [OUTPUTS, ITSELF, EACH];
     let values = Name::ALL.into_iter().filter(|value| *value != Name::Window).map(Name::name);
     values.chain(Function::ALL.map(Function::name)).chain(LATER).chain(others).any(|reserved| reserved == name)
 }

@@ -6,10 +6,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::conversation::answer::{self, Answer};
 use crate::domain::conversation::button::{ButtonToken, Verb};
-use crate::domain::conversation::grammar::{self, Act, Ask};
+use crate::domain::conversation::grammar::{self, Ask};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
-use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::event::{Choice, Fate};
 use crate::domain::rollout::state::State;
 
 use super::start::{Starting, choose, read_values};
@@ -73,10 +73,16 @@ impl Conductor {
                 let id = self.meant(understood.rollout, &said.room, true)?;
                 self.look(&id, answer::who).await?.ok_or_else(|| no_such(&id))
             }
-            Ask::Act(act) => {
+            Ask::Mine => self.mine(&said.person).await,
+            Ask::Preview { step } => {
+                let id = self.meant(understood.rollout, &said.room, false)?;
+                let preview = move |state: &State, people: &Directory, now| answer::preview(state, people, now, &step);
+                Ok(self.look(&id, preview).await?.ok_or_else(|| no_such(&id))??)
+            }
+            Ask::Do(bodies) => {
                 let known = if understood.rollout.is_none() { self.already_with(&said).await? } else { None };
                 let id = known.map_or_else(|| self.meant(understood.rollout, &said.room, false), Ok)?;
-                self.act(&id, &said, actor, act).await
+                self.act(&id, &said, actor, bodies).await
             }
         }
     }
@@ -105,6 +111,19 @@ impl Conductor {
             Verb::Go => CommandBody::CastVote { step: step(), choice: Choice::Go, reason: press.reason },
             Verb::NoGo => CommandBody::CastVote { step: step(), choice: Choice::NoGo, reason: press.reason },
             Verb::Run => CommandBody::RunStep { step: step() },
+            Verb::Confirm => CommandBody::ConfirmStep { step: step() },
+            Verb::Fail => CommandBody::FailStep { step: step(), reason: press.reason.unwrap_or_default() },
+            Verb::Cancel => CommandBody::CancelStep { step: step() },
+            Verb::Skip => CommandBody::SkipStep { step: step(), reason: press.reason.unwrap_or_default() },
+            Verb::Ran => CommandBody::SayFate { step: step(), fate: Fate::Ran },
+            Verb::Rerun => CommandBody::SayFate { step: step(), fate: Fate::Rerun },
+            Verb::Look => CommandBody::SayFate { step: step(), fate: Fate::Look },
+            Verb::Unclear => CommandBody::SayFate { step: step(), fate: Fate::Hold },
+            Verb::Open(phase) => {
+                let name = move |state: &State, _: &Directory, _| state.runbook.phases.get(phase).map(|phase| phase.id.clone());
+                CommandBody::OpenPhase { phase: self.look(&id, name).await?.flatten() }
+            }
+            Verb::BackOff => CommandBody::BackOff { generation: Some(token.generation) },
             Verb::Hold => CommandBody::Hold,
             Verb::Resume => CommandBody::Resume { generation: Some(token.generation) },
             Verb::Abort => CommandBody::Abort { reason: press.reason.unwrap_or_default(), generation: Some(token.generation) },
@@ -173,25 +192,24 @@ impl Conductor {
         }
     }
 
-    async fn act(&self, id: &RolloutId, said: &Said, actor: Actor, act: Act) -> Result<Answer, Rejected> {
-        let mut typed_in_form = said.fields.clone();
-        let bodies: Vec<CommandBody> = match act {
-            Act::Ack { step } => vec![CommandBody::Acknowledge { step }],
-            Act::Vote { choice, reason } => vec![CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason }],
-            Act::Done { steps, mut typed } => {
-                typed.append(&mut typed_in_form);
-                steps.into_iter().map(|step| CommandBody::CompleteStep { step, typed: typed.clone() }).collect()
+    /// What waits for a person, in every open rollout.
+    async fn mine(&self, person: &PersonId) -> Result<Answer, Rejected> {
+        let open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
+        let mut lines = Vec::new();
+        for id in open {
+            let who = person.clone();
+            let waiting = self.look(&id, move |state, people, now| answer::waiting_for(state, people, now, &who)).await?;
+            lines.extend(waiting.unwrap_or_default());
+        }
+        Ok(answer::mine(&lines))
+    }
+
+    async fn act(&self, id: &RolloutId, said: &Said, actor: Actor, mut bodies: Vec<CommandBody>) -> Result<Answer, Rejected> {
+        for body in &mut bodies {
+            if let CommandBody::CompleteStep { typed, .. } | CommandBody::AnswerStep { typed, .. } = body {
+                typed.extend(said.fields.clone());
             }
-            Act::Answer { step, mut typed } => {
-                typed.append(&mut typed_in_form);
-                vec![CommandBody::AnswerStep { step, typed }]
-            }
-            Act::Run { step } => vec![CommandBody::RunStep { step }],
-            Act::Note { text } => vec![CommandBody::AddNote { text }],
-            Act::Hold => vec![CommandBody::Hold],
-            Act::Resume => vec![CommandBody::Resume { generation: None }],
-            Act::Abort { reason } => vec![CommandBody::Abort { reason, generation: None }],
-        };
+        }
         let several = bodies.len() > 1;
         let mut answers: Vec<String> = Vec::new();
         for (index, body) in bodies.into_iter().enumerate() {

@@ -25,7 +25,7 @@ use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
 use crate::domain::registry::Registry;
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
-use crate::domain::rollout::effect::Action;
+use crate::domain::rollout::effect::{Action, Check};
 use crate::domain::rollout::event::{ClockKind, Recorded};
 use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::{Platform, Runbook, Venue};
@@ -143,6 +143,11 @@ enum Message {
         progress: Progress,
         again: DateTime<Utc>,
         reply: oneshot::Sender<bool>,
+    },
+    CheckWaits {
+        step: usize,
+        generation: (u32, u32),
+        due: DateTime<Utc>,
     },
     Render {
         venue: Venue,
@@ -479,6 +484,27 @@ impl Conductor {
         };
         handle.inbox.send(Message::Look(Box::new(look))).await.ok()?;
         awaited.await.ok()
+    }
+
+    /// Whether a rollout still wants this check; nothing when the rollout is gone.
+    pub(super) async fn is_checked(&self, check: &Check) -> Option<bool> {
+        let handle = self.shared.handle(&check.rollout)?;
+        let (reply, wanted) = oneshot::channel();
+        let (step, generation) = (check.step, check.generation);
+        let look = move |state: &State, _| {
+            // Whoever repeats the check may have ended.
+            let _ = reply.send(state.checks(step, generation));
+        };
+        handle.inbox.send(Message::Look(Box::new(look))).await.ok()?;
+        wanted.await.ok()
+    }
+
+    /// Tells a rollout when a check is made next, so that its clock can be moved there.
+    pub(super) async fn check_waits(&self, check: &Check, due: DateTime<Utc>) {
+        if let Some(handle) = self.shared.handle(&check.rollout) {
+            // A rollout that is gone needs no check.
+            let _ = handle.inbox.send(Message::CheckWaits { step: check.step, generation: check.generation, due }).await;
+        }
     }
 
     /// What a room should show of a rollout now, with the log after what it has.

@@ -32,6 +32,8 @@ const BATCH_MAX: usize = 256;
 const TRIES_MAX: usize = 5;
 /// When what could not be handed on or recorded is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
+/// The slot under which an action's cancelling is remembered; its own is 0.
+const CANCEL_SLOT: u16 = 1;
 /// How often a rollout whose task broke is taken up again from its journal, before a person has to look.
 const BREAKS_MAX: u32 = 3;
 
@@ -83,6 +85,7 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
         dispatched: HashSet::new(),
         registry_asked: HashSet::new(),
         progress: HashMap::new(),
+        checks: HashMap::new(),
         shown: BTreeMap::new(),
         dirty: true,
         woken_until: None,
@@ -105,6 +108,8 @@ struct Conducted {
     registry_asked: HashSet<&'static str>,
     /// How far running actions are, and when they are looked at next.
     progress: HashMap<usize, (u32, Progress, DateTime<Utc>)>,
+    /// When the checks of waits are made next.
+    checks: HashMap<usize, ((u32, u32), DateTime<Utc>)>,
     /// Up to which sequence every room shows the rollout.
     shown: BTreeMap<Venue, u64>,
     /// Whether rooms have to be told that there is something new to show.
@@ -191,7 +196,8 @@ impl Conducted {
     }
 
     fn next_wake(&self) -> Option<DateTime<Utc>> {
-        next_due(&self.state).filter(|due| self.woken_until.is_none_or(|until| *due > until))
+        next_due(&self.state, self.now(), &self.shared.plan.people)
+            .filter(|due| self.woken_until.is_none_or(|until| *due > until))
     }
 
     /// Takes what else is waiting; what only looks is answered on the spot.
@@ -218,6 +224,7 @@ impl Conducted {
                     // Whoever follows the action may have ended.
                     let _ = reply.send(wanted);
                 }
+                Message::CheckWaits { step, generation, due } => drop(self.checks.insert(step, (generation, due))),
                 Message::Render { venue, after, reply } => {
                     let projection = self.render(venue, after).await;
                     // The outbox may have stopped waiting; it asks again.
@@ -259,7 +266,14 @@ impl Conducted {
         let running = self.progress.iter().filter(|(step, (attempt, ..))| self.state.awaits(**step, *attempt));
         let running = running.map(|(_, (_, _, again))| *again);
         let now = self.clock.now();
-        let next = next_due(&self.state).into_iter().chain(running).filter(|due| *due > now).min()?;
+        let checks = self.checks.iter().filter(|(step, (generation, _))| self.state.checks(**step, *generation));
+        let checks = checks.map(|(_, (_, due))| *due);
+        let next = next_due(&self.state, self.now(), &self.shared.plan.people)
+            .into_iter()
+            .chain(running)
+            .chain(checks)
+            .filter(|due| *due > now)
+            .min()?;
         i64::try_from((next - now).num_milliseconds().max(1).unsigned_abs().div_ceil(1000)).ok()
     }
 
@@ -416,7 +430,8 @@ impl Conducted {
             return;
         }
         let owed = effects(&self.state);
-        let nothing_owed = owed.is_empty();
+        // A check is wanted, not owed: nothing waits for its end.
+        let nothing_owed = owed.iter().all(|effect| matches!(effect, Effect::Check(_)));
         for effect in owed {
             match effect {
                 Effect::Deliver(delivery) => {
@@ -431,6 +446,19 @@ impl Conducted {
                     if !self.dispatched.contains(&action.id) {
                         let id = action.id;
                         self.hand_on(id, Dispatch::Act { action });
+                    }
+                }
+                Effect::Cancel(action) => {
+                    // The same action once more, under an identity of its own.
+                    let id = EffectId { slot: CANCEL_SLOT, ..action.id };
+                    if !self.dispatched.contains(&id) {
+                        self.hand_on(id, Dispatch::Cancel { action });
+                    }
+                }
+                Effect::Check(check) => {
+                    if !self.dispatched.contains(&check.id) {
+                        let id = check.id;
+                        self.hand_on(id, Dispatch::Check { check });
                     }
                 }
                 Effect::ClaimEnvironment { environment } => {

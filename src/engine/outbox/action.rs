@@ -7,12 +7,13 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use crate::domain::message::card::Progress;
 use crate::domain::rollout::command::CommandBody;
 use crate::domain::rollout::effect::Action;
 use crate::domain::rollout::event::ActionOutcome;
 use crate::engine::clock::RolloutClock;
 use crate::engine::conductor::Conductor;
-use crate::engine::ports::{Executor, Found, Polled, StartError};
+use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 
 use super::backoff::Backoff;
 use super::{CALL_TIMEOUT, bring_back};
@@ -146,6 +147,31 @@ impl Watch {
                 () = self.closing.cancelled() => return None,
                 () = tokio::time::sleep(pause) => {}
             }
+        }
+    }
+}
+
+/// Asks a system to stop, until it is heard or the action is over.
+pub(super) async fn cancel(executor: Arc<dyn Executor>, conductor: Conductor, action: Action, closing: CancellationToken) {
+    let Some(clock) = conductor.clock_of(&action.rollout) else { return };
+    let mut backoff = Backoff::default();
+    while conductor.is_awaited(&action).await == Some(true) {
+        let why = match timeout(CALL_TIMEOUT, executor.cancel(&action, clock.now())).await {
+            Ok(Ok(())) => return,
+            Ok(Err(CancelError::Impossible { why })) => {
+                let line = Some(format!("It can't be stopped: {why}. Its end is awaited."));
+                conductor.progress(&action, Progress { line, link: None }, clock.now()).await;
+                return;
+            }
+            Ok(Err(CancelError::TryAgain { why })) => why,
+            Err(_) => format!("no answer within {} s", CALL_TIMEOUT.as_secs()),
+        };
+        let pause = backoff.next_pause();
+        tracing::warn!(rollout.id = %action.rollout, "{} was not asked to stop {}: {why}; next try in {} s", action.system, action.step_id, pause.as_secs());
+        tokio::select! {
+            biased;
+            () = closing.cancelled() => return,
+            () = tokio::time::sleep(pause) => {}
         }
     }
 }

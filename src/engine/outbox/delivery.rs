@@ -73,7 +73,7 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
             }
             Ok(Found::Absent) => {}
             // Who must have it exactly once is a person's decision; others get it once more, recorded as perhaps twice.
-            Ok(Found::CannotTell { why }) if delivery.to.must => {
+            Ok(Found::CannotTell { why }) if delivery.to.must() => {
                 let reason = format!("nobody knows whether it arrived: {why}");
                 receipt(conductor, &delivery, DeliveryOutcome::Failed { reason }).await;
                 return None;

@@ -5,6 +5,7 @@
 
 mod action;
 mod backoff;
+mod check;
 mod delivery;
 mod projection;
 
@@ -17,9 +18,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
-use crate::domain::rollout::effect::{Action, Delivery};
+use crate::domain::rollout::effect::{Action, Check, Delivery, Recipient};
 use crate::domain::rollout::event::DeliveryOutcome;
-use crate::domain::runbook::model::{Address, Platform, Venue};
+use crate::domain::runbook::model::{Platform, Venue};
 
 use super::conductor::{Conductor, Rejected, Request};
 use super::ports::{Courier, Executor};
@@ -50,6 +51,16 @@ pub enum Dispatch {
         /// What, and on which system.
         action: Action,
     },
+    /// An action that is to stop.
+    Cancel {
+        /// Which.
+        action: Action,
+    },
+    /// A check that is repeated.
+    Check {
+        /// Which.
+        check: Check,
+    },
     /// A room has something new to show.
     Show {
         /// Which rollout.
@@ -73,6 +84,8 @@ pub struct Route {
 pub struct Routes {
     /// By platform and name, as runbooks write addresses.
     pub addresses: BTreeMap<(Platform, String), Route>,
+    /// To a person by name, wherever they can be reached.
+    pub people: Option<Route>,
     /// By platform and room.
     pub venues: BTreeMap<Venue, Route>,
     /// By the system's name.
@@ -80,8 +93,11 @@ pub struct Routes {
 }
 
 impl Routes {
-    fn to(&self, address: &Address) -> Option<&Route> {
-        self.addresses.get(&(address.platform, address.name.clone()))
+    fn to(&self, recipient: &Recipient) -> Option<&Route> {
+        match recipient {
+            Recipient::Address(address) => self.addresses.get(&(address.platform, address.name.clone())),
+            Recipient::Person(_) => self.people.as_ref(),
+        }
     }
 }
 
@@ -126,6 +142,15 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
                     lane
                 });
                 queue(lane, &route.lane, projection::Item { rollout, venue });
+            }
+            Dispatch::Cancel { action } => {
+                if let Some(executor) = routes.executors.get(&action.system).cloned() {
+                    tasks.spawn(action::cancel(executor, conductor.clone(), action, closing.clone()));
+                }
+            }
+            Dispatch::Check { check } => {
+                let executor = routes.executors.get(&check.system).cloned();
+                tasks.spawn(check::run(executor, conductor.clone(), check, closing.clone()));
             }
             Dispatch::Act { action } => {
                 let budget =

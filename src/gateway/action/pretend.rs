@@ -17,7 +17,7 @@ use crate::domain::message::card::Progress;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::rollout::effect::Action;
 use crate::domain::rollout::event::ActionOutcome;
-use crate::engine::ports::{Executor, Found, Polled, StartError};
+use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 
 /// How long an operation takes when its script does not say.
 const SECONDS_DEFAULT: i64 = 20;
@@ -57,6 +57,9 @@ struct Line {
     system: String,
     operation: String,
     inputs: serde_json::Value,
+    /// When it was asked to stop.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    cancelled: Option<DateTime<Utc>>,
 }
 
 impl Ledger {
@@ -87,19 +90,35 @@ impl Ledger {
         if inner.begun.contains_key(&line.effect) {
             return Ok(());
         }
-        if let Some(file) = &mut inner.file {
+        inner.write(line)
+    }
+
+    /// Notes that something was asked to stop: a second line about it, which is the one that counts.
+    fn cancel(&self, effect: &str, at: DateTime<Utc>) -> std::io::Result<bool> {
+        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        match inner.begun.get(effect).cloned() {
+            None => Ok(false),
+            Some(line) if line.cancelled.is_some() => Ok(true),
+            Some(line) => inner.write(Line { cancelled: Some(at), ..line }).map(|()| true),
+        }
+    }
+
+    fn begun(&self, effect: &str) -> Option<Line> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).begun.get(effect).cloned()
+    }
+}
+
+impl Inner {
+    fn write(&mut self, line: Line) -> std::io::Result<()> {
+        if let Some(file) = &mut self.file {
             // Begins with a line break, in case the line before was cut off. One write, so that a kill leaves all or nothing.
             let mut text = String::from("\n");
             text.push_str(&serde_json::to_string(&line)?);
             text.push('\n');
             file.write_all(text.as_bytes())?;
         }
-        inner.begun.insert(line.effect.clone(), line);
+        self.begun.insert(line.effect.clone(), line);
         Ok(())
-    }
-
-    fn begun(&self, effect: &str) -> Option<DateTime<Utc>> {
-        self.inner.lock().unwrap_or_else(PoisonError::into_inner).begun.get(effect).map(|line| line.at)
     }
 }
 
@@ -132,6 +151,7 @@ impl Executor for Pretend {
             system: action.system.clone(),
             operation: action.operation.clone(),
             inputs: action.inputs.clone(),
+            cancelled: None,
         };
         self.ledger.begin(line).map_err(|error| StartError::Unclear { why: format!("the ledger of pretended actions: {error}") })
     }
@@ -145,7 +165,11 @@ impl Executor for Pretend {
     }
 
     async fn poll(&self, action: &Action, now: DateTime<Utc>) -> Result<Polled, String> {
-        let begun = self.ledger.begun(&action.id.token()).ok_or("it was never asked to do this")?;
+        let line = self.ledger.begun(&action.id.token()).ok_or("it was never asked to do this")?;
+        if line.cancelled.is_some() {
+            return Ok(Polled::Ended(ActionOutcome::Failed { reason: "it was cancelled".to_owned() }));
+        }
+        let begun = line.at;
         let script = self.script(&action.operation);
         let seconds = script.seconds.unwrap_or(SECONDS_DEFAULT).max(0);
         let ends = begun + TimeDelta::seconds(seconds);
@@ -157,6 +181,14 @@ impl Executor for Pretend {
         let next = begun + TimeDelta::milliseconds(seconds * 1000 * (stage + 1) / stages);
         let line = usize::try_from(stage).ok().and_then(|stage| script.progress.get(stage)).cloned();
         Ok(Polled::Running { progress: Progress { line, link: None }, again: next.clamp(now + TimeDelta::seconds(1), ends) })
+    }
+
+    async fn cancel(&self, action: &Action, now: DateTime<Utc>) -> Result<(), CancelError> {
+        match self.ledger.cancel(&action.id.token(), now) {
+            Ok(true) => Ok(()),
+            Ok(false) => Err(CancelError::Impossible { why: "it was never asked to do this".to_owned() }),
+            Err(error) => Err(CancelError::TryAgain { why: format!("the ledger of pretended actions: {error}") }),
+        }
     }
 }
 

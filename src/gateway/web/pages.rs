@@ -182,12 +182,14 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
         (None, _) => Some(ClockLine { rollout: None, now: None, next: None, movable: web.demo }),
     };
     let people = web.conductor.people().people();
+    // What is written to one person is read by that person.
+    let is_read = |room: &RoomInfo| room.person.is_none() || room.person.as_ref() == person.map(|person| &person.id);
     Ok(Shell {
         version: &VERSION,
         demo: web.demo,
         person: person.map(|person| person.id.to_string()).unwrap_or_default(),
         people: people.map(|person| PersonLine { id: person.id.to_string(), name: person.name.clone() }).collect(),
-        rooms: web.rooms.rooms().into_iter().map(RoomLine::from).collect(),
+        rooms: web.rooms.rooms().into_iter().filter(is_read).map(RoomLine::from).collect(),
         rollouts,
         clock,
         at: at.to_owned(),

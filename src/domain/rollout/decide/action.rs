@@ -6,10 +6,10 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
-use crate::domain::rollout::event::{ActionOutcome, Event};
-use crate::domain::rollout::scope::{scope, scope_with_outputs};
+use crate::domain::rollout::event::{ActionOutcome, Choice, Event, Fate};
+use crate::domain::rollout::scope::{scope_of_step, scope_with_outputs};
 use crate::domain::rollout::state::{ActionStage, State, StepStatus};
-use crate::domain::runbook::model::StepKind;
+use crate::domain::runbook::model::{Bad, Call, StepKind, Wait};
 
 use super::{Desk, verbs};
 
@@ -24,9 +24,87 @@ impl Desk<'_> {
                 format!("{} is on hold{by} since {}. `/rollout resume` lets it go on.", self.state.id, self.say(held.since)),
             ));
         }
+        self.no_one_says_no(index)?;
+        if let (StepKind::Wait { .. } | StepKind::Checklist { .. }, true) =
+            (self.kind(index), matches!(self.state.steps[index].status, StepStatus::Failed { .. }))
+        {
+            // Begun anew, as if it had just opened.
+            return Ok(vec![Event::StepReopened { step: index, reason: "run again".to_owned() }]);
+        }
+        if matches!(self.kind(index), StepKind::Announce { .. } | StepKind::Decide { .. }) {
+            return Ok(self.send_again(index));
+        }
+        let person = self.person()?;
+        if let StepKind::Run { four_eyes: true, .. } = self.kind(index) {
+            match &self.state.steps[index].approved {
+                None => return Ok(vec![Event::RunApproved { step: index }]),
+                Some(first) if first == person => {
+                    let says =
+                        format!("You pressed Run on “{}” already. A second person has to press it too.", self.title(index));
+                    return Err(Refusal::new(RefusalKind::NotNow, says));
+                }
+                Some(_) => {}
+            }
+        }
         request_action(self.state, index, self.now()).map(|event| vec![event]).map_err(|problem| {
             Refusal::new(RefusalKind::NotNow, format!("“{}” can't be run: {}.", self.title(index), escape_markdown(&problem)))
         })
+    }
+
+    /// While a NO-GO settles nothing is run any more.
+    fn no_one_says_no(&self, index: usize) -> Result<(), Refusal> {
+        let settling = self.state.open_steps().find(|(_, _, step)| matches!(step.settling, Some((Choice::NoGo, _))));
+        let Some((decision, ..)) = settling else { return Ok(()) };
+        let says = format!("“{}” is not run: “{}” is about to be NO-GO.", self.title(index), self.title(decision));
+        Err(Refusal::new(RefusalKind::NotNow, says))
+    }
+
+    /// Asks the system to stop; what it did until then, its end says.
+    pub(super) fn cancel(&self, reference: &StepRef) -> Result<Vec<Event>, Refusal> {
+        let index = self.target(reference, "cancel", |index| self.state.steps[index].is_running())?;
+        self.may_act(index, "Cancelling")?;
+        let Some(action) = &self.state.steps[index].action else { return Ok(Vec::new()) };
+        if let Some(at) = action.cancelled {
+            let says = format!("“{}” is being cancelled since {}. It says here when it ends.", self.title(index), self.say(at));
+            return Err(Refusal::new(RefusalKind::Stale, says));
+        }
+        let attempt = action.attempt;
+        if action.stage == ActionStage::Requested {
+            // Nobody was asked yet, so there is nothing to stop.
+            let outcome = ActionOutcome::Failed { reason: "it was cancelled before it began".to_owned() };
+            return Ok(vec![Event::ActionEnded { step: index, attempt, outcome }]);
+        }
+        Ok(vec![Event::CancelRequested { step: index, attempt }])
+    }
+
+    /// A person says what became of an action that nobody knows the fate of.
+    pub(super) fn say_fate(&self, reference: &StepRef, fate: Fate) -> Result<Vec<Event>, Refusal> {
+        let index =
+            self.target(reference, "fate", |index| verbs(self.kind(index), &self.state.steps[index]).contains(&"fate"))?;
+        self.may_act(index, "Saying what became of")?;
+        let attempt = self.state.steps[index].action.as_ref().map_or(0, |action| action.attempt);
+        let said = Event::FateSaid { step: index, attempt, fate };
+        match fate {
+            Fate::Ran => Ok(vec![said, Event::StepCompleted { step: index, fields: BTreeMap::new() }]),
+            Fate::Look => Ok(vec![said]),
+            Fate::Hold => {
+                let reason = format!("nobody knows what became of “{}”", self.state.step_title(index));
+                let held = self.state.held.is_none().then_some(Event::Held { reason: Some(reason) });
+                Ok([said].into_iter().chain(held).collect())
+            }
+            Fate::Rerun => {
+                self.no_one_says_no(index)?;
+                if self.state.held.is_some() {
+                    let says = format!("{} is on hold. `/rollout resume` lets it go on.", self.state.id);
+                    return Err(Refusal::new(RefusalKind::NotNow, says));
+                }
+                let requested = request_action(self.state, index, self.now()).map_err(|problem| {
+                    let says = format!("“{}” can't be run: {}.", self.title(index), escape_markdown(&problem));
+                    Refusal::new(RefusalKind::NotNow, says)
+                })?;
+                Ok(vec![said, requested])
+            }
+        }
     }
 
     pub(super) fn begin_attempt(&self, index: usize, attempt: u32) -> Result<Vec<Event>, Refusal> {
@@ -54,33 +132,67 @@ impl Desk<'_> {
             return vec![ended];
         }
         let ActionOutcome::Succeeded { outputs } = outcome else { return vec![ended] };
-        let scope = scope_with_outputs(self.state, self.now(), outputs);
-        let requirements = match self.kind(index) {
-            StepKind::Run { require, .. } => require.as_slice(),
-            _ => &[],
-        };
-        for requirement in requirements {
-            let reason = match template::holds(&requirement.that, &scope) {
-                Ok(true) => continue,
-                Ok(false) => template::render(&requirement.otherwise, Landing::Plain, &scope)
-                    .unwrap_or_else(|_| requirement.otherwise.clone()),
-                Err(problem) => format!("`{}` can't be evaluated: {problem}", requirement.that),
-            };
-            return vec![ended, Event::StepFailed { step: index, reason }];
+        match self.unmet(index, outputs) {
+            Some(reason) => vec![ended, Event::StepFailed { step: index, reason }],
+            None => vec![ended, Event::StepCompleted { step: index, fields: BTreeMap::new() }],
         }
-        vec![ended, Event::StepCompleted { step: index, fields: BTreeMap::new() }]
+    }
+
+    /// What does not hold of the outputs that a step requires something of.
+    pub(super) fn unmet(&self, index: usize, outputs: &serde_json::Map<String, serde_json::Value>) -> Option<String> {
+        let scope = scope_with_outputs(self.state, index, self.now(), outputs);
+        let requirements = self.kind(index).call().map_or(&[][..], |call| call.require.as_slice());
+        requirements.iter().find_map(|requirement| match template::holds(&requirement.that, &scope) {
+            Ok(true) => None,
+            Ok(false) => Some(
+                template::render(&requirement.otherwise, Landing::Plain, &scope)
+                    .unwrap_or_else(|_| requirement.otherwise.clone()),
+            ),
+            Err(problem) => Some(format!("`{}` can't be evaluated: {problem}", requirement.that)),
+        })
+    }
+
+    /// What a check says changes something only when it is news: it came true, a good one more, the first bad one.
+    pub(super) fn record_check(&self, index: usize, generation: (u32, u32), outcome: &ActionOutcome) -> Vec<Event> {
+        let Some((definition, step)) = self.state.step(index) else { return Vec::new() };
+        let StepKind::Wait { wait } = &definition.kind else { return Vec::new() };
+        if !matches!(step.status, StepStatus::Open { .. }) || (step.generation, self.state.generation) != generation {
+            return Vec::new();
+        }
+        let bad = match outcome {
+            ActionOutcome::Succeeded { outputs } => self.unmet(index, outputs),
+            ActionOutcome::Failed { reason } | ActionOutcome::Unknown { reason } => Some(reason.clone()),
+        };
+        let good = bad.is_none();
+        let checked = Event::Checked { step: index, good, reason: bad.clone() };
+        let completed = || Event::StepCompleted { step: index, fields: BTreeMap::new() };
+        match (wait, bad) {
+            (Wait::Until { .. }, None) => vec![completed()],
+            (Wait::Time { .. }, _) | (Wait::Until { .. }, Some(_)) => Vec::new(),
+            // Watching while a phase is open: what is said is when it turns.
+            (Wait::Cycles { cycles: None, .. }, None) if step.checks.bad.is_none() => Vec::new(),
+            (Wait::Cycles { cycles: None, .. }, Some(_)) if step.checks.bad.is_some() => Vec::new(),
+            (Wait::Cycles { cycles: Some(needed), .. }, None) if step.checks.good + 1 >= *needed => vec![checked, completed()],
+            (Wait::Cycles { bad: Bad::Fail, .. }, Some(reason)) => vec![checked, Event::StepFailed { step: index, reason }],
+            (Wait::Cycles { .. }, _) => vec![checked],
+        }
     }
 }
 
 /// The event that wants an action, with its inputs filled in.
 pub(in crate::domain::rollout) fn request_action(state: &State, index: usize, now: DateTime<Utc>) -> Result<Event, String> {
-    let StepKind::Run { with, .. } = &state.runbook.steps[index].kind else { return Err("it is not an action".to_owned()) };
-    let inputs = fill_json(with, &scope(state, now))?;
+    let StepKind::Run { call: Call { with, .. }, .. } = &state.runbook.steps[index].kind else {
+        return Err("it is not an action".to_owned());
+    };
+    let inputs = fill_json(with, &scope_of_step(state, index, now))?;
     let attempt = state.steps[index].action.as_ref().map_or(1, |action| action.attempt + 1);
     Ok(Event::ActionRequested { step: index, attempt, inputs })
 }
 
-fn fill_json(value: &serde_json::Value, scope: &minijinja::Value) -> Result<serde_json::Value, String> {
+pub(in crate::domain::rollout) fn fill_json(
+    value: &serde_json::Value,
+    scope: &minijinja::Value,
+) -> Result<serde_json::Value, String> {
     use serde_json::Value;
     Ok(match value {
         Value::String(text) => Value::String(template::render(text, Landing::Plain, scope)?),

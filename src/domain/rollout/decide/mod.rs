@@ -1,6 +1,8 @@
 //! What a command becomes: events, or a refusal that says why and what is possible. Changes nothing itself.
 
 mod action;
+mod course;
+mod schedule;
 mod steps;
 mod vote;
 mod whole;
@@ -15,9 +17,10 @@ use crate::domain::time::say_time;
 
 use super::command::{Command, CommandBody, Refusal, RefusalKind, StepRef};
 use super::event::Event;
+use super::follow::{meant, offers_done};
 use super::state::{EnvironmentStage, PhaseState, State, StepState, StepStatus};
 
-pub(super) use self::action::request_action;
+pub(super) use self::action::{fill_json, request_action};
 pub use self::vote::tally;
 
 /// How long a decision can still be changed after its rule is met.
@@ -43,6 +46,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
         }
         CommandBody::BeginAttempt { step, attempt } => desk.begin_attempt(*step, *attempt),
         CommandBody::RecordAction { step, attempt, outcome } => Ok(desk.record_action(*step, *attempt, outcome)),
+        CommandBody::RecordCheck { step, generation, outcome } => Ok(desk.record_check(*step, *generation, outcome)),
         CommandBody::RecordEnvironmentGranted => {
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }
@@ -64,7 +68,24 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::AnswerStep { step, typed } => desk.answer(step, typed),
                 CommandBody::CastVote { step, choice, reason } => desk.vote(step, *choice, reason.as_deref()),
                 CommandBody::RunStep { step } => desk.run(step),
-                CommandBody::AddNote { text } => Ok(vec![Event::NoteAdded { text: Desk::words(text, "A note")? }]),
+                CommandBody::AddNote { text, kind } => {
+                    Ok(vec![Event::NoteAdded { text: Desk::words(text, "A note")?, kind: *kind }])
+                }
+                CommandBody::SkipStep { step, reason } => desk.skip(step, reason),
+                CommandBody::ReopenStep { step, reason } => desk.reopen(step, reason),
+                CommandBody::ConfirmStep { step } => desk.confirm(step),
+                CommandBody::FailStep { step, reason } => desk.fail(step, reason),
+                CommandBody::CancelStep { step } => desk.cancel(step),
+                CommandBody::SayFate { step, fate } => desk.say_fate(step, *fate),
+                CommandBody::AssignStep { step, to } => desk.assign(step, to),
+                CommandBody::HandOver { to } => desk.hand_over(to),
+                CommandBody::Waive { whom, reason } => desk.waive(whom, reason),
+                CommandBody::SetInput { input, text } => desk.set(input, text),
+                CommandBody::Reschedule { text } => desk.reschedule(text),
+                CommandBody::OpenPhase { phase } => desk.open_phase(phase.as_deref()),
+                CommandBody::BackOff { generation } => desk.fresh(*generation).and_then(|()| desk.back_off()),
+                CommandBody::Correct { step, text } => desk.correct(step, text),
+                CommandBody::Announce { text, audience } => desk.announce(text, audience),
                 CommandBody::Hold => desk.hold(),
                 CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),
                 CommandBody::Abort { reason, generation } => desk.fresh(*generation).and_then(|()| desk.abort(reason)),
@@ -121,21 +142,14 @@ impl Desk<'_> {
                         "This button belongs to nothing here. The card shows what is possible now.",
                     ));
                 };
-                if step.status.is_open() && step.generation == *generation && fits(*index) {
+                if self.is_in_hand(*index) && step.generation == *generation && fits(*index) {
                     return Ok(*index);
                 }
                 Err(Refusal::new(RefusalKind::Stale, self.why_not(*index, verb)))
             }
             StepRef::Named(id) => {
-                let Some(index) = self.state.runbook.step_index(id) else {
-                    let known = self.state.runbook.steps.iter().map(|step| step.id.as_str());
-                    let hint = did_you_mean(id, known).map_or_else(|| self.open_now(), |near| format!("Did you mean `{near}`?"));
-                    return Err(Refusal::new(
-                        RefusalKind::Unknown,
-                        format!("There is no step `{}` in {}. {hint}", code(id), self.state.id),
-                    ));
-                };
-                if self.state.steps[index].status.is_open() && fits(index) {
+                let index = self.named(id)?;
+                if self.is_in_hand(index) && fits(index) {
                     return Ok(index);
                 }
                 Err(Refusal::new(RefusalKind::NotNow, self.why_not(index, verb)))
@@ -165,6 +179,20 @@ impl Desk<'_> {
                 }
             }
         }
+    }
+
+    /// Whether something can be done with a step: it is open, or may be ticked before its phase opens.
+    fn is_in_hand(&self, index: usize) -> bool {
+        self.state.steps[index].status.is_open() || offers_done(self.state, index)
+    }
+
+    /// A step by its id.
+    fn named(&self, id: &str) -> Result<usize, Refusal> {
+        self.state.runbook.step_index(id).ok_or_else(|| {
+            let known = self.state.runbook.steps.iter().map(|step| step.id.as_str());
+            let hint = did_you_mean(id, known).map_or_else(|| self.open_now(), |near| format!("Did you mean `{near}`?"));
+            Refusal::new(RefusalKind::Unknown, format!("There is no step `{}` in {}. {hint}", code(id), self.state.id))
+        })
     }
 
     /// Why a verb does not fit a step now.
@@ -237,7 +265,15 @@ impl Desk<'_> {
     fn may_act(&self, index: usize, doing: &str) -> Result<(), Refusal> {
         let person = self.person()?;
         let owners = self.state.owners(self.people);
-        let meant = if self.state.steps[index].people.is_empty() { &owners } else { &self.state.steps[index].people };
+        let offered = if offers_done(self.state, index) { meant(self.state, index, self.people) } else { Vec::new() };
+        let opened = &self.state.steps[index].people;
+        let meant = if !opened.is_empty() {
+            opened
+        } else if offered.is_empty() {
+            &owners
+        } else {
+            &offered
+        };
         if meant.contains(person) || owners.contains(person) {
             return Ok(());
         }
@@ -251,18 +287,33 @@ impl Desk<'_> {
 /// What a person can do to a step, as the words of the commands.
 #[must_use]
 pub fn verbs(kind: &StepKind, step: &StepState) -> Vec<&'static str> {
-    let failed = matches!(step.status, StepStatus::Failed { .. });
     if !step.status.is_open() {
         return Vec::new();
     }
+    let failed = matches!(step.status, StepStatus::Failed { .. });
+    let unknown = matches!(step.status, StepStatus::Failed { unknown: true, .. });
     match kind {
         StepKind::Acknowledge { .. } => vec!["ack"],
-        StepKind::Task { .. } => vec!["done"],
+        StepKind::Task { .. } | StepKind::Run { by_hand: Some(_), .. } if failed => vec!["done", "skip"],
+        StepKind::Task { .. } | StepKind::Run { by_hand: Some(_), .. } => vec!["done", "fail"],
         StepKind::Ask { .. } => vec!["answer"],
         StepKind::Decide { .. } if step.decision.is_none() => vec!["go", "no-go"],
-        StepKind::Run { .. } if failed => vec!["run", "done"],
-        StepKind::Run { press, .. } if !step.is_running() && (press.is_some() || step.confirm) => vec!["run"],
-        StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Decide { .. } if failed => vec!["done"],
+        StepKind::Run { .. } if unknown => vec!["fate", "skip"],
+        StepKind::Run { .. }
+        | StepKind::Wait { .. }
+        | StepKind::Checklist { .. }
+        | StepKind::Announce { .. }
+        | StepKind::Decide { .. }
+            if failed =>
+        {
+            vec!["run", "done", "skip"]
+        }
+        StepKind::Run { .. } if step.is_under_way() => vec!["cancel"],
+        StepKind::Run { .. } if !step.is_running() && step.confirm => vec!["confirm", "run"],
+        StepKind::Run { press: Some(_), .. } if !step.is_running() => vec!["run"],
+        StepKind::Wait { .. } => vec!["done"],
+        StepKind::Let { confirm: Some(_), .. } => vec!["confirm"],
+        StepKind::Let { .. } | StepKind::Result { .. } if failed => vec!["done", "skip"],
         _ => Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use crate::domain::conversation::form::{Field, FieldValue, read_form};
 use crate::domain::message::template::escape_markdown;
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::event::Event;
+use crate::domain::rollout::follow::offers_done;
 use crate::domain::runbook::model::StepKind;
 
 use super::{Desk, verbs};
@@ -38,18 +39,39 @@ impl Desk<'_> {
     }
 
     pub(super) fn complete(&self, reference: &StepRef, typed: &BTreeMap<String, String>) -> Result<Vec<Event>, Refusal> {
-        let index =
-            self.target(reference, "done", |index| verbs(self.kind(index), &self.state.steps[index]).contains(&"done"))?;
+        let index = self.target(reference, "done", |index| {
+            offers_done(self.state, index) || verbs(self.kind(index), &self.state.steps[index]).contains(&"done")
+        })?;
         self.may_act(index, "Completing")?;
-        let StepKind::Task { items, evidence } = self.kind(index) else {
-            // An action that failed, done by hand.
-            return Ok(vec![Event::StepCompleted { step: index, fields: BTreeMap::new() }]);
+        let (items, evidence) = match self.kind(index) {
+            StepKind::Task { items, evidence } => (items.as_slice(), evidence),
+            StepKind::Run { by_hand: Some(evidence), .. } => return self.complete_by_hand(index, evidence, typed),
+            StepKind::Checklist { evidence, .. } => (&[][..], evidence),
+            // What failed, or waits for something that people know better, is done by hand.
+            _ => return Ok(vec![Event::StepCompleted { step: index, fields: BTreeMap::new() }]),
         };
         let fields = self.read(index, evidence, typed)?;
         let step = &self.state.steps[index];
         let rest =
             (0..items.len()).filter(|item| !step.ticked.contains_key(item)).map(|item| Event::ItemTicked { step: index, item });
         Ok(rest.chain([Event::StepCompleted { step: index, fields }]).collect())
+    }
+
+    /// An action of a system that is not configured: what people record stands for its outputs, and has to hold like them.
+    fn complete_by_hand(
+        &self,
+        index: usize,
+        evidence: &[Field],
+        typed: &BTreeMap<String, String>,
+    ) -> Result<Vec<Event>, Refusal> {
+        let fields = self.read(index, evidence, typed)?;
+        let zone = self.state.runbook.timezone;
+        let text = |value: &FieldValue| serde_json::Value::String(value.said(zone, &ToString::to_string));
+        let outputs = fields.iter().map(|(name, value)| (name.clone(), text(value))).collect();
+        match self.unmet(index, &outputs) {
+            Some(reason) => Ok(vec![Event::StepFailed { step: index, reason }]),
+            None => Ok(vec![Event::StepCompleted { step: index, fields }]),
+        }
     }
 
     pub(super) fn tick(&self, reference: &StepRef, item: usize) -> Result<Vec<Event>, Refusal> {
@@ -69,13 +91,23 @@ impl Desk<'_> {
 
     pub(super) fn answer(&self, reference: &StepRef, typed: &BTreeMap<String, String>) -> Result<Vec<Event>, Refusal> {
         let index = self.target(reference, "answer", |index| matches!(self.kind(index), StepKind::Ask { .. }))?;
+        let StepKind::Ask { from, fields, sets } = self.kind(index) else { return Ok(Vec::new()) };
+        if !from.is_empty() {
+            let person = self.person()?;
+            let people = &self.state.steps[index].people;
+            if !people.contains(person) {
+                let says =
+                    format!("“{}” is asked of {}. You can add a note: `/rollout note …`.", self.title(index), self.names(people));
+                return Err(Refusal::new(RefusalKind::NotAllowed, says));
+            }
+            let fields = self.read(index, fields, typed)?;
+            return Ok(vec![Event::AnswerGiven { step: index, fields }]);
+        }
         self.may_act(index, "Answering")?;
-        let StepKind::Ask { fields, sets } = self.kind(index) else { return Ok(Vec::new()) };
         let values = self.read(index, fields, typed)?;
         let written = sets.iter().filter_map(|(field, input)| Some((input, values.get(field)?)));
         let changed = written.filter(|(input, value)| self.state.values.get(*input) != Some(value));
-        let mut events: Vec<Event> =
-            changed.map(|(input, value)| Event::InputSet { input: input.clone(), value: value.clone() }).collect();
+        let mut events: Vec<Event> = changed.flat_map(|(input, value)| self.set_events(input, value)).collect();
         events.push(Event::StepCompleted { step: index, fields: values });
         Ok(events)
     }

@@ -2,6 +2,7 @@
 
 use chrono::TimeDelta;
 
+use crate::domain::people::PersonId;
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::event::{Choice, Event};
 use crate::domain::rollout::state::{StepState, Vote};
@@ -11,9 +12,12 @@ use super::{Desk, SETTLE_SECONDS};
 
 /// What the votes come to, if the rule says so already.
 #[must_use]
-pub fn tally(rule: Rule, step: &StepState) -> Option<Choice> {
+pub fn tally(rule: Rule, veto: bool, step: &StepState) -> Option<Choice> {
     let voters = step.people.len();
     let count = |choice| step.votes.values().filter(|vote| vote.choice == choice).count();
+    if veto && count(Choice::NoGo) > 0 {
+        return Some(Choice::NoGo);
+    }
     if rule == Rule::Any {
         return step.votes.values().min_by_key(|vote| vote.order).map(|vote| vote.choice);
     }
@@ -33,9 +37,10 @@ impl Desk<'_> {
         let index = self.target(reference, choice.name(), |index| {
             matches!(self.kind(index), StepKind::Decide { .. }) && self.state.steps[index].decision.is_none()
         })?;
-        let StepKind::Decide { rule, .. } = self.kind(index) else { return Ok(Vec::new()) };
+        let StepKind::Decide { rule, veto, stand_ins, .. } = self.kind(index) else { return Ok(Vec::new()) };
         let step = &self.state.steps[index];
-        if !step.people.contains(person) {
+        let voter = self.seat(index, person, stand_ins)?;
+        let Some(voter) = voter else {
             return Err(Refusal::new(
                 RefusalKind::NotAllowed,
                 format!(
@@ -43,15 +48,16 @@ impl Desk<'_> {
                     self.names(&step.people)
                 ),
             ));
-        }
+        };
         if let Some((decided, until)) = step.settling.filter(|(_, until)| *until <= self.now()) {
             let says =
                 format!("“{}” is {} since {}; votes can't change any more.", self.title(index), decided.title(), self.say(until));
             return Err(Refusal::new(RefusalKind::Stale, says));
         }
         let reason = reason.filter(|text| !text.trim().is_empty()).map(|text| Self::words(text, "A reason")).transpose()?;
-        if let Some(vote) = step.votes.get(person)
+        if let Some(vote) = step.votes.get(&voter)
             && vote.choice == choice
+            && vote.by == *person
             && (reason.is_none() || vote.reason == reason)
         {
             return Err(Refusal::new(
@@ -61,10 +67,11 @@ impl Desk<'_> {
         }
         let now = self.now();
         let mut after = step.clone();
-        let order = step.votes.get(person).map_or(self.state.sequence + 1, |vote| vote.order);
-        after.votes.insert(person.clone(), Vote { choice, reason: reason.clone(), at: now, order });
-        let mut events = vec![Event::VoteCast { step: index, choice, reason }];
-        match (tally(*rule, &after), step.settling) {
+        let order = step.votes.get(&voter).map_or(self.state.sequence + 1, |vote| vote.order);
+        after.votes.insert(voter.clone(), Vote { choice, by: person.clone(), reason: reason.clone(), at: now, order });
+        let instead_of = Some(voter).filter(|voter| voter != person);
+        let mut events = vec![Event::VoteCast { step: index, choice, reason, instead_of }];
+        match (tally(*rule, *veto, &after), step.settling) {
             (Some(choice), Some((settling, _))) if choice == settling => {}
             (Some(choice), _) => {
                 events.push(Event::DecisionSettling { step: index, choice, until: now + TimeDelta::seconds(SETTLE_SECONDS) });
@@ -73,5 +80,24 @@ impl Desk<'_> {
             (None, None) => {}
         }
         Ok(events)
+    }
+
+    /// Whose vote a person casts: their own, or as a stand-in that of a voter who has not voted, or whose stand-in they are
+    /// already. Nobody votes for a voter who did.
+    fn seat(&self, index: usize, person: &PersonId, stand_ins: &[String]) -> Result<Option<PersonId>, Refusal> {
+        let step = &self.state.steps[index];
+        if step.people.contains(person) {
+            return Ok(Some(person.clone()));
+        }
+        if !self.state.resolve(stand_ins, self.people).contains(person) {
+            return Ok(None);
+        }
+        let held = step.people.iter().find(|voter| step.votes.get(*voter).is_some_and(|vote| vote.by == *person));
+        let free = step.people.iter().find(|voter| !step.votes.contains_key(*voter));
+        let voter = held.or(free).cloned().ok_or_else(|| {
+            let says = format!("Everybody has voted on “{}”; a stand-in votes only for who is away.", self.title(index));
+            Refusal::new(RefusalKind::NotNow, says)
+        })?;
+        Ok(Some(voter))
     }
 }

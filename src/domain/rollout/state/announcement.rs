@@ -2,16 +2,18 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::rollout::event::DeliveryOutcome;
-use crate::domain::runbook::model::Address;
+use crate::domain::rollout::effect::Recipient;
+use crate::domain::rollout::event::{DeliveryOutcome, Nudge};
 
 /// One announcement with its ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Announcement {
     /// The sequence of the event that issued it: part of its deliveries' identities.
     pub sequence: u64,
-    /// The step it belongs to.
-    pub step: usize,
+    /// The step that is done with it; none where nothing waits for it.
+    pub step: Option<usize>,
+    /// Why people are written to by name, and about which step, where it is that.
+    pub nudge: Option<(Nudge, usize)>,
     /// Its template.
     pub message: String,
     /// Its subject.
@@ -27,15 +29,15 @@ pub struct Announcement {
 }
 
 impl Announcement {
-    /// Whether every destination has an outcome.
+    /// Whether every destination has an outcome, or is done without.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        self.destinations.iter().all(|destination| destination.outcome.is_some())
+        self.destinations.iter().all(|to| to.outcome.is_some() || to.waived.is_some())
     }
 
-    /// The destinations that did not get it.
+    /// The destinations that did not get it, and that nobody waived.
     pub fn failed(&self) -> impl Iterator<Item = &Destination> {
-        self.destinations.iter().filter(|d| matches!(d.outcome, Some(DeliveryOutcome::Failed { .. })))
+        self.destinations.iter().filter(|to| to.waived.is_none() && matches!(to.outcome, Some(DeliveryOutcome::Failed { .. })))
     }
 }
 
@@ -43,9 +45,17 @@ impl Announcement {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Destination {
     /// Where.
-    pub address: Address,
+    pub to: Recipient,
     /// Which attempt counts.
     pub attempt: u32,
     /// What became of it.
     pub outcome: Option<DeliveryOutcome>,
+    /// Why it is done without.
+    pub waived: Option<String>,
+}
+
+impl Destination {
+    pub(super) const fn new(to: Recipient) -> Self {
+        Self { to, attempt: 1, outcome: None, waived: None }
+    }
 }

@@ -2,12 +2,13 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::rollout::event::{ActionOutcome, Event, Recorded};
+use crate::domain::rollout::effect::Recipient;
+use crate::domain::rollout::event::{ActionOutcome, Event, Fate, Nudge, PassedOver, Recorded};
 use crate::domain::runbook::model::Outcome;
 
 use super::{
-    ActionStage, ActionState, Announcement, Destination, EnvironmentStage, Held, NEWEST_MAX, Note, PhaseState, State, StepState,
-    StepStatus, Vote,
+    ActionStage, ActionState, Announcement, Checks, Destination, EnvironmentStage, Held, NEWEST_MAX, Note, PhaseState, Skipped,
+    State, StepState, StepStatus, Vote,
 };
 
 impl State {
@@ -36,6 +37,7 @@ impl State {
             Event::PhasePassedOver { phase, why } => self.set_phase(*phase, PhaseState::PassedOver(*why)),
             Event::StepOpened { step, people, confirm } => self.on_step(*step, |step| {
                 step.status = StepStatus::Open { since: at };
+                step.opened = sequence;
                 step.people.clone_from(people);
                 step.confirm = *confirm;
             }),
@@ -56,11 +58,14 @@ impl State {
                 step.fields.extend(fields.clone());
                 step.generation += 1;
             }),
-            Event::VoteCast { step, choice, reason } => self.on_step(*step, |step| {
+            Event::ValueProposed { step, fields } => self.on_step(*step, |step| step.fields.clone_from(fields)),
+            Event::VoteCast { step, choice, reason, instead_of } => self.on_step(*step, |step| {
                 if let Some(person) = by {
+                    let voter = instead_of.as_ref().unwrap_or(person);
                     // Who voted first stays the first to have voted, however often the vote changes.
-                    let order = step.votes.get(person).map_or(sequence, |vote| vote.order);
-                    step.votes.insert(person.clone(), Vote { choice: *choice, reason: reason.clone(), at, order });
+                    let order = step.votes.get(voter).map_or(sequence, |vote| vote.order);
+                    let vote = Vote { choice: *choice, by: person.clone(), reason: reason.clone(), at, order };
+                    step.votes.insert(voter.clone(), vote);
                 }
             }),
             Event::DecisionSettling { step, choice, until } => self.on_step(*step, |s| s.settling = Some((*choice, *until))),
@@ -71,10 +76,11 @@ impl State {
                 step.generation += 1;
             }),
             Event::AnnouncementIssued { step, message, subject, text, must_know, to } => {
-                let destinations = to.iter().cloned().map(|address| Destination { address, attempt: 1, outcome: None }).collect();
+                let destinations = to.iter().cloned().map(|address| Destination::new(Recipient::Address(address))).collect();
                 self.announcements.push(Announcement {
                     sequence,
-                    step: *step,
+                    step: Some(*step),
+                    nudge: None,
                     message: message.clone(),
                     subject: subject.clone(),
                     text: text.clone(),
@@ -84,12 +90,11 @@ impl State {
                 });
             }
             Event::DeliveryEnded { announcement, slot, attempt, outcome } => {
-                let found = self.announcements.iter_mut().find(|a| a.sequence == *announcement);
-                if let Some(destination) = found.and_then(|a| a.destinations.get_mut(*slot))
-                    && destination.attempt == *attempt
-                {
-                    destination.outcome = Some(outcome.clone());
-                }
+                self.on_destination(*announcement, *slot, |destination| {
+                    if destination.attempt == *attempt {
+                        destination.outcome = Some(outcome.clone());
+                    }
+                });
             }
             Event::ActionRequested { step, attempt, inputs } => self.on_step(*step, |step| {
                 let since = step.since().unwrap_or(at);
@@ -103,6 +108,8 @@ impl State {
                     stage: ActionStage::Requested,
                     requested: at,
                     begun: None,
+                    cancelled: None,
+                    looked: 0,
                 });
             }),
             Event::ActionAttempted { step, .. } => self.on_step(*step, |step| {
@@ -127,7 +134,134 @@ impl State {
                 }
             }
             Event::ResultRecorded { result } => self.result = Some(*result),
-            Event::NoteAdded { text } => self.notes.push(Note { by: by.clone(), at, text: text.clone() }),
+            Event::NoteAdded { text, kind } => self.notes.push(Note { by: by.clone(), at, text: text.clone(), kind: *kind }),
+            Event::SkipProposed { step, reason } => self.on_step(*step, |step| {
+                step.skip_proposed = by.clone().map(|person| (person, reason.clone()));
+                step.generation += 1;
+            }),
+            Event::StepSkipped { step, reason, proposed_by } => self.on_step(*step, |step| {
+                step.status = StepStatus::PassedOver(PassedOver::Skipped);
+                step.skip_proposed = None;
+                let (by, proposed_by) = (by.clone(), proposed_by.clone());
+                step.skipped = Some(Skipped { reason: reason.clone(), at, by, proposed_by });
+                step.generation += 1;
+            }),
+            Event::StepReopened { step, .. } => self.reopen(*step, at, sequence),
+            Event::StepAssigned { step, people } => self.on_step(*step, |step| {
+                step.people.clone_from(people);
+                step.nudged.clear();
+                step.escalated = false;
+            }),
+            Event::HandedOver { to } => self.owner = Some(to.clone()),
+            Event::RunApproved { step } => self.on_step(*step, |step| {
+                step.approved.clone_from(by);
+                step.generation += 1;
+            }),
+            Event::AnswerGiven { step, fields } => self.on_step(*step, |step| {
+                if let Some(person) = by {
+                    step.answers.insert(person.clone(), (fields.clone(), at));
+                }
+            }),
+            Event::CancelRequested { step, .. } => self.on_step(*step, |step| {
+                if let Some(action) = &mut step.action {
+                    action.cancelled = Some(at);
+                }
+                step.generation += 1;
+            }),
+            Event::FateSaid { step, attempt, fate } => self.on_step(*step, |step| {
+                let since = step.since().unwrap_or(at);
+                if let Some(action) = step.action.as_mut().filter(|action| action.attempt == *attempt)
+                    && *fate == Fate::Look
+                {
+                    // It is looked up by its identity, as after a crash.
+                    action.stage = ActionStage::Attempted { at: action.begun.unwrap_or(at) };
+                    action.looked += 1;
+                    step.status = StepStatus::Open { since };
+                }
+                step.generation += 1;
+            }),
+            Event::PersonWaived { step, person, reason } => {
+                self.on_step(*step, |step| drop(step.waived.insert(person.clone(), reason.clone())));
+            }
+            Event::DestinationWaived { announcement, slot, reason } => {
+                self.on_destination(*announcement, *slot, |to| to.waived = Some(reason.clone()));
+            }
+            Event::DeliveryRetried { announcement, slot, attempt } => {
+                self.on_destination(*announcement, *slot, |to| {
+                    to.attempt = *attempt;
+                    to.outcome = None;
+                });
+                let step = self.announcements.iter().find(|a| a.sequence == *announcement).and_then(|a| a.step);
+                if let Some(step) = step {
+                    self.on_step(step, |step| {
+                        step.status = StepStatus::Open { since: step.since().unwrap_or(at) };
+                        step.generation += 1;
+                    });
+                }
+            }
+            Event::AskedAgain { step } => {
+                self.on_step(*step, |step| step.acknowledged.clear());
+                self.reopen(*step, at, sequence);
+            }
+            Event::BackedOff { phase } => {
+                self.backed_off.insert(*phase);
+                let (since, late_seconds) = match self.phases.get(*phase) {
+                    Some(PhaseState::Open { since, late_seconds }) => (*since, *late_seconds),
+                    _ => (at, 0),
+                };
+                self.set_phase(*phase, PhaseState::Settled { since, late_seconds, at });
+                for index in self.runbook.clone().steps_of(*phase) {
+                    self.on_step(index, |step| {
+                        step.generation += 1;
+                        match &mut step.status {
+                            StepStatus::Failed { left, .. } => *left = true,
+                            StepStatus::Pending | StepStatus::Open { .. } => {
+                                step.status = StepStatus::PassedOver(PassedOver::BackedOff);
+                            }
+                            StepStatus::Done { .. } | StepStatus::PassedOver(_) => {}
+                        }
+                    });
+                }
+            }
+            Event::Nudged { step, people, nudge, text } => {
+                let destinations = people.iter().cloned().map(|person| Destination::new(Recipient::Person(person))).collect();
+                self.announcements.push(Announcement {
+                    sequence,
+                    step: None,
+                    nudge: Some((*nudge, *step)),
+                    message: "reminder".to_owned(),
+                    subject: None,
+                    text: text.clone(),
+                    must_know: false,
+                    issued: at,
+                    destinations,
+                });
+                self.on_step(*step, |step| {
+                    step.nudged.extend(people.iter().map(|person| (person.clone(), at)));
+                    step.escalated |= *nudge == Nudge::Escalation;
+                });
+            }
+            Event::PhaseReleased { phase } => drop(self.released.insert(*phase)),
+            Event::Told { corrects, text, to } => {
+                let destinations = to.iter().cloned().map(|address| Destination::new(Recipient::Address(address))).collect();
+                let message = if corrects.is_some() { "correction" } else { "announcement" };
+                self.announcements.push(Announcement {
+                    sequence,
+                    step: None,
+                    nudge: None,
+                    message: message.to_owned(),
+                    subject: None,
+                    text: text.clone(),
+                    must_know: false,
+                    issued: at,
+                    destinations,
+                });
+            }
+            Event::Checked { step, good, reason } => self.on_step(*step, |step| {
+                step.checks.recorded += 1;
+                step.checks.good = if *good { step.checks.good + 1 } else { 0 };
+                step.checks.bad = if *good { None } else { Some(reason.clone().unwrap_or_default()) };
+            }),
             Event::Held { reason } => {
                 self.generation += 1;
                 self.held = Some(Held { since: at, by: by.clone(), reason: reason.clone() });
@@ -151,15 +285,51 @@ impl State {
                 self.ended = Some(at);
             }
         }
-        let silent = matches!(
-            recorded.event,
-            Event::Started(_) | Event::CardPosted { .. } | Event::ActionAttempted { .. } | Event::PhaseSettled { .. }
-        );
+        let silent = match &recorded.event {
+            Event::Started(_)
+            | Event::CardPosted { .. }
+            | Event::ActionAttempted { .. }
+            | Event::PhaseSettled { .. }
+            | Event::Nudged { nudge: Nudge::Needed, .. } => true,
+            Event::DeliveryEnded { announcement, .. } => {
+                self.announcements.iter().any(|a| a.sequence == *announcement && a.nudge.is_some())
+            }
+            _ => false,
+        };
         if !silent {
             self.newest.push_back((sequence, recorded.clone()));
             if self.newest.len() > NEWEST_MAX {
                 self.newest.pop_front();
             }
+        }
+    }
+
+    fn on_destination(&mut self, announcement: u64, slot: usize, change: impl FnOnce(&mut Destination)) {
+        let found = self.announcements.iter_mut().find(|a| a.sequence == announcement);
+        if let Some(destination) = found.and_then(|a| a.destinations.get_mut(slot)) {
+            change(destination);
+        }
+    }
+
+    /// A step that was settled is open again, and with it its phase.
+    fn reopen(&mut self, index: usize, at: DateTime<Utc>, sequence: u64) {
+        let Some(phase) = self.runbook.steps.get(index).map(|step| step.phase) else { return };
+        self.on_step(index, |step| {
+            step.status = StepStatus::Open { since: at };
+            step.opened = sequence;
+            step.checks = Checks::default();
+            step.generation += 1;
+            step.votes.clear();
+            step.settling = None;
+            step.decision = None;
+            step.skipped = None;
+            step.approved = None;
+            step.nudged.clear();
+            step.escalated = false;
+        });
+        if let Some(PhaseState::Settled { since, late_seconds, .. }) = self.phases.get(phase) {
+            let (since, late_seconds) = (*since, *late_seconds);
+            self.set_phase(phase, PhaseState::Open { since, late_seconds });
         }
     }
 
@@ -182,7 +352,7 @@ impl State {
                 return;
             }
             let since = step.since().unwrap_or(at);
-            step.status = StepStatus::Failed { since, reason: reason.to_owned(), unknown };
+            step.status = StepStatus::Failed { since, reason: reason.to_owned(), unknown, left: false };
             step.generation += 1;
         });
     }

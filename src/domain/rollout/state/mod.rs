@@ -17,14 +17,14 @@ use crate::domain::people::{Directory, PersonId};
 use crate::domain::runbook::model::{Outcome, Runbook, Step, StepKind, Venue};
 
 use super::command::{CommandId, RolloutId};
-use super::event::{ClockKind, Event, Recorded, Started};
+use super::event::{ClockKind, Event, NoteKind, Recorded, Started};
 
 use self::recent::Recent;
 
 pub use self::announcement::{Announcement, Destination};
 pub use self::phase::PhaseState;
 pub use self::recent::RECENT_COMMANDS_MAX;
-pub use self::step::{ActionStage, ActionState, StepState, StepStatus, Vote};
+pub use self::step::{ActionStage, ActionState, Checks, Skipped, StepState, StepStatus, Vote};
 
 /// How many events the card may show, and some more.
 const NEWEST_MAX: usize = 8;
@@ -74,6 +74,12 @@ pub struct State {
     pub aborted: Option<String>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
+    /// Who owns it since it was handed over.
+    pub owner: Option<PersonId>,
+    /// The phases that a person said may open.
+    pub released: BTreeSet<usize>,
+    /// The phases that were left by **Back off**.
+    pub backed_off: BTreeSet<usize>,
     /// Whether it has its environment.
     pub environment: EnvironmentStage,
     /// The card's message in every room, on every platform that the room is on.
@@ -122,6 +128,8 @@ pub struct Note {
     pub at: DateTime<Utc>,
     /// Its text.
     pub text: String,
+    /// What it is about.
+    pub kind: NoteKind,
 }
 
 impl State {
@@ -150,6 +158,9 @@ impl State {
             result: None,
             aborted: None,
             ended: None,
+            owner: None,
+            released: BTreeSet::new(),
+            backed_off: BTreeSet::new(),
             environment: EnvironmentStage::NotNeeded,
             cards: BTreeMap::new(),
             notes: Vec::new(),
@@ -168,6 +179,13 @@ impl State {
     pub fn awaits(&self, step: usize, attempt: u32) -> bool {
         let step = self.steps.get(step).filter(|step| step.is_under_way());
         step.and_then(|step| step.action.as_ref()).is_some_and(|action| action.attempt == attempt)
+    }
+
+    /// Whether a check of a `wait` is wanted, made for these generations of the step and of the rollout.
+    #[must_use]
+    pub fn checks(&self, step: usize, generation: (u32, u32)) -> bool {
+        let step = self.steps.get(step).filter(|step| matches!(step.status, StepStatus::Open { .. }));
+        self.held.is_none() && step.is_some_and(|step| (step.generation, self.generation) == generation)
     }
 
     /// The events a command became, if it was applied before: first and last sequence.
@@ -195,8 +213,7 @@ impl State {
     /// When a phase opens by its time, if it has one that is known.
     #[must_use]
     pub fn due_of_phase(&self, phase: usize) -> Option<DateTime<Utc>> {
-        let offset = self.runbook.phases.get(phase)?.at?;
-        Some(offset.from(self.window()?.starts))
+        self.runbook.phases.get(phase)?.at.as_ref()?.moment(self.window()?.starts, self.runbook.timezone)
     }
 
     /// The definition and the state of a step.
@@ -212,9 +229,9 @@ impl State {
             .filter(|(_, _, s)| s.status.is_open())
     }
 
-    /// All steps in the order people see: a phase's intake before its steps.
+    /// All steps in the order people see: a phase's intake before its steps, what lives beside them last.
     pub fn ordered_steps(&self) -> impl Iterator<Item = usize> {
-        self.runbook.phases.iter().flat_map(|phase| phase.intake.into_iter().chain(phase.steps.iter().copied()))
+        (0..self.runbook.phases.len()).flat_map(|phase| self.runbook.steps_of(phase))
     }
 
     /// The phase that is open now, or else the next one; the last one at the end.
@@ -244,7 +261,9 @@ impl State {
     fn resolve_into(&self, names: &[String], directory: &Directory, depth: usize, people: &mut Vec<PersonId>) {
         let Some(depth) = depth.checked_sub(1) else { return };
         for name in names {
-            if let Some(members) = self.runbook.people.get(name).filter(|members| *members != names) {
+            if name == "owner" && self.owner.is_some() {
+                people.extend(self.owner.clone());
+            } else if let Some(members) = self.runbook.people.get(name).filter(|members| *members != names) {
                 self.resolve_into(members, directory, depth, people);
             } else if let Some(FieldValue::People(members)) = self.values.get(name) {
                 people.extend(members.iter().cloned());
@@ -252,6 +271,8 @@ impl State {
                 people.extend(members.iter().cloned());
             } else if directory.person(&PersonId::new(name)).is_some() {
                 people.push(PersonId::new(name));
+            } else if directory.people().any(|person| person.roles.contains(name)) {
+                people.extend(directory.people().filter(|person| person.roles.contains(name)).map(|person| person.id.clone()));
             } else if name == "owner" {
                 people.extend(self.starter.clone());
             }
@@ -261,6 +282,9 @@ impl State {
     /// Who owns the rollout: the role `owner`, or else who started it.
     #[must_use]
     pub fn owners(&self, directory: &Directory) -> Vec<PersonId> {
+        if let Some(owner) = &self.owner {
+            return vec![owner.clone()];
+        }
         let owners = self.resolve(&["owner".to_owned()], directory);
         if owners.is_empty() { self.starter.iter().cloned().collect() } else { owners }
     }
@@ -277,7 +301,17 @@ impl State {
     /// The sentence of a step.
     #[must_use]
     pub fn step_title(&self, index: usize) -> String {
-        self.runbook.steps.get(index).map(|step| self.fill(&step.title)).unwrap_or_default()
+        self.runbook.steps.get(index).map(|step| self.fill_for(index, &step.title)).unwrap_or_default()
+    }
+
+    /// A text of a step with the values filled in; `each` is the step's own item.
+    #[must_use]
+    pub fn fill_for(&self, step: usize, text: &str) -> String {
+        if !text.contains('{') {
+            return text.to_owned();
+        }
+        let scope = super::scope::scope_of_step(self, step, self.last_at);
+        template::render(text, Landing::Plain, &scope).unwrap_or_else(|_| text.to_owned())
     }
 
     /// The title of a phase.
@@ -289,13 +323,19 @@ impl State {
     /// What stands in a field until someone changes it: its input's value, or its default filled in.
     #[must_use]
     pub fn prefill(&self, step: usize, field: &crate::domain::conversation::form::Field) -> Option<String> {
+        // What was recorded before a reopening stands there still.
+        if let Some(value) = self.steps.get(step)?.fields.get(&field.name) {
+            return Some(value.said(self.runbook.timezone, &|id| id.to_string()));
+        }
         let sets = match &self.runbook.steps.get(step)?.kind {
             StepKind::Ask { sets, .. } => sets.get(&field.name),
             _ => None,
         };
         let known =
             sets.and_then(|input| self.values.get(input)).map(|value| value.said(self.runbook.timezone, &|id| id.to_string()));
-        known.or_else(|| field.default.as_ref().map(|default| self.fill(default))).filter(|text| !text.trim().is_empty())
+        known
+            .or_else(|| field.default.as_ref().map(|default| self.fill_for(step, default)))
+            .filter(|text| !text.trim().is_empty())
     }
 
     /// The inputs as text.

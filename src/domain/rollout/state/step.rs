@@ -26,6 +26,8 @@ pub enum StepStatus {
         reason: String,
         /// Whether nobody knows what became of it.
         unknown: bool,
+        /// Whether its phase was left by **Back off**: it stays failed, and holds up nothing any more.
+        left: bool,
     },
     /// It is done.
     Done {
@@ -44,13 +46,13 @@ impl StepStatus {
     /// Whether the next step may open.
     #[must_use]
     pub const fn is_settled(&self) -> bool {
-        matches!(self, Self::Done { .. } | Self::PassedOver(_))
+        matches!(self, Self::Done { .. } | Self::PassedOver(_) | Self::Failed { left: true, .. })
     }
 
     /// Whether it is its turn and it is not over.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self, Self::Open { .. } | Self::Failed { .. })
+        matches!(self, Self::Open { .. } | Self::Failed { left: false, .. })
     }
 }
 
@@ -59,6 +61,8 @@ impl StepStatus {
 pub struct StepState {
     /// Where it stands.
     pub status: StepStatus,
+    /// The sequence of the event that opened it: part of the identity of its checks.
+    pub opened: u64,
     /// Rises whenever buttons made before must not count any more.
     pub generation: u32,
     /// Who is meant, resolved when it opened.
@@ -75,7 +79,7 @@ pub struct StepState {
     pub fields: BTreeMap<String, FieldValue>,
     /// What an action gave.
     pub outputs: serde_json::Map<String, serde_json::Value>,
-    /// The votes.
+    /// The votes, by the voter whose vote it is.
     pub votes: BTreeMap<PersonId, Vote>,
     /// What the decision will be, and when it is taken.
     pub settling: Option<(Choice, DateTime<Utc>)>,
@@ -83,12 +87,53 @@ pub struct StepState {
     pub decision: Option<Choice>,
     /// The action under way.
     pub action: Option<ActionState>,
+    /// Who of many answered, and what.
+    pub answers: BTreeMap<PersonId, (BTreeMap<String, FieldValue>, DateTime<Utc>)>,
+    /// Who need not acknowledge, vote or answer, and why.
+    pub waived: BTreeMap<PersonId, String>,
+    /// Who wants to go on without it, and why, until a second person agrees.
+    pub skip_proposed: Option<(PersonId, String)>,
+    /// Why it was gone on without, and which two wanted it.
+    pub skipped: Option<Skipped>,
+    /// Who pressed Run first, where two have to.
+    pub approved: Option<PersonId>,
+    /// Who was written to about it, and when last.
+    pub nudged: BTreeMap<PersonId, DateTime<Utc>>,
+    /// Whether somebody was told that it is overdue.
+    pub escalated: bool,
+    /// What the checks of a `wait` said.
+    pub checks: Checks,
+}
+
+/// Why a step was gone on without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// By whom.
+    pub by: Option<PersonId>,
+    /// Who proposed it, where it took two.
+    pub proposed_by: Option<PersonId>,
+}
+
+/// What the checks of a `wait` said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Checks {
+    /// How many good ones in a row.
+    pub good: u32,
+    /// How many changes were recorded: part of the identity of the next check.
+    pub recorded: u32,
+    /// What is wrong, while it is.
+    pub bad: Option<String>,
 }
 
 impl StepState {
     pub(super) fn new() -> Self {
         Self {
             status: StepStatus::Pending,
+            opened: 0,
             generation: 1,
             people: Vec::new(),
             confirm: false,
@@ -101,6 +146,14 @@ impl StepState {
             settling: None,
             decision: None,
             action: None,
+            answers: BTreeMap::new(),
+            waived: BTreeMap::new(),
+            skip_proposed: None,
+            skipped: None,
+            approved: None,
+            nudged: BTreeMap::new(),
+            escalated: false,
+            checks: Checks::default(),
         }
     }
 
@@ -113,9 +166,14 @@ impl StepState {
         }
     }
 
-    /// Who is still awaited to acknowledge or to vote.
+    /// Who is still awaited to acknowledge, to vote or to answer.
     pub fn awaited(&self) -> impl Iterator<Item = &PersonId> {
-        self.people.iter().filter(|person| !self.acknowledged.contains_key(person) && !self.votes.contains_key(person))
+        self.people.iter().filter(|person| {
+            !self.acknowledged.contains_key(person)
+                && !self.votes.contains_key(person)
+                && !self.answers.contains_key(person)
+                && !self.waived.contains_key(person)
+        })
     }
 
     /// Whether an action is wanted or being done right now.
@@ -136,6 +194,8 @@ impl StepState {
 pub struct Vote {
     /// GO or NO-GO.
     pub choice: Choice,
+    /// Who cast it: the voter, or a stand-in.
+    pub by: PersonId,
     /// Why.
     pub reason: Option<String>,
     /// When.
@@ -159,6 +219,10 @@ pub struct ActionState {
     pub requested: DateTime<Utc>,
     /// When its adapter was about to be called.
     pub begun: Option<DateTime<Utc>>,
+    /// When somebody asked to stop it.
+    pub cancelled: Option<DateTime<Utc>>,
+    /// How often somebody asked to look again.
+    pub looked: u32,
 }
 
 /// How far an action is.

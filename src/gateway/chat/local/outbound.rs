@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::effect::Delivery;
+use crate::domain::rollout::effect::{Delivery, Recipient};
 use crate::domain::runbook::model::Venue;
 use crate::domain::runbook::model::{Address, Platform};
 use crate::engine::ports::{Author, Courier, Found, Projection, RoomError, Sent};
@@ -18,7 +19,22 @@ const EDIT_PAUSE: Duration = Duration::from_millis(150);
 
 /// The room that stands for an address: its own name, or for another platform's address a room named after both.
 #[must_use]
-pub fn room_of(address: &Address) -> String {
+pub fn room_of(recipient: &Recipient) -> String {
+    match recipient {
+        Recipient::Address(address) => room_of_address(address),
+        Recipient::Person(person) => room_of_person(person),
+    }
+}
+
+/// The room in which T-minus writes to one person.
+#[must_use]
+pub fn room_of_person(person: &PersonId) -> String {
+    format!("direct-{}", person.as_str().to_lowercase())
+}
+
+/// The room of an address.
+#[must_use]
+pub fn room_of_address(address: &Address) -> String {
     match address.platform {
         Platform::Local => address.name.clone(),
         platform => format!("{}-{}", platform.name(), address.name),
@@ -41,6 +57,7 @@ impl Courier for LocalRooms {
             text: delivery.text.clone(),
             subject: delivery.subject.clone(),
             rollout: Some(delivery.rollout.clone()),
+            buttons: delivery.buttons.clone(),
             effect: Some(token),
             ..Post::by(Author::Bot)
         };

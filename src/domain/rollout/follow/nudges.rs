@@ -1,0 +1,198 @@
+//! Who is written to, and when: once when they are needed, then on the step's rhythm, then the owner. Never at night.
+
+use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
+
+use crate::domain::message::template::{self, Landing, escape_markdown};
+use crate::domain::people::{PersonId, list_names};
+use crate::domain::rollout::event::{Event, Nudge};
+use crate::domain::rollout::scope::scope_of_step;
+use crate::domain::rollout::state::{State, StepState, StepStatus};
+use crate::domain::runbook::model::{Due, StepKind};
+use crate::domain::time::{local_moment, say_between, say_time};
+
+use super::Watch;
+
+/// Nobody is reminded from this hour of their own evening on …
+const QUIET_FROM: u32 = 22;
+/// … to this hour of their own morning.
+const QUIET_UNTIL: u32 = 7;
+/// So long before T-0 the rollout is under way, and the night is no reason any more.
+const AWAKE_SECONDS_BEFORE: i64 = 4 * 3600;
+/// How long after a passed `due` the owner is told, where the step has no rhythm of its own.
+const ESCALATE_AFTER_SECONDS: i64 = 15 * 60;
+
+impl Watch<'_> {
+    /// Who has to be written to now about a step.
+    pub(super) fn nudge(&self, index: usize) -> Vec<Event> {
+        if self.state.held.is_some() || self.state.result.is_some() {
+            return Vec::new();
+        }
+        let Some((_, step)) = self.state.step(index) else { return Vec::new() };
+        let awaited = self.awaited(index);
+        if awaited.is_empty() {
+            return Vec::new();
+        }
+        let due = self.moments(index, &awaited);
+        let now = |at: &Option<DateTime<Utc>>| at.is_some_and(|at| at <= self.now);
+        let reminded: Vec<PersonId> = due.iter().filter(|(_, at)| now(at)).map(|(person, _)| person.clone()).collect();
+        let mut events = Vec::new();
+        if !reminded.is_empty() {
+            let (new, again): (Vec<PersonId>, Vec<PersonId>) =
+                reminded.into_iter().partition(|person| !step.nudged.contains_key(person));
+            for (people, nudge) in [(new, Nudge::Needed), (again, Nudge::Reminder)] {
+                if !people.is_empty() {
+                    events.push(self.nudged(index, people, nudge));
+                }
+            }
+        }
+        if now(&self.escalation(index)) {
+            let owners = self.state.owners(self.people);
+            let others: Vec<PersonId> = owners.into_iter().filter(|owner| !awaited.contains(owner)).collect();
+            if !others.is_empty() {
+                events.push(self.nudged(index, others, Nudge::Escalation));
+            }
+        }
+        events
+    }
+
+    /// The next moment at which somebody has to be written to about a step.
+    pub(super) fn next_nudge(&self, index: usize) -> Option<DateTime<Utc>> {
+        if self.state.held.is_some() || self.state.result.is_some() {
+            return None;
+        }
+        let awaited = self.awaited(index);
+        let moments = self.moments(index, &awaited).into_iter().filter_map(|(_, at)| at);
+        let owners = self.state.owners(self.people);
+        let escalation =
+            self.escalation(index).filter(|_| !awaited.is_empty() && owners.iter().any(|owner| !awaited.contains(owner)));
+        moments.chain(escalation).min()
+    }
+
+    /// Who is awaited by name and is written to. Whoever owns the rollout looks at the card for what is theirs to do, and is
+    /// written to only where their own word is asked.
+    fn awaited(&self, index: usize) -> Vec<PersonId> {
+        let Some((definition, step)) = self.state.step(index) else { return Vec::new() };
+        let StepStatus::Open { .. } = step.status else { return Vec::new() };
+        match &definition.kind {
+            StepKind::Acknowledge { .. } => step.awaited().cloned().collect(),
+            StepKind::Decide { .. } if step.decision.is_none() => step.awaited().cloned().collect(),
+            StepKind::Ask { from, .. } if !from.is_empty() => step.awaited().cloned().collect(),
+            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => {
+                self.others_than_owners(step)
+            }
+            StepKind::Run { press, by_hand, .. } if (press.is_some() || by_hand.is_some()) && !step.is_running() => {
+                self.others_than_owners(step)
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    fn others_than_owners(&self, step: &StepState) -> Vec<PersonId> {
+        let owners = self.state.owners(self.people);
+        step.people.iter().filter(|person| !owners.contains(person)).cloned().collect()
+    }
+
+    /// When each of them is written to next; at once, if they never were.
+    fn moments(&self, index: usize, people: &[PersonId]) -> Vec<(PersonId, Option<DateTime<Utc>>)> {
+        let Some((definition, step)) = self.state.step(index) else { return Vec::new() };
+        let due = due_of(self.state, index);
+        let moment = |person: &PersonId| {
+            let Some(last) = step.nudged.get(person).copied() else { return step.since().map(|since| self.awake(person, since)) };
+            let rhythm = definition.remind_seconds.map(|seconds| last + TimeDelta::seconds(seconds));
+            // Passing the due time is a reason of its own, once.
+            let overdue = due.filter(|due| last < *due);
+            let next = rhythm.into_iter().chain(overdue).min()?;
+            Some(self.awake(person, next))
+        };
+        people.iter().map(|person| (person.clone(), moment(person))).collect()
+    }
+
+    fn escalation(&self, index: usize) -> Option<DateTime<Utc>> {
+        let (definition, step) = self.state.step(index)?;
+        if step.escalated {
+            return None;
+        }
+        let due = due_of(self.state, index)?;
+        let at = due + TimeDelta::seconds(definition.remind_seconds.unwrap_or(ESCALATE_AFTER_SECONDS));
+        // The first owner who is awake is the one who can do something.
+        self.state.owners(self.people).iter().map(|owner| self.awake(owner, at)).min()
+    }
+
+    /// When a person is written to what was meant for a moment. What was missed while nobody was there waits for the morning
+    /// like everything else.
+    fn awake(&self, person: &PersonId, at: DateTime<Utc>) -> DateTime<Utc> {
+        self.morning(person, self.morning(person, at).max(self.now))
+    }
+
+    /// The moment itself, or the morning after the night that it falls into, in the person's own zone.
+    fn morning(&self, person: &PersonId, at: DateTime<Utc>) -> DateTime<Utc> {
+        let under_way = self.state.window().is_some_and(|w| at >= w.starts - TimeDelta::seconds(AWAKE_SECONDS_BEFORE));
+        if under_way {
+            return at;
+        }
+        let zone = self.people.person(person).and_then(|person| person.timezone).unwrap_or(self.state.runbook.timezone);
+        let local = at.with_timezone(&zone).naive_local();
+        let hour = chrono::Timelike::hour(&local);
+        let morning = NaiveTime::from_hms_opt(QUIET_UNTIL, 0, 0).unwrap_or_default();
+        if hour >= QUIET_FROM {
+            let next_day = local.date().succ_opt().unwrap_or(local.date());
+            local_moment(next_day.and_time(morning), zone)
+        } else if hour < QUIET_UNTIL {
+            local_moment(local.date().and_time(morning), zone)
+        } else {
+            at
+        }
+    }
+
+    fn nudged(&self, index: usize, people: Vec<PersonId>, nudge: Nudge) -> Event {
+        let text = self.own_words(index, nudge).unwrap_or_else(|| self.default_words(index, nudge));
+        Event::Nudged { step: index, people, nudge, text }
+    }
+
+    /// What a team wrote in `messages/` for it.
+    fn own_words(&self, index: usize, nudge: Nudge) -> Option<String> {
+        let name = match nudge {
+            Nudge::Needed => return None,
+            Nudge::Reminder => "reminder",
+            Nudge::Escalation => "escalation",
+        };
+        let message = self.state.runbook.messages.get(name)?;
+        template::render(&message.body, Landing::Markdown, &scope_of_step(self.state, index, self.now)).ok()
+    }
+
+    fn default_words(&self, index: usize, nudge: Nudge) -> String {
+        let title = escape_markdown(&self.state.step_title(index));
+        let rollout = escape_markdown(&self.state.title);
+        let id = &self.state.id;
+        let zone = self.state.runbook.timezone;
+        let by = due_of(self.state, index).map(|due| format!(" by {}", say_time(due, self.now, zone))).unwrap_or_default();
+        match nudge {
+            Nudge::Needed => format!("You are needed in **{rollout}** (`{id}`): “{title}”{by}."),
+            Nudge::Reminder => {
+                let since = self.state.steps.get(index).and_then(StepState::since);
+                let since = since.map(|since| format!(", for {}", say_between(since, self.now))).unwrap_or_default();
+                format!("A reminder: **{rollout}** (`{id}`) still waits for you{since}: “{title}”{by}.")
+            }
+            Nudge::Escalation => {
+                let names: Vec<String> =
+                    self.awaited(index).iter().map(|person| escape_markdown(&self.people.call(person))).collect();
+                let verb = match self.state.runbook.steps.get(index).map(|step| &step.kind) {
+                    Some(StepKind::Acknowledge { .. }) => " `/rollout waive PERSON REASON` goes on without one.",
+                    Some(StepKind::Decide { .. }) => " A stand-in may vote.",
+                    _ => " `/rollout assign STEP PERSON` gives it to somebody else.",
+                };
+                format!("Overdue in **{rollout}** (`{id}`): “{title}”{by}. Still awaited: {}.{verb}", list_names(&names))
+            }
+        }
+    }
+}
+
+/// By when a step should be done, if anybody said.
+#[must_use]
+pub fn due_of(state: &State, index: usize) -> Option<DateTime<Utc>> {
+    let (definition, step) = state.step(index)?;
+    match definition.due? {
+        Due::After(seconds) => Some(step.since()? + TimeDelta::seconds(seconds)),
+        Due::At(offset) => Some(offset.from(state.window()?.starts)),
+    }
+}
