@@ -21,8 +21,6 @@ use crate::gateway::action::pretend::Script;
 static CONFIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
 static MESSAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/messages");
 
-/// The largest configuration file read, in bytes.
-const FILE_BYTES_MAX: u64 = 1024 * 1024;
 /// How many files of a kind are read.
 const FILES_MAX: usize = 1000;
 
@@ -36,7 +34,7 @@ pub struct Settings {
     /// The addresses announcements can go to, by name.
     pub addresses: BTreeSet<String>,
     /// Where the page listens.
-    pub listen: Option<String>,
+    pub listen: Option<std::net::SocketAddr>,
     /// Where the page is reached.
     pub public_url: Option<String>,
     /// The systems.
@@ -220,8 +218,9 @@ fn file_stem(path: &str) -> &str {
 
 fn read_text(path: &Path) -> anyhow::Result<String> {
     let size = path.metadata().with_context(|| format!("{} can't be read", path.display()))?.len();
-    if size > FILE_BYTES_MAX {
-        anyhow::bail!("{} has {size} bytes; at most {FILE_BYTES_MAX} are read", path.display());
+    let most = yaml::FILE_BYTES_MAX as u64;
+    if size > most {
+        anyhow::bail!("{} has {size} bytes; at most {most} are read", path.display());
     }
     let bytes = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
     String::from_utf8(bytes).map_err(|error| {
@@ -332,8 +331,23 @@ fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>)
             }
         }
         if let Some(mut web) = top.take("web").and_then(|node| Section::open(&report, node, "web")) {
-            settings.listen = web.text("listen").map(|l| l.text.to_owned());
-            settings.public_url = web.text("public_url").map(|l| l.text.to_owned());
+            settings.listen = web.text("listen").and_then(|listen| {
+                let parsed = listen.text.parse().ok();
+                if parsed.is_none() {
+                    let help = "write it like `127.0.0.1:8080`";
+                    report.error_help(listen.place, format!("`{}` is no address to listen on", listen.text), help);
+                }
+                parsed
+            });
+            settings.public_url = web.text("public_url").and_then(|url| {
+                let is_url = url.text.starts_with("https://") || url.text.starts_with("http://");
+                if !is_url || url.text.contains(char::is_whitespace) {
+                    let help = "write it like `https://rollouts.example.com`";
+                    report.error_help(url.place, format!("`{}` is no address of a page", url.text), help);
+                    return None;
+                }
+                Some(url.text.to_owned())
+            });
             web.close(&[]);
         }
         for (name, node) in top.entries("systems") {
@@ -390,11 +404,28 @@ fn read_system(report: &Report, node: &Node) -> Option<System> {
         for key in ["region", "endpoint_url", "url", "user"] {
             section.text(key);
         }
-        section.take("token");
+        if let Some(node) = section.take("token") {
+            read_secret(report, node);
+        }
         section.texts("allow");
     }
     section.close(&[]);
     Some(System { kind: found, scripts })
+}
+
+/// A secret is named, not written down: `{ env: NAME }` or `{ file: PATH }`.
+fn read_secret(report: &Report, node: &Node) {
+    let help = "write `{ env: JENKINS_TOKEN }` or `{ file: /run/secrets/jenkins }`";
+    let Value::Map(_) = node.value else {
+        report.error_help(node.place, "a secret does not belong into this file", help);
+        return;
+    };
+    let Some(mut section) = Section::open(report, node, "a secret") else { return };
+    let named = usize::from(section.text("env").is_some()) + usize::from(section.text("file").is_some());
+    if named != 1 {
+        report.error_help(node.place, "a secret has one place: `env` or `file`", help);
+    }
+    section.close(&[]);
 }
 
 fn read_script(report: &Report, node: &Node) -> Option<Script> {

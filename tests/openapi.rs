@@ -296,7 +296,7 @@ fn refusals_forms_and_problems_have_the_described_form() {
         card.map(|card| format!("/api/rooms/andromeda-rollouts/messages/{}/press", card["id"].as_str().expect("an id")));
     if let Some(address) = address {
         let press =
-            caller.post("/api/rooms/{room}/messages/{id}/press", &address, &json!({ "person": "tom", "button": "9.9.go.9" }));
+            caller.post("/api/rooms/{room}/messages/{id}/press", &address, &json!({ "person": "tom", "button": "1.9.go.9" }));
         assert_eq!(press["refused"], "stale");
     }
     for (path, address) in [

@@ -18,15 +18,18 @@ use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, Setup};
 
 /// Where the demo remembers, unless told otherwise.
 pub(super) const DATA_DEFAULT: &str = "tminus-demo-data";
+/// Where the page listens, unless told otherwise: on this machine only.
+const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 8080);
 /// How far ahead the demo proposes T-0: the first phase of a five-day runbook then opens within the hour.
 const WINDOW_AHEAD: TimeDelta = TimeDelta::hours(5 * 24 + 1);
 
 /// How the demo is run.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
-    /// Where the page listens; port 0 takes a free one
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    listen: SocketAddr,
+    /// Where the page listens; port 0 takes a free one. Without it, what `web.listen` of the configuration says, or
+    /// 127.0.0.1:8080
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<SocketAddr>,
     /// Where everything is remembered
     #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
     data: PathBuf,
@@ -47,10 +50,12 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Bound first: when the port is taken, the journal need not be opened at all.
-        let listener = tokio::net::TcpListener::bind(args.listen)
+        let listen = args.listen.or(settings.listen).unwrap_or(LISTEN_DEFAULT);
+        let listener = tokio::net::TcpListener::bind(listen)
             .await
-            .with_context(|| format!("can't listen on {}; choose another address with --listen ADDR", args.listen))?;
+            .with_context(|| format!("can't listen on {listen}; choose another address with --listen ADDR"))?;
         let address = listener.local_addr()?;
+        let public_url = settings.public_url.clone().unwrap_or_else(|| format!("http://{address}"));
         let dir = args.data.join(JOURNAL_DIR);
         let journal = Arc::new(SledJournal::open(&dir, &SledOptions::default())?);
         let pretended = args.data.join(PRETENDED_FILE);
@@ -59,9 +64,10 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             settings,
             journal: journal.clone(),
             clock: Arc::new(SystemClock),
+            scratch: Arc::new(journal.scratch()),
             ledger,
             propose_window: Some(WINDOW_AHEAD),
-            public_url: Some(format!("http://{address}")),
+            public_url: Some(public_url),
             metrics: Some(metrics),
         };
         let running = serve::start(setup, listener).await?;

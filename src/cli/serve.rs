@@ -20,16 +20,19 @@ use crate::engine::conductor::{Conductor, Plan};
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor, HouseRooms, RoomInfo};
+use crate::engine::scratch::Scratch;
 use crate::gateway::action::pretend::{Ledger, Pretend};
 use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::chat::local::outbound::{room_of_address, room_of_person};
-use crate::gateway::web::{self, Web};
+use crate::gateway::web::{self, Keys, Web};
 use crate::settings::Settings;
 
 /// The folder of the journal within the data folder.
 pub const JOURNAL_DIR: &str = "journal";
 /// The file within the data folder in which pretended systems remember what they were asked.
 pub const PRETENDED_FILE: &str = "pretended.jsonl";
+/// How often what has expired is removed from the scratch store.
+const SWEEP_PAUSE: Duration = Duration::from_hours(1);
 /// How long a shutdown waits for requests in hand.
 const SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -41,6 +44,8 @@ pub struct Setup {
     pub journal: Arc<dyn Journal>,
     /// Where the time comes from.
     pub clock: Arc<dyn Clock>,
+    /// What may be forgotten.
+    pub scratch: Arc<dyn Scratch>,
     /// What pretended systems remember.
     pub ledger: Arc<Ledger>,
     /// How far ahead T-0 is proposed.
@@ -90,7 +95,7 @@ impl Running {
 /// # Errors
 /// When the journal can't be read.
 pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Running> {
-    let Setup { settings, journal, clock, ledger, propose_window, public_url, metrics } = setup;
+    let Setup { settings, journal, clock, scratch, ledger, propose_window, public_url, metrics } = setup;
     let address = listener.local_addr()?;
     let people = if settings.people.people().next().is_none() { just_you() } else { settings.people.clone() };
     let infos = room_infos(&settings, &people);
@@ -109,9 +114,34 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let outbox_closing = CancellationToken::new();
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));
     let closing = watch::Sender::new(false);
-    let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts: Vec::new(), metrics, closing: closing.subscribe() };
+    tokio::spawn(sweep(scratch.clone(), conductor.clone(), closing.subscribe()));
+    let keys = Keys::new(scratch);
+    let hosts = settings.public_url.as_deref().and_then(host_of).into_iter().collect();
+    let closed = closing.subscribe();
+    let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts, keys, metrics, closing: closed };
     let server = tokio::spawn(serve(listener, web, closing.subscribe()));
     Ok(Running { address, conductor, closing, server, outbox, outbox_closing })
+}
+
+/// Removes what has expired from the scratch store, now and then, until the process ends.
+async fn sweep(scratch: Arc<dyn Scratch>, conductor: Conductor, mut closing: watch::Receiver<bool>) {
+    loop {
+        if let Err(error) = scratch.sweep(conductor.now()) {
+            tracing::warn!("What has expired can't be removed: {error}");
+        }
+        tokio::select! {
+            _ = closing.wait_for(|closing| *closing) => return,
+            () = tokio::time::sleep(SWEEP_PAUSE) => {}
+        }
+    }
+}
+
+/// The host of an http or https address: requests may name it.
+fn host_of(url: &str) -> Option<String> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = rest.split(['/', '?', '#']).next()?;
+    let host = authority.rsplit_once(':').map_or(authority, |(host, _)| host);
+    (!host.is_empty()).then(|| host.to_owned())
 }
 
 async fn serve(listener: TcpListener, web: Web, mut closing: watch::Receiver<bool>) {

@@ -252,6 +252,11 @@ pub trait HouseRooms: Send + Sync + 'static {
     /// # Errors
     /// When there is no such room.
     async fn messages(&self, room: &str, after: u64) -> Result<Vec<RoomMessage>, RoomError>;
+    /// One message of a room.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    async fn message(&self, room: &str, id: u64) -> Result<Option<RoomMessage>, RoomError>;
     /// A person writes something. `id` makes a second arrival the same message.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tminus::cli::serve::{self, Running, Setup};
 use tminus::engine::clock::ManualClock;
 use tminus::engine::journal::memory::MemoryJournal;
+use tminus::engine::scratch::MemoryScratch;
 use tminus::gateway::action::pretend::Ledger;
 use tminus::settings::Files;
 
@@ -21,6 +22,7 @@ pub struct App {
     pub journal: Arc<MemoryJournal>,
     pub clock: ManualClock,
     files: Files,
+    scratch: Arc<MemoryScratch>,
     ledger: Arc<Ledger>,
     running: Option<Running>,
     http: reqwest::Client,
@@ -38,6 +40,7 @@ impl App {
             journal: Arc::new(MemoryJournal::new()),
             clock: ManualClock::at("2026-11-20T12:00:00Z".parse().expect("a time")),
             files,
+            scratch: Arc::new(MemoryScratch::new()),
             ledger: Ledger::in_memory(),
             running: None,
             http: reqwest::Client::new(),
@@ -51,6 +54,7 @@ impl App {
             settings: self.files.settings().unwrap_or_else(|unusable| panic!("{unusable}")),
             journal: self.journal.clone(),
             clock: Arc::new(self.clock.clone()),
+            scratch: self.scratch.clone(),
             ledger: self.ledger.clone(),
             propose_window: Some(TimeDelta::hours(5 * 24 + 1)),
             public_url: None,

@@ -152,11 +152,35 @@ async fn bad_requests_are_problems_and_change_nothing() {
     }
     assert_eq!(app.get(&format!("/api/rooms/{ROOM}/messages")).await, messages);
     // A button that is none of ours, or of another time, is answered politely.
-    for button in ["", "x", "1.0.ack.9", "9.0.ack.1", "1.-.resume.0"] {
+    for button in ["", "x", "1.0.ack.9", "1.-.resume.0"] {
         let (status, told) = app.post(&press, &json!({ "person": "maria", "button": button }), None).await;
         assert_eq!(status, 200);
         assert!(told["refused"].is_string(), "{button}: {told}");
     }
+    // A button of another rollout is not pressed under this one's card.
+    let (status, problem) = app.post(&press, &json!({ "person": "maria", "button": "9.0.ack.1" }), None).await;
+    assert_eq!(status, 422);
+    assert!(problem["detail"].as_str().unwrap_or_default().contains("does not belong to message"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_is_for_one_request() {
+    let mut app = App::start().await;
+    let path = format!("/api/rooms/{ROOM}/messages");
+    let start = json!({ "person": "maria", "text": "/rollout start 4.3" });
+    let (_, first) = app.post(&path, &start, Some("k1")).await;
+    for _ in 0..2 {
+        let (status, again) = app.post(&path, &start, Some("k1")).await;
+        assert_eq!((status, &again["answer"]), (200, &first["answer"]), "the same again is answered like the first");
+        let (status, other) = app.post(&path, &json!({ "person": "maria", "text": "/rollout hold" }), Some("k1")).await;
+        assert_eq!(status, 422, "{other}");
+        assert!(other["detail"].as_str().unwrap_or_default().contains("was used for another request"), "{other}");
+        app.restart().await;
+    }
+    // Keys are each person's own.
+    let (status, told) = app.post(&path, &json!({ "person": "ana", "text": "/rollout note hello" }), Some("k1")).await;
+    assert_eq!((status, &told["answer"]), (200, &json!("Noted.")));
+    assert_eq!(app.get("/api/rollouts").await.as_array().map(Vec::len), Some(1));
 }
 
 #[tokio::test(flavor = "multi_thread")]

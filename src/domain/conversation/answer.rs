@@ -15,7 +15,7 @@ use crate::domain::runbook::model::StepKind;
 
 use super::grammar::COMMANDS;
 use super::log::sentence;
-use super::voice::Voice;
+use super::voice::{Voice, capital};
 
 /// What a person is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -167,11 +167,6 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
 
 fn events_done(state: &State, step: usize) -> bool {
     state.steps.get(step).is_some_and(|step| matches!(step.status, StepStatus::Done { .. }))
-}
-
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
 }
 
 fn next(voice: &Voice<'_>) -> Vec<String> {

@@ -257,3 +257,10 @@ impl Voice<'_> {
         })
     }
 }
+
+/// A text that begins a sentence.
+#[must_use]
+pub fn capital(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}

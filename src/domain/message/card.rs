@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::form::{Field, FieldKind};
 use crate::domain::conversation::log::sentence;
-use crate::domain::conversation::voice::Voice;
+use crate::domain::conversation::voice::{Voice, capital};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::state::{ActionStage, PhaseState, State, StepState, StepStatus};
@@ -106,6 +106,27 @@ pub struct FormField {
     /// Whether several may be chosen.
     #[serde(default)]
     pub many: bool,
+}
+
+impl FormField {
+    /// A field as it is asked, with what stands in it.
+    #[must_use]
+    pub fn of(field: &Field, value: Option<String>) -> Self {
+        let (options, many) = match &field.kind {
+            FieldKind::Choice { options, many } => (options.clone(), *many),
+            _ => (Vec::new(), false),
+        };
+        Self {
+            name: field.name.clone(),
+            label: field.label.clone(),
+            kind: field.kind.name().to_owned(),
+            required: field.required,
+            example: field.example.clone(),
+            value,
+            options,
+            many,
+        }
+    }
 }
 
 /// How far a running action is: known to the engine only, never journaled.
@@ -432,11 +453,6 @@ fn evidence_line(voice: &Voice<'_>, index: usize) -> String {
     }
 }
 
-fn capital(text: &str) -> String {
-    let mut chars = text.chars();
-    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
-}
-
 /// What can be pressed for one step.
 #[must_use]
 pub fn step_buttons(state: &State, index: usize) -> Vec<Button> {
@@ -570,20 +586,7 @@ fn way_back(state: &State) -> Option<(usize, usize)> {
 }
 
 fn form_field(state: &State, step: usize, field: &Field) -> FormField {
-    let (options, many) = match &field.kind {
-        FieldKind::Choice { options, many } => (options.clone(), *many),
-        _ => (Vec::new(), false),
-    };
-    FormField {
-        name: field.name.clone(),
-        label: field.label.clone(),
-        kind: field.kind.name().to_owned(),
-        required: field.required,
-        example: field.example.clone(),
-        value: state.prefill(step, field),
-        options,
-        many,
-    }
+    FormField::of(field, state.prefill(step, field))
 }
 
 /// A text cut at a word, with an ellipsis.

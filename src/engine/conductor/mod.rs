@@ -416,10 +416,21 @@ impl Conductor {
         events.map(Some).map_err(|error| Rejected::Unreadable(error.to_string()))
     }
 
-    /// What the registry knows now.
+    /// Looks at the registry. What is asked must be quick: nothing is registered meanwhile.
+    pub fn with_registry<T>(&self, look: impl FnOnce(&Registry) -> T) -> T {
+        look(&self.shared.registry())
+    }
+
+    /// What the registry knows now, as a copy.
     #[must_use]
     pub fn registry(&self) -> Registry {
         self.shared.registry().clone()
+    }
+
+    /// What the machine's clock says, as far as rollouts are concerned.
+    #[must_use]
+    pub fn now(&self) -> DateTime<Utc> {
+        self.shared.clock.now()
     }
 
     /// Who there is.

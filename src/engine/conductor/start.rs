@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::conversation::form::{Field, FieldKind, FieldValue, Reading, Window};
+use crate::domain::conversation::form::{Field, FieldValue, Reading, Window};
 use crate::domain::message::card::FormField;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::problem::did_you_mean;
@@ -153,20 +153,8 @@ fn ask_with_a_form(runbook: &Runbook, typed: &BTreeMap<String, String>, problems
 }
 
 fn form_field(input: &Input, typed: &BTreeMap<String, String>) -> FormField {
-    let (options, many) = match &input.field.kind {
-        FieldKind::Choice { options, many } => (options.clone(), *many),
-        _ => (Vec::new(), false),
-    };
-    FormField {
-        name: input.field.name.clone(),
-        label: input.field.label.clone(),
-        kind: input.field.kind.name().to_owned(),
-        required: input.required_at_start(),
-        example: input.field.example.clone(),
-        value: typed.get(&input.field.name).cloned().or_else(|| input.field.default.clone()),
-        options,
-        many,
-    }
+    let value = typed.get(&input.field.name).cloned().or_else(|| input.field.default.clone());
+    FormField { required: input.required_at_start(), ..FormField::of(&input.field, value) }
 }
 
 /// Makes the first events, with everything frozen that is frozen at the start.

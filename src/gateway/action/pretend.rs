@@ -70,9 +70,9 @@ impl Ledger {
     pub fn open(path: &Path) -> std::io::Result<Arc<Self>> {
         let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
         let mut begun = HashMap::new();
-        for line in BufReader::new(&file).lines() {
-            // A line that was cut off by a crash was never acted on.
-            if let Ok(line) = serde_json::from_str::<Line>(&line?) {
+        for line in BufReader::new(&file).split(b'\n') {
+            // A line that was cut off by a crash, perhaps in the middle of a character, was never acted on.
+            if let Ok(line) = serde_json::from_slice::<Line>(&line?) {
                 begun.insert(line.effect.clone(), line);
             }
         }
@@ -212,4 +212,35 @@ fn outcome(script: &Script, action: &Action) -> ActionOutcome {
         }
     }
     ActionOutcome::Succeeded { outputs }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_that_was_cut_off_is_no_line_and_the_others_are_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pretended.jsonl");
+        let line = |effect: &str| Line {
+            effect: effect.to_owned(),
+            at: "2026-11-20T12:00:00Z".parse().unwrap(),
+            rollout: "r".to_owned(),
+            step: "s".to_owned(),
+            system: "ci".to_owned(),
+            operation: "command.x".to_owned(),
+            inputs: serde_json::json!({ "text": "grün" }),
+            cancelled: None,
+        };
+        Ledger::open(&path).unwrap().begin(line("one")).unwrap();
+        // Cut in the middle of a character of two bytes.
+        let text = serde_json::to_vec(&line("two")).unwrap();
+        let cut = text.iter().position(|byte| *byte == 0xc3).unwrap() + 1;
+        OpenOptions::new().append(true).open(&path).unwrap().write_all(&text[..cut]).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        ledger.begin(line("three")).unwrap();
+        let ledger = Ledger::open(&path).unwrap();
+        let known = ["one", "two", "three"].map(|effect| ledger.begun(effect).is_some());
+        assert_eq!(known, [true, false, true]);
+    }
 }

@@ -11,10 +11,12 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::answer::Answer;
+use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::grammar::addressed;
 use crate::domain::message::card::{ButtonStyle, FormField};
 use crate::domain::people::PersonId;
 use crate::domain::problem::did_you_mean;
+use crate::domain::registry::Registry;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::Recorded;
 use crate::domain::rollout::view::{RolloutView, view};
@@ -152,7 +154,7 @@ async fn messages(
     Ok(axum::Json(messages.iter().map(|message| message_view(&web, message)).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct SayBody {
     person: Option<String>,
@@ -229,7 +231,7 @@ async fn say(
             format!("`text` has 1 to {TEXT_CHARS_MAX} characters; this has {chars}."),
         ));
     }
-    let id = command_id(&headers, &person)?;
+    let id = command_id(&web, &headers, &person, &(&room, &body))?;
     let message = web.rooms.say(&room, &person, text, &id.0).await?;
     let Some(asked) = addressed(text) else {
         return Ok(axum::Json(Told::nothing(Some(message.to_string()))));
@@ -238,7 +240,7 @@ async fn say(
     Told::from_result(Some(message.to_string()), web.conductor.hear(said).await).map(axum::Json)
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct PressBody {
     person: Option<String>,
@@ -255,13 +257,28 @@ async fn press(
     Json(body): Json<PressBody>,
 ) -> Result<axum::Json<Told>, Problem> {
     let person = person(&web, body.person.as_deref())?;
-    let known = web.rooms.messages(&room, 0).await?;
-    if !known.iter().any(|known| known.id.to_string() == message) {
+    let found = match message.parse::<u64>() {
+        Ok(id) => web.rooms.message(&room, id).await?,
+        Err(_) => None,
+    };
+    let Some(found) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("There is no message {message} in {room}.")));
-    }
-    let id = command_id(&headers, &person)?;
+    };
+    belongs(&web, &found, &body.button)?;
+    let id = command_id(&web, &headers, &person, &(&room, &message, &body))?;
     let press = Press { id, person, room, button: body.button, reason: body.reason, fields: body.fields };
     Told::from_result(None, web.conductor.press(press).await).map(axum::Json)
+}
+
+/// A button is pressed where it stands: under a message of its own rollout. Whether it is still one, the rollout says.
+fn belongs(web: &Web, message: &RoomMessage, button: &str) -> Result<(), Problem> {
+    let Some(token) = ButtonToken::parse(button) else { return Ok(()) };
+    let number = |registry: &Registry| Some(registry.rollouts.get(message.rollout.as_ref()?)?.number);
+    if web.conductor.with_registry(number) == Some(token.rollout) {
+        return Ok(());
+    }
+    let says = format!("The button `{button}` does not belong to message {}.", message.id);
+    Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says))
 }
 
 /// Who acts. In the demo the body says so.
@@ -283,8 +300,9 @@ fn person(web: &Web, named: Option<&str>) -> Result<PersonId, Problem> {
     })
 }
 
-/// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance.
-fn command_id(headers: &HeaderMap, person: &PersonId) -> Result<CommandId, Problem> {
+/// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance. The same key
+/// with another request is a mistake of the caller's, and is said instead of answered like the first.
+fn command_id(web: &Web, headers: &HeaderMap, person: &PersonId, request: &impl Serialize) -> Result<CommandId, Problem> {
     let Some(key) = headers.get("idempotency-key") else {
         return Ok(CommandId(format!("http/{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))));
     };
@@ -295,7 +313,13 @@ fn command_id(headers: &HeaderMap, person: &PersonId) -> Result<CommandId, Probl
             format!("`Idempotency-Key` has 1 to {KEY_CHARS_MAX} printable characters without spaces."),
         ));
     }
-    Ok(CommandId(format!("http/{person}/{key}")))
+    let id = CommandId(format!("http/{person}/{key}"));
+    let unchanged = web.keys.is_for(&id.0, request, web.conductor.now());
+    if !unchanged {
+        let says = format!("The `Idempotency-Key` {key} was used for another request. Take a new key for a new request.");
+        return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says));
+    }
+    Ok(id)
 }
 
 /// A rollout in the list.
@@ -313,23 +337,24 @@ pub(super) struct RolloutLine {
 
 /// All rollouts, newest first.
 pub(super) async fn rollout_lines(web: &Web) -> Result<Vec<RolloutLine>, Problem> {
-    let registry = web.conductor.registry();
-    let mut numbered: Vec<_> = registry.rollouts.iter().collect();
+    let mut numbered: Vec<_> = web
+        .conductor
+        .with_registry(|registry| registry.rollouts.iter().map(|(id, rollout)| (id.clone(), rollout.clone())).collect());
     numbered.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.number));
     let mut lines = Vec::with_capacity(numbered.len());
     for (id, rollout) in numbered {
         // One that is over and not yet closed knows its result itself.
         let (ended, result) = match rollout.closed {
             Some(result) => (true, Some(result)),
-            None => web.conductor.look(id, |state, _, _| (state.ended.is_some(), state.result)).await?.unwrap_or_default(),
+            None => web.conductor.look(&id, |state, _, _| (state.ended.is_some(), state.result)).await?.unwrap_or_default(),
         };
         lines.push(RolloutLine {
-            id: id.clone(),
-            title: rollout.title.clone(),
-            runbook: rollout.runbook.clone(),
+            id,
+            title: rollout.title,
+            runbook: rollout.runbook,
             status: if ended { "ended" } else { "open" },
             result,
-            rooms: rollout.rooms.clone(),
+            rooms: rollout.rooms,
             started: rollout.at,
             started_by: rollout.by.as_ref().map(ToString::to_string),
         });
@@ -347,8 +372,8 @@ pub(super) async fn rollout_view(web: &Web, id: &str) -> Result<RolloutView, Pro
 }
 
 fn no_such(web: &Web, id: &str) -> Problem {
-    let registry = web.conductor.registry();
-    let near = did_you_mean(id, registry.rollouts.keys().map(RolloutId::as_str));
+    let near = |registry: &Registry| did_you_mean(id, registry.rollouts.keys().map(RolloutId::as_str)).map(str::to_owned);
+    let near = web.conductor.with_registry(near);
     let hint = near.map_or_else(|| "GET /api/rollouts lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
     Problem::new(StatusCode::NOT_FOUND, format!("There is no rollout `{id}`. {hint}"))
 }
@@ -386,7 +411,7 @@ async fn events(
     Ok(axum::Json(events.into_iter().map(|(sequence, recorded)| EventView { sequence, recorded }).collect()))
 }
 
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct AdvanceBody {
     by: Option<String>,
@@ -409,15 +434,15 @@ async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<Ad
     let (actor, id) = match &body.person {
         Some(named) => {
             let id = person(&web, Some(named))?;
-            let command = command_id(&headers, &id)?;
+            let command = command_id(&web, &headers, &id, &body)?;
             (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
         }
-        None => (Actor::Engine, command_id(&headers, &PersonId::new("nobody"))?),
+        None => (Actor::Engine, command_id(&web, &headers, &PersonId::new("nobody"), &body)?),
     };
     let result = match &body.rollout {
         Some(rollout) => {
             let known = RolloutId(rollout.clone());
-            if !web.conductor.registry().rollouts.contains_key(&known) {
+            if !web.conductor.with_registry(|registry| registry.rollouts.contains_key(&known)) {
                 return Err(no_such(&web, rollout));
             }
             web.conductor.advance(&known, id, actor, advance).await

@@ -4,6 +4,7 @@
 
 mod api;
 mod health;
+mod keys;
 mod live;
 mod markdown;
 mod pages;
@@ -20,12 +21,13 @@ use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
-use tower_http::timeout::TimeoutLayer;
 
 use crate::engine::conductor::Conductor;
 use crate::engine::ports::HouseRooms;
 
 use self::problem::Problem;
+
+pub use self::keys::Keys;
 
 /// The largest request body, in bytes: a long form with every field full is far below it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -47,6 +49,8 @@ pub struct Web {
     pub demo: bool,
     /// Hosts that requests may name, beside addresses and `localhost`; a page elsewhere can't reach a local demo by its own name.
     pub hosts: Vec<String>,
+    /// Which request every idempotency key was used for.
+    pub keys: Keys,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.
@@ -65,7 +69,7 @@ pub fn router(web: Web) -> Router {
     ];
     // The stream stays open; everything else ends in time.
     let timed = Router::new().merge(api::routes()).merge(pages::routes()).merge(health::routes());
-    let timed = timed.layer(TimeoutLayer::with_status_code(StatusCode::REQUEST_TIMEOUT, REQUEST_TIMEOUT));
+    let timed = timed.layer(middleware::from_fn(in_time));
     let mut router = timed
         .merge(live::routes())
         .fallback(not_found)
@@ -95,6 +99,19 @@ async fn wrong_method() -> Problem {
     )
 }
 
+/// Nothing is waited for without end; who waited gets a problem like any other.
+async fn in_time(request: Request, next: Next) -> Response {
+    let Ok(response) = tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await else {
+        let says = format!(
+            "There was no answer within {} s. What was asked may still happen; the same `Idempotency-Key` asks again without \
+             doing it twice.",
+            REQUEST_TIMEOUT.as_secs()
+        );
+        return Problem::new(StatusCode::GATEWAY_TIMEOUT, says).into_response();
+    };
+    response
+}
+
 async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
     match refusal(&web, request.method(), request.headers()) {
         Some(problem) => problem.into_response(),
@@ -120,4 +137,24 @@ fn refusal(web: &Web, method: &Method, headers: &HeaderMap) -> Option<Problem> {
         return Some(Problem::new(StatusCode::FORBIDDEN, "Requests that change something have to come from this page itself."));
     }
     None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::Body;
+    use tower::ServiceExt;
+
+    #[tokio::test(start_paused = true)]
+    async fn who_waited_too_long_gets_a_problem() {
+        let router: Router = Router::new()
+            .route("/", axum::routing::get(|| async { std::future::pending::<()>().await }))
+            .layer(middleware::from_fn(in_time));
+        let response = router.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
+        assert_eq!(response.headers()[header::CONTENT_TYPE], "application/problem+json");
+        let body = axum::body::to_bytes(response.into_body(), BODY_BYTES_MAX).await.unwrap();
+        let problem: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        assert!(problem["detail"].as_str().unwrap().contains("within 30 s"), "{problem}");
+    }
 }

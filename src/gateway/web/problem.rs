@@ -13,11 +13,19 @@ pub(super) struct Problem {
     title: String,
     status: u16,
     detail: String,
+    /// Whether the same again may succeed in a moment.
+    #[serde(skip)]
+    passes: bool,
 }
 
 impl Problem {
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self { title: status.canonical_reason().unwrap_or("Error").to_owned(), status: status.as_u16(), detail: detail.into() }
+        Self {
+            title: status.canonical_reason().unwrap_or("Error").to_owned(),
+            status: status.as_u16(),
+            detail: detail.into(),
+            passes: false,
+        }
     }
 
     pub fn title(&self) -> &str {
@@ -39,7 +47,7 @@ impl IntoResponse for Problem {
         let mut response = (status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
+        if self.passes {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
         response
@@ -68,7 +76,9 @@ impl From<Rejected> for Problem {
             | Rejected::Unreadable(_)
             | Rejected::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
-        Self::new(status, rejected.to_string())
+        // A journal that failed needs its operator; asking again and again helps nobody.
+        let passes = matches!(rejected, Rejected::Busy(_) | Rejected::Stopping);
+        Self { passes, ..Self::new(status, rejected.to_string()) }
     }
 }
 

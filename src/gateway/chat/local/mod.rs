@@ -79,6 +79,10 @@ impl HouseRooms for LocalRooms {
         Ok(transcript.messages().iter().filter(|message| message.id > after).cloned().collect())
     }
 
+    async fn message(&self, room: &str, id: u64) -> Result<Option<RoomMessage>, RoomError> {
+        Ok(self.room(room)?.transcript.lock().await.message(id).cloned())
+    }
+
     async fn say(&self, room: &str, person: &PersonId, text: &str, id: &str) -> Result<u64, RoomError> {
         let known = self.room(room)?;
         if !known.info.hosts {

@@ -24,7 +24,6 @@ use super::{ClockLine, Shell, Viewer, person, render, shell, zone_named};
 
 /// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
 const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
-/// The line of a running action before what the system last said; see [`card`].
 /// How much of a conversation is shown: some rollouts with their logs. Everything is in the API.
 const MESSAGES_SHOWN_MAX: usize = 600;
 /// By how much what is shown moves on, so that a page does not change at its top with every message.
