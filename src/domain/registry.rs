@@ -52,6 +52,9 @@ pub enum RegistryEvent {
         title: String,
         /// Where it is hosted.
         rooms: Vec<String>,
+        /// The rollout whose checklist it is, if it is one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        parent: Option<RolloutId>,
     },
     /// A rollout waits for an environment.
     EnvironmentQueued {
@@ -134,6 +137,8 @@ pub struct Registered {
     pub title: String,
     /// Where it is hosted.
     pub rooms: Vec<String>,
+    /// The rollout whose checklist it is, if it is one.
+    pub parent: Option<RolloutId>,
     /// When it began.
     pub at: DateTime<Utc>,
     /// Who started it.
@@ -157,12 +162,13 @@ impl Registry {
         self.sequence += 1;
         match &entry.event {
             RegistryEvent::Founded { house } => self.house = Some(*house),
-            RegistryEvent::RolloutRegistered { id, number, runbook, title, rooms } => {
+            RegistryEvent::RolloutRegistered { id, number, runbook, title, rooms, parent } => {
                 let registered = Registered {
                     number: *number,
                     runbook: runbook.clone(),
                     title: title.clone(),
                     rooms: rooms.clone(),
+                    parent: parent.clone(),
                     at: entry.at,
                     by: entry.by.clone(),
                     closed: None,
@@ -272,7 +278,10 @@ mod tests {
     fn register(registry: &mut Registry, id: &RolloutId) {
         let number = registry.next_number();
         let (runbook, title) = ("andromeda-staging".to_owned(), String::new());
-        apply(registry, vec![RegistryEvent::RolloutRegistered { id: id.clone(), number, runbook, title, rooms: Vec::new() }]);
+        apply(
+            registry,
+            vec![RegistryEvent::RolloutRegistered { id: id.clone(), number, runbook, title, rooms: Vec::new(), parent: None }],
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tminus::domain::message::card::card;
-use tminus::domain::rollout::command::{CommandBody, StepRef};
+use tminus::domain::rollout::command::{CommandBody, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::view::view;
@@ -145,6 +145,12 @@ fn receipt(table: &mut Table, which: u8, how: u8) {
                 }
             },
         },
+        Effect::StartChild(child) => {
+            let started = if how > 20 { Ok(RolloutId("child".into())) } else { Err("version is needed".into()) };
+            CommandBody::RecordChild { step: child.step, child: started }
+        }
+        Effect::TellChild { step, sequence, .. } => CommandBody::RecordChildTold { step, sequence },
+        Effect::TellParent { result, .. } => CommandBody::RecordParentTold { ended: result.is_some() },
         Effect::Cancel(action) => CommandBody::RecordAction {
             step: action.step,
             attempt: action.attempt,

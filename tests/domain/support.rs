@@ -67,6 +67,7 @@ impl Table {
             clock: ClockKind::Shifted,
             values,
             runbook,
+            parent: None,
         };
         let command = command(0, Some("maria"), now, CommandBody::Wake);
         let first = Recorded::new(&command.id, command.actor.person(), now, Event::Started(Box::new(started)));
@@ -145,6 +146,16 @@ impl Table {
                         .expect("a receipt is not refused");
                 }
                 Effect::ClaimEnvironment { .. } => drop(self.give(None, CommandBody::RecordEnvironmentGranted)),
+                Effect::StartChild(child) => {
+                    let started = Ok(RolloutId(format!("{}-1", child.runbook.name)));
+                    drop(self.give(None, CommandBody::RecordChild { step: child.step, child: started }));
+                }
+                Effect::TellChild { step, sequence, .. } => {
+                    drop(self.give(None, CommandBody::RecordChildTold { step, sequence }));
+                }
+                Effect::TellParent { result, .. } => {
+                    drop(self.give(None, CommandBody::RecordParentTold { ended: result.is_some() }));
+                }
                 Effect::Cancel(_) | Effect::Check(_) => unreachable!("they end with no receipt"),
                 Effect::ReleaseEnvironment { .. } => drop(self.give(None, CommandBody::RecordEnvironmentReleased)),
             }

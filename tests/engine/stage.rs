@@ -147,10 +147,19 @@ pub struct Stage {
 impl Stage {
     /// A stage with one runbook, named `test`.
     pub async fn with(yaml: &str) -> Self {
-        let settings = Files::embedded().with("config/runbooks/test.yaml", yaml).settings().unwrap_or_else(|e| panic!("{e}"));
+        Self::with_all(&[yaml]).await
+    }
+
+    /// A stage with several runbooks, of which the one named `test` is started.
+    pub async fn with_all(yamls: &[&str]) -> Self {
+        let files = yamls
+            .iter()
+            .enumerate()
+            .fold(Files::embedded(), |files, (index, yaml)| files.with(&format!("config/runbooks/test{index}.yaml"), yaml));
+        let settings = files.settings().unwrap_or_else(|e| panic!("{e}"));
         let plan = Plan {
             people: Arc::new(settings.people.clone()),
-            runbooks: settings.runbooks.into_iter().filter(|(name, _)| name == "test").collect(),
+            runbooks: settings.runbooks.into_iter().filter(|(name, _)| name != "andromeda-staging").collect(),
             clock: ClockKind::Shifted,
             rooms: BTreeMap::from([(ROOM.into(), vec![Platform::Slack])]),
             propose_window: None,
@@ -181,7 +190,7 @@ impl Stage {
             id: CommandId(command.into()),
             person: PersonId::new("maria"),
             room: ROOM.into(),
-            text: "start".into(),
+            text: "start test".into(),
             fields: BTreeMap::new(),
         };
         self.conductor.hear(said).await.expect("it starts").rollout.expect("a rollout")
@@ -263,6 +272,17 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("{id} goes on");
+    }
+
+    /// Waits until there are so many rollouts.
+    pub async fn until_rollouts(&self, count: usize) {
+        for _ in 0..2000 {
+            if self.conductor.with_registry(|registry| registry.rollouts.len()) >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("there are not {count} rollouts");
     }
 
     /// The card as it is now.

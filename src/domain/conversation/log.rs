@@ -58,7 +58,7 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             StepKind::Announce { .. } | StepKind::Result { .. } | StepKind::Run { press: None, by_hand: None, .. } => {
                 return None;
             }
-            StepKind::Let { confirm: None, .. } => return None,
+            StepKind::Let { confirm: None, .. } | StepKind::Checklist { .. } => return None,
             StepKind::Wait { .. } => format!("{} began", voice.step(*step)),
             _ => format!("{} is with {}", voice.step(*step), voice.names(people)),
         },
@@ -127,6 +127,12 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             let reason = reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
             format!("{}: **not good**{reason}", voice.step(*step))
         }
+        Event::ChildStarted { step, child } => format!("{} runs as {child}", voice.step(*step)),
+        Event::ChildNotStarted { step, reason } => {
+            format!("{} could not be started: {}", voice.step(*step), escape_markdown(reason))
+        }
+        Event::ChildSettled { child, result: Some(result), .. } => format!("{child} ended **{}**", result.title()),
+        Event::ChildSettled { child, result: None, .. } => format!("{child} is as far as it has to be"),
         Event::ValueProposed { step, fields } => {
             let value = fields.values().next().map(|value| value.said(zone, &|id| people.call(id))).unwrap_or_default();
             format!("{}: {}, to be confirmed", voice.step(*step), escape_markdown(&value))
@@ -226,6 +232,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         | Event::InputSet { .. }
         | Event::PhaseSettled { .. }
         | Event::ActionAttempted { .. }
+        | Event::ChildTold { .. }
+        | Event::ParentTold { .. }
         | Event::CardPosted { .. } => {
             return None;
         }

@@ -80,6 +80,7 @@ impl Voice<'_> {
                 step.people.clone()
             }
             StepKind::Wait { .. } if failed => step.people.clone(),
+            StepKind::Checklist { .. } if failed || step.child.as_ref().is_some_and(|child| child.settled) => step.people.clone(),
             _ if failed => self.state.owners(self.people),
             _ => Vec::new(),
         }

@@ -255,7 +255,20 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
             lines.extend(run_lines(voice, definition, step, press.is_some(), progress));
         }
         StepKind::Wait { wait } => lines.extend(wait_lines(voice, index, wait, step, progress)),
-        StepKind::Checklist { runbook, .. } => lines.push(format!("A checklist of its own: {}", escape_markdown(runbook))),
+        StepKind::Checklist { runbook, evidence, .. } => match &step.child {
+            None => lines.push(format!("About to start the checklist {}", escape_markdown(runbook))),
+            Some(child) => {
+                let how = match (child.result, child.settled) {
+                    (Some(result), _) => format!("**{}**", result.title()),
+                    (None, true) => "as far as it has to be".to_owned(),
+                    (None, false) => "under way".to_owned(),
+                };
+                lines.push(format!("`{}`: {how}", child.rollout));
+                if child.settled && !evidence.is_empty() {
+                    lines.push(format!("With {}: what is recorded with it", voice.names(&step.people)));
+                }
+            }
+        },
         StepKind::Let { confirm, .. } => {
             let value = step.fields.values().next().map(|value| value.said(state.runbook.timezone, &|id| voice.people.call(id)));
             lines.extend(value.map(|value| format!("Value: **{}**", escape_markdown(&value))));
@@ -487,6 +500,10 @@ pub fn step_buttons(state: &State, index: usize) -> Vec<Button> {
             }
             // What waits by itself is ended by hand only on purpose, in words.
             ("done", StepKind::Wait { .. }) if !failed => {}
+            ("done", StepKind::Checklist { evidence, .. }) if !failed => {
+                let fields = form(evidence);
+                buttons.push(Button { fields, ..button(Verb::Done, format!("Done: {title}"), ButtonStyle::Primary) });
+            }
             ("done", kind) => {
                 let confirm = Some(format!("Record “{title}” as done by hand?"));
                 let fields = form(kind.fields());

@@ -6,8 +6,9 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::conversation::form::Window;
 use crate::domain::people::PersonId;
-use crate::domain::runbook::model::Venue;
+use crate::domain::runbook::model::{Outcome, Venue};
 
 use super::event::{ActionOutcome, Choice, DeliveryOutcome, Fate, NoteKind};
 
@@ -297,6 +298,43 @@ pub enum CommandBody {
         /// What came of the call.
         outcome: ActionOutcome,
     },
+    /// A checklist was started, or could not be.
+    RecordChild {
+        /// The step.
+        step: usize,
+        /// The rollout, or why there is none.
+        child: Result<RolloutId, String>,
+    },
+    /// A checklist ended, or reached its phase.
+    RecordChildSettled {
+        /// The step.
+        step: usize,
+        /// The rollout.
+        child: RolloutId,
+        /// How it ended, if it did.
+        result: Option<Outcome>,
+    },
+    /// A checklist has what concerns the rollout as a whole.
+    RecordChildTold {
+        /// The step.
+        step: usize,
+        /// Up to which event.
+        sequence: u64,
+    },
+    /// The rollout whose checklist this is has taken note of how far it is.
+    RecordParentTold {
+        /// Whether it ended; otherwise it reached its phase.
+        ended: bool,
+    },
+    /// What concerns the rollout whose checklist this is concerns this one too.
+    FollowParent {
+        /// Whether it is held.
+        held: bool,
+        /// Why it was aborted, if it was.
+        aborted: Option<String>,
+        /// Its window.
+        window: Option<Window>,
+    },
     /// The registry gave the environment to this rollout.
     RecordEnvironmentGranted,
     /// The registry took note that this rollout gave the environment back.
@@ -308,6 +346,34 @@ pub enum CommandBody {
         /// The platform's reference to the message.
         reference: String,
     },
+}
+
+impl CommandBody {
+    /// The step that it names, if it names one.
+    #[must_use]
+    pub fn names_step(&self) -> Option<&str> {
+        let (Self::Acknowledge { step }
+        | Self::CompleteStep { step, .. }
+        | Self::TickItem { step, .. }
+        | Self::AnswerStep { step, .. }
+        | Self::CastVote { step, .. }
+        | Self::RunStep { step }
+        | Self::SkipStep { step, .. }
+        | Self::ReopenStep { step, .. }
+        | Self::ConfirmStep { step }
+        | Self::FailStep { step, .. }
+        | Self::CancelStep { step }
+        | Self::SayFate { step, .. }
+        | Self::AssignStep { step, .. }
+        | Self::Correct { step, .. }) = self
+        else {
+            return None;
+        };
+        match step {
+            StepRef::Named(id) => Some(id),
+            StepRef::TheOpenOne | StepRef::Button { .. } => None,
+        }
+    }
 }
 
 /// What kind of no it is. Gateways choose a status by it, metrics count by it.

@@ -5,12 +5,13 @@ use std::fmt;
 use chrono::{DateTime, Utc};
 
 use crate::domain::message::card::{Button, step_buttons};
+use crate::domain::message::template::{self, Landing};
 use crate::domain::people::PersonId;
-use crate::domain::runbook::model::{Address, Call, StepKind, Wait};
+use crate::domain::runbook::model::{Address, Call, Outcome, Runbook, StepKind, Wait};
 
-use super::command::RolloutId;
+use super::command::{CommandBody, RolloutId};
 use super::decide::fill_json;
-use super::event::Nudge;
+use super::event::{Nudge, Parent};
 use super::scope::scope_of_step;
 use super::state::{ActionStage, EnvironmentStage, State, StepStatus};
 
@@ -158,6 +159,25 @@ pub struct Action {
     pub attempted: Option<DateTime<Utc>>,
 }
 
+/// A checklist to be started.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StartChild {
+    /// Its identity: a second start with it is the same.
+    pub id: EffectId,
+    /// The step.
+    pub step: usize,
+    /// The frozen runbook.
+    pub runbook: Runbook,
+    /// The inputs it gets, as text by name; or why they can't be written.
+    pub values: Result<std::collections::BTreeMap<String, String>, String>,
+    /// Who owns it where its runbook names nobody.
+    pub owner: Option<PersonId>,
+    /// The phase of it that settles the step, where it need not end.
+    pub until: Option<String>,
+    /// How far its clock is from the machine's, in seconds.
+    pub shift_seconds: i64,
+}
+
 /// A call that is repeated until what it is asked for is true.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Check {
@@ -196,6 +216,26 @@ pub enum Effect {
     Cancel(Action),
     /// Ask a system again and again.
     Check(Check),
+    /// Start a checklist as a rollout of its own.
+    StartChild(Box<StartChild>),
+    /// Tell a checklist what concerns the rollout as a whole.
+    TellChild {
+        /// The step.
+        step: usize,
+        /// The checklist.
+        child: RolloutId,
+        /// The event that it is about.
+        sequence: u64,
+        /// What concerns it: always how things stand now.
+        body: CommandBody,
+    },
+    /// Tell the rollout whose checklist this is that it is settled.
+    TellParent {
+        /// The parent.
+        parent: Parent,
+        /// How this one ended; none where it only reached its phase.
+        result: Option<Outcome>,
+    },
     /// Ask the registry for the environment.
     ClaimEnvironment {
         /// Which.
@@ -265,6 +305,7 @@ pub fn effects(state: &State) -> Vec<Effect> {
     if state.held.is_none() {
         owed.extend((0..state.steps.len()).filter_map(|index| check(state, index)).map(Effect::Check));
     }
+    owed.extend(children(state));
     if let Some(environment) = &state.runbook.environment {
         match state.environment {
             // Who is over gives it back, or leaves the line.
@@ -276,6 +317,75 @@ pub fn effects(state: &State) -> Vec<Effect> {
         }
     }
     owed
+}
+
+/// What checklists, and the rollout whose checklist this is, are owed.
+fn children(state: &State) -> Vec<Effect> {
+    let mut owed = Vec::new();
+    for (index, step) in state.steps.iter().enumerate() {
+        let StepKind::Checklist { runbook, with, until, .. } = &state.runbook.steps[index].kind else { continue };
+        match &step.child {
+            None if matches!(step.status, StepStatus::Open { .. }) && state.held.is_none() => {
+                let Some(frozen) = state.runbook.children.get(runbook) else { continue };
+                owed.push(Effect::StartChild(Box::new(StartChild {
+                    id: effect_id(state, step.opened, 0, 1),
+                    step: index,
+                    runbook: frozen.clone(),
+                    values: child_values(state, index, frozen, with),
+                    owner: state.owner.clone().or_else(|| state.starter.clone()),
+                    until: until.clone(),
+                    shift_seconds: state.shift_seconds,
+                })));
+            }
+            Some(child) if child.result.is_none() && child.told < state.whole_sequence => owed.push(Effect::TellChild {
+                step: index,
+                child: child.rollout.clone(),
+                sequence: state.whole_sequence,
+                body: CommandBody::FollowParent {
+                    held: state.held.is_some(),
+                    aborted: state.aborted.clone(),
+                    window: state.window(),
+                },
+            }),
+            _ => {}
+        }
+    }
+    if let Some(parent) = &state.parent {
+        let result = state.ended.and(state.result);
+        let reached = parent.until.as_ref().is_some_and(|until| {
+            let phases = state.runbook.phases.iter().zip(&state.phases);
+            phases.into_iter().any(|(phase, status)| phase.id == *until && status.is_settled())
+        });
+        let news = match state.parent_told {
+            None => result.is_some() || reached,
+            Some(ended) => !ended && result.is_some(),
+        };
+        if news {
+            owed.push(Effect::TellParent { parent: parent.clone(), result });
+        }
+    }
+    owed
+}
+
+/// What a checklist starts with: what the step says, and inputs of the same name.
+fn child_values(
+    state: &State,
+    index: usize,
+    child: &Runbook,
+    with: &std::collections::BTreeMap<String, String>,
+) -> Result<std::collections::BTreeMap<String, String>, String> {
+    let scope = scope_of_step(state, index, state.last_at);
+    let own = state.values_as_text();
+    let mut values = std::collections::BTreeMap::new();
+    for input in &child.inputs {
+        let name = &input.field.name;
+        let value = match with.get(name) {
+            Some(text) => Some(template::render(text, Landing::Plain, &scope)?),
+            None => own.get(name).cloned(),
+        };
+        values.extend(value.filter(|value| !value.trim().is_empty()).map(|value| (name.clone(), value)));
+    }
+    Ok(values)
 }
 
 /// The check of a `wait` that is open.

@@ -262,6 +262,21 @@ pub struct Started {
     pub values: BTreeMap<String, FieldValue>,
     /// The whole runbook.
     pub runbook: Runbook,
+    /// The rollout whose checklist it is, if it is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Parent>,
+}
+
+/// The rollout and the step that another rollout was started for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parent {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Its step.
+    pub step: usize,
+    /// The phase of the checklist that settles the step, where it need not end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
 }
 
 /// What can happen.
@@ -619,6 +634,41 @@ pub enum Event {
     Aborted {
         /// Why.
         reason: String,
+    },
+    /// A checklist runs as a rollout of its own.
+    ChildStarted {
+        /// The step.
+        step: usize,
+        /// The rollout.
+        child: RolloutId,
+    },
+    /// A checklist could not be started.
+    ChildNotStarted {
+        /// The step.
+        step: usize,
+        /// Why.
+        reason: String,
+    },
+    /// A checklist ended, or reached the phase that settles its step.
+    ChildSettled {
+        /// The step.
+        step: usize,
+        /// The rollout.
+        child: RolloutId,
+        /// How it ended; none where it only reached its phase.
+        result: Option<Outcome>,
+    },
+    /// A checklist has what concerns the rollout as a whole, up to an event.
+    ChildTold {
+        /// The step.
+        step: usize,
+        /// The sequence of the event.
+        sequence: u64,
+    },
+    /// The rollout whose checklist it is knows how far it is.
+    ParentTold {
+        /// Whether it ended; otherwise it reached its phase.
+        ended: bool,
     },
     /// It waits for its environment.
     EnvironmentClaimed,

@@ -14,7 +14,7 @@ pub(super) mod later {
     /// In a phase.
     pub const PHASE: &[&str] = &["point-of-no-return"];
     /// Kinds of steps.
-    pub const KINDS: &[&str] = &["checklist", "follow"];
+    pub const KINDS: &[&str] = &["follow"];
 }
 
 /// Reads an id, which must be usable in expressions.

@@ -81,7 +81,9 @@ impl Conductor {
             }
             Ask::Do(bodies) => {
                 let known = if understood.rollout.is_none() { self.already_with(&said).await? } else { None };
+                let named = understood.rollout.is_some();
                 let id = known.map_or_else(|| self.meant(understood.rollout, &said.room, false), Ok)?;
+                let id = if named { id } else { self.with_step(id, &bodies).await? };
                 self.act(&id, &said, actor, bodies).await
             }
         }
@@ -168,8 +170,13 @@ impl Conductor {
             return Ok(RolloutId(named));
         }
         let registry = self.shared.registry();
-        let here: Vec<&RolloutId> =
-            registry.open().filter(|(_, r)| r.rooms.iter().any(|known| known == room)).map(|(id, _)| id).collect();
+        // A checklist is meant by its id, or by its steps' names; without either, the rollout that it belongs to is.
+        let is_open = |id: &RolloutId| registry.rollouts.get(id).is_some_and(|rollout| rollout.closed.is_none());
+        let here: Vec<&RolloutId> = registry
+            .open()
+            .filter(|(_, r)| r.rooms.iter().any(|known| known == room) && !r.parent.as_ref().is_some_and(is_open))
+            .map(|(id, _)| id)
+            .collect();
         match here[..] {
             [only] => Ok(only.clone()),
             [] => {
@@ -187,6 +194,35 @@ impl Conductor {
                 let ids: Vec<String> = here.iter().map(|id| format!("`{id}`")).collect();
                 let says =
                     format!("Which rollout? Open here: {}. Put its id first: `/rollout {} status`.", ids.join(", "), here[0]);
+                Err(Refusal::new(RefusalKind::Ambiguous, says).into())
+            }
+        }
+    }
+
+    /// The rollout itself, or the one of its open checklists that has the step that is named.
+    async fn with_step(&self, id: RolloutId, bodies: &[CommandBody]) -> Result<RolloutId, Rejected> {
+        let Some(step) = bodies.iter().find_map(CommandBody::names_step) else { return Ok(id) };
+        let family: Vec<RolloutId> = {
+            let registry = self.shared.registry();
+            let children = registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(&id));
+            [id.clone()].into_iter().chain(children.map(|(id, _)| id.clone())).collect()
+        };
+        let mut holders = Vec::new();
+        for member in family {
+            let step = step.to_owned();
+            let has = self.look(&member, move |state, _, _| state.runbook.step_index(&step).is_some()).await?;
+            if has == Some(true) {
+                holders.push(member);
+            }
+        }
+        match &holders[..] {
+            [only] => Ok(only.clone()),
+            // What is in several, the rollout itself among them, is meant of the rollout itself.
+            [first, ..] if *first == id => Ok(id),
+            [] => Ok(id),
+            several => {
+                let ids: Vec<String> = several.iter().map(|id| format!("`{id}`")).collect();
+                let says = format!("Several checklists have a step `{step}`: {}. Put the id first.", ids.join(", "));
                 Err(Refusal::new(RefusalKind::Ambiguous, says).into())
             }
         }
@@ -246,7 +282,8 @@ impl Conductor {
         } else {
             let (runbook, words) = choose(&self.runbooks_of(&said.room), words)?;
             let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
-            let starting = Box::new(Starting { request: request.clone(), runbook, room: said.room.clone(), values });
+            let starting =
+                Box::new(Starting { request: request.clone(), runbook, rooms: vec![said.room.clone()], values, parent: None });
             let (reply, started) = oneshot::channel();
             match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
                 Ok(()) => {}

@@ -8,6 +8,7 @@
 //! ```
 
 mod desk;
+mod family;
 mod registry;
 mod rollout;
 mod start;
@@ -263,11 +264,39 @@ impl Conductor {
         self.exchange(id, |reply| Message::Do { request: request.clone(), reply }, &request).await
     }
 
-    /// Moves a rollout's clock forward.
+    /// Moves a rollout's clock forward, and with it those of its checklists.
     ///
     /// # Errors
     /// When its clock is the real one, or nothing waits for it.
     pub async fn advance(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
+        let checklists: Vec<RolloutId> = {
+            let registry = self.shared.registry();
+            registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(id)).map(|(id, _)| id.clone()).collect()
+        };
+        if checklists.is_empty() {
+            return self.advance_one(id, command, actor, advance).await;
+        }
+        let family: Vec<RolloutId> = [id.clone()].into_iter().chain(checklists.clone()).collect();
+        let advance = self.soonest(&family, advance).await;
+        let answer = self.advance_one(id, command.clone(), actor.clone(), advance).await?;
+        for checklist in checklists {
+            self.advance_one(&checklist, for_one(&command, &checklist), actor.clone(), advance).await?;
+        }
+        Ok(answer)
+    }
+
+    /// To the next moment at which something happens in any of them. Where nothing waits, the rollouts say so themselves,
+    /// and recognise a second arrival.
+    async fn soonest(&self, ids: &[RolloutId], advance: Advance) -> Advance {
+        let Advance::ToNext = advance else { return advance };
+        let mut soonest = None;
+        for id in ids {
+            soonest = soonest.into_iter().chain(self.next_in(id).await).min();
+        }
+        soonest.map_or(Advance::ToNext, Advance::By)
+    }
+
+    async fn advance_one(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
         let seconds = match advance {
             Advance::By(seconds) => seconds,
             Advance::ToNext => 1,
@@ -297,21 +326,10 @@ impl Conductor {
         if !moved_before.is_empty() {
             open = moved_before;
         }
-        let advance = match advance {
-            Advance::By(seconds) => Advance::By(seconds),
-            Advance::ToNext => {
-                let mut soonest = None;
-                for id in &open {
-                    let next = self.next_in(id).await;
-                    soonest = soonest.into_iter().chain(next).min();
-                }
-                // Where nothing waits, the rollouts say so themselves, and recognise a second arrival.
-                soonest.map_or(Advance::ToNext, Advance::By)
-            }
-        };
+        let advance = self.soonest(&open, advance).await;
         let mut says = Vec::new();
         for id in &open {
-            says.push(self.advance(id, for_one(&command, id), actor.clone(), advance).await?.text);
+            says.push(self.advance_one(id, for_one(&command, id), actor.clone(), advance).await?.text);
         }
         Ok(Answer { text: says.join(" "), rollout: None })
     }

@@ -1,17 +1,22 @@
 //! The task of the registry: numbers and ids of rollouts, who holds which environment, which rollouts are over.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
+
+use chrono::TimeDelta;
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::people::PersonId;
 use crate::domain::registry::{Entry, Registry, RegistryEvent};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
+use crate::domain::rollout::effect::StartChild;
+use crate::domain::rollout::event::Parent;
 use crate::domain::runbook::model::Outcome;
 use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName};
 use crate::engine::ports::Clock;
 
-use super::start::{Starting, begin};
+use super::start::{Starting, begin, read_child_values};
 use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rejected, rollout};
 
 /// How often an entry is tried again after a conflict or an unknown end.
@@ -42,6 +47,8 @@ pub enum RegistryError {
 pub(super) enum Message {
     /// Start a rollout.
     Start { starting: Box<Starting>, reply: oneshot::Sender<Result<RolloutId, Rejected>> },
+    /// Start a checklist of a rollout.
+    StartChild { parent: RolloutId, rooms: Vec<String>, child: Box<StartChild> },
     /// A rollout wants its environment.
     Claim { environment: String, rollout: RolloutId },
     /// A rollout gives its environment back.
@@ -116,6 +123,7 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
                 // Whoever asked may have gone; what happened has happened.
                 let _ = reply.send(started);
             }
+            Message::StartChild { parent, rooms, child } => start_child(&shared, parent, &rooms, *child).await,
             Message::Claim { environment, rollout } => {
                 let id = CommandId(format!("claim-{rollout}"));
                 if record(&shared, &id, |registry| registry.claim(&environment, &rollout)).await {
@@ -287,6 +295,42 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
         }
     }
     Err(Rejected::Busy("The registry".to_owned()))
+}
+
+/// Starts a checklist, and tells the rollout that wanted it. A second start with the same identity is the first one.
+async fn start_child(shared: &Arc<Shared>, parent: RolloutId, rooms: &[String], child: StartChild) {
+    let step = child.step;
+    let id = CommandId(format!("{}.child", child.id));
+    let now = shared.clock.now() + TimeDelta::seconds(child.shift_seconds);
+    let values = child.values.and_then(|typed| read_child_values(shared, &child.runbook, &typed, now));
+    let started = match values {
+        Err(why) => Err(why),
+        Ok(values) => {
+            let actor = match child.owner {
+                Some(id) => Actor::Person { id, roles: BTreeSet::new() },
+                None => Actor::Engine,
+            };
+            let starting = Starting {
+                request: Request { id: id.clone(), actor, room: None, body: CommandBody::Wake },
+                runbook: Arc::new(child.runbook),
+                rooms: rooms.to_vec(),
+                values,
+                parent: Some((Parent { rollout: parent.clone(), step, until: child.until }, child.shift_seconds)),
+            };
+            match start(shared, &starting).await {
+                Ok(started) => Ok(started),
+                Err(Rejected::Refused(refusal)) => Err(refusal.says),
+                // The journal did not take it: it is still wanted, and asked again.
+                Err(_) => return ask_again(shared, &parent).await,
+            }
+        }
+    };
+    let Some(handle) = shared.handle(&parent) else { return };
+    let (reply, _answer) = oneshot::channel();
+    let body = CommandBody::RecordChild { step, child: started };
+    let request = Request { id: CommandId(format!("{id}-started")), actor: Actor::Engine, room: None, body };
+    // A rollout that is gone asks again when it is taken up, and gets the same answer.
+    let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
 }
 
 async fn take_up(shared: &Arc<Shared>, id: &RolloutId) -> Result<(), Rejected> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::conversation::answer::{Answer, answer};
@@ -22,8 +22,8 @@ use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
 
 use super::{
-    Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, load, load_until, read, registry, rejected,
-    stream_of,
+    Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, family, load, load_until, read, registry,
+    rejected, stream_of,
 };
 
 /// How many requests become one commit at most: a burst of clicks.
@@ -34,6 +34,8 @@ const TRIES_MAX: usize = 5;
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// The slot under which an action's cancelling is remembered; its own is 0.
 const CANCEL_SLOT: u16 = 1;
+/// The attempt under which what rollouts of one family tell each other is remembered; others count from 1.
+const TELL_ATTEMPT: u16 = 0;
 /// How often a rollout whose task broke is taken up again from its journal, before a person has to look.
 const BREAKS_MAX: u32 = 3;
 
@@ -461,6 +463,52 @@ impl Conducted {
                         self.hand_on(id, Dispatch::Check { check });
                     }
                 }
+                Effect::StartChild(child) => {
+                    let id = child.id;
+                    if !self.dispatched.contains(&id) {
+                        let (parent, rooms) = (self.state.id.clone(), self.state.rooms.clone());
+                        let message = registry::Message::StartChild { parent, rooms, child };
+                        if self.shared.registry_inbox.try_send(message).is_ok() {
+                            self.dispatched.insert(id);
+                        } else {
+                            self.retry = true;
+                        }
+                    }
+                }
+                Effect::TellChild { step, child, sequence, body } => {
+                    let id = EffectId {
+                        house: self.state.house,
+                        rollout: self.state.number,
+                        sequence,
+                        slot: u16::try_from(step).unwrap_or(u16::MAX),
+                        attempt: TELL_ATTEMPT,
+                    };
+                    if self.dispatched.insert(id) {
+                        let receipt = CommandBody::RecordChildTold { step, sequence };
+                        family::tell(&self.shared, id, child, body, self.state.id.clone(), receipt);
+                    }
+                }
+                Effect::TellParent { parent, result } => {
+                    let ended = result.is_some();
+                    let id = EffectId {
+                        house: self.state.house,
+                        rollout: self.state.number,
+                        sequence: 0,
+                        slot: u16::from(ended),
+                        attempt: TELL_ATTEMPT,
+                    };
+                    if self.dispatched.insert(id) {
+                        let body = CommandBody::RecordChildSettled { step: parent.step, child: self.state.id.clone(), result };
+                        family::tell(
+                            &self.shared,
+                            id,
+                            parent.rollout,
+                            body,
+                            self.state.id.clone(),
+                            CommandBody::RecordParentTold { ended },
+                        );
+                    }
+                }
                 Effect::ClaimEnvironment { environment } => {
                     self.ask_registry("claim", registry::Message::Claim { environment, rollout: self.state.id.clone() });
                 }
@@ -561,16 +609,24 @@ pub(super) async fn answer_again(
     Ok(answer(&state, &shared.plan.people, state.last_at, request.actor.person(), &own))
 }
 
-/// Makes the first events of a rollout: its start, and what follows from it at once.
+/// Makes the first events of a rollout: its start, and what follows from it at once. A checklist has the clock of the
+/// rollout it belongs to.
 pub(super) fn first_events(
     shared: &Shared,
     request: &Request,
     started: Event,
     at: DateTime<Utc>,
+    shift_seconds: i64,
 ) -> Option<(State, Vec<Recorded>)> {
     let first = Recorded::new(&request.id, request.actor.person(), at, started);
     let mut state = State::begin(&first)?;
     let mut recorded = vec![first];
+    if shift_seconds != 0 {
+        let moved = Recorded::new(&request.id, None, at, Event::ClockAdvanced { seconds: shift_seconds });
+        state.evolve(&moved);
+        recorded.push(moved);
+    }
+    let at = at + TimeDelta::seconds(shift_seconds);
     let command = request.clone().at(at);
     crate::domain::rollout::settle(&mut state, &command, at, &shared.plan.people, &mut recorded);
     Some((state, recorded))

@@ -1,6 +1,6 @@
 //! Starting a rollout: which runbook, which values, which id; and what it freezes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use chrono::{DateTime, TimeDelta, Utc};
@@ -11,10 +11,10 @@ use crate::domain::message::template::{self, Landing};
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Registry, RegistryEvent};
 use crate::domain::rollout::command::{Refusal, RefusalKind};
-use crate::domain::rollout::event::{Event, Recorded, Started};
+use crate::domain::rollout::event::{Event, Parent, Recorded, Started};
 use crate::domain::rollout::scope::scope_of_inputs;
 use crate::domain::rollout::state::State;
-use crate::domain::runbook::model::{Input, Runbook};
+use crate::domain::runbook::model::{Input, Runbook, StepKind};
 
 use super::rollout::first_events;
 use super::{Rejected, Request, Shared};
@@ -25,10 +25,12 @@ pub(super) struct Starting {
     pub request: Request,
     /// The runbook.
     pub runbook: Arc<Runbook>,
-    /// The room it is started in.
-    pub room: String,
+    /// The rooms it is started in; those that its runbook names come first.
+    pub rooms: Vec<String>,
     /// The inputs that are known.
     pub values: BTreeMap<String, FieldValue>,
+    /// The rollout whose checklist it is, and how far its clock is from the machine's.
+    pub parent: Option<(Parent, i64)>,
 }
 
 /// A rollout that has begun, not yet in the journal.
@@ -157,6 +159,59 @@ fn form_field(input: &Input, typed: &BTreeMap<String, String>) -> FormField {
     FormField { required: input.required_at_start(), ..FormField::of(&input.field, value) }
 }
 
+/// The runbook with those of its checklists, as they are now.
+fn frozen(shared: &Shared, starting: &Starting) -> Result<Runbook, Rejected> {
+    /// Checklists of checklists of checklists; beyond that one contains itself.
+    const DEPTH_MAX: usize = 4;
+    let mut runbook = Runbook::clone(&starting.runbook);
+    if starting.parent.is_some() {
+        // It acts under the hold of the rollout it belongs to.
+        runbook.environment = None;
+        runbook.lock_from = None;
+        return Ok(runbook);
+    }
+    with_children(shared, &mut runbook, DEPTH_MAX)?;
+    Ok(runbook)
+}
+
+fn with_children(shared: &Shared, runbook: &mut Runbook, depth: usize) -> Result<(), Rejected> {
+    let names = runbook.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Checklist { runbook, .. } => Some(runbook.clone()),
+        _ => None,
+    });
+    for name in names.collect::<BTreeSet<_>>() {
+        let Some(depth) = depth.checked_sub(1) else {
+            let says = format!("`{}` can't be started: its checklists contain each other.", runbook.name);
+            return Err(Refusal::new(RefusalKind::Invalid, says).into());
+        };
+        let Some(child) = shared.plan.runbooks.get(&name) else {
+            let says = format!("`{}` can't be started: its checklist `{name}` is missing.", runbook.name);
+            return Err(Refusal::new(RefusalKind::Invalid, says).into());
+        };
+        let mut child = Runbook::clone(child);
+        with_children(shared, &mut child, depth)?;
+        runbook.children.insert(name, child);
+    }
+    Ok(())
+}
+
+/// Reads what a checklist starts with. What is missing can't be asked here: it is said where the checklist was wanted.
+pub(super) fn read_child_values(
+    shared: &Shared,
+    runbook: &Runbook,
+    typed: &BTreeMap<String, String>,
+    now: DateTime<Utc>,
+) -> Result<BTreeMap<String, FieldValue>, String> {
+    let reading = Reading { zone: runbook.timezone, now, people: &shared.plan.people };
+    let mut values = BTreeMap::new();
+    for input in &runbook.inputs {
+        let field = Field { required: input.required_at_start(), ..input.field.clone() };
+        let text = typed.get(&field.name).cloned().or_else(|| field.default.clone()).unwrap_or_default();
+        values.extend(field.read(&text, reading)?.map(|value| (field.name, value)));
+    }
+    Ok(values)
+}
+
 /// Makes the first events, with everything frozen that is frozen at the start.
 pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -> Result<Begun, Rejected> {
     let runbook = &starting.runbook;
@@ -170,8 +225,10 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     let id = registry.free_id(&runbook.name, &tells_apart);
     let number = registry.next_number();
     let mut rooms = runbook.rooms.clone();
-    if !rooms.contains(&starting.room) {
-        rooms.push(starting.room.clone());
+    for room in &starting.rooms {
+        if !rooms.contains(room) {
+            rooms.push(room.clone());
+        }
     }
     let title = template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &starting.values))
         .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
@@ -185,10 +242,13 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
         link,
         clock: shared.plan.clock,
         values: starting.values.clone(),
-        runbook: Runbook::clone(runbook),
+        runbook: frozen(shared, starting)?,
+        parent: starting.parent.as_ref().map(|(parent, _)| parent.clone()),
     };
-    let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms };
-    let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at)
+    let parent = starting.parent.as_ref().map(|(parent, _)| parent.rollout.clone());
+    let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms, parent };
+    let shift_seconds = starting.parent.as_ref().map_or(0, |(_, shift)| *shift);
+    let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at, shift_seconds)
         .ok_or_else(|| Rejected::NotRecorded("a rollout did not begin with its start".to_owned()))?;
     Ok(Begun { state, recorded, registered })
 }

@@ -1,6 +1,7 @@
 //! What a command becomes: events, or a refusal that says why and what is possible. Changes nothing itself.
 
 mod action;
+mod children;
 mod course;
 mod schedule;
 mod steps;
@@ -47,6 +48,14 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
         CommandBody::BeginAttempt { step, attempt } => desk.begin_attempt(*step, *attempt),
         CommandBody::RecordAction { step, attempt, outcome } => Ok(desk.record_action(*step, *attempt, outcome)),
         CommandBody::RecordCheck { step, generation, outcome } => Ok(desk.record_check(*step, *generation, outcome)),
+        CommandBody::RecordChild { step, child } => Ok(desk.record_child(*step, child)),
+        CommandBody::RecordChildSettled { step, child, result } => Ok(desk.record_child_settled(*step, child, *result)),
+        CommandBody::RecordChildTold { step, sequence } => Ok(desk.record_child_told(*step, *sequence)),
+        CommandBody::RecordParentTold { ended } => {
+            let news = state.parent.is_some() && state.parent_told.is_none_or(|told| !told && *ended);
+            Ok(if news { vec![Event::ParentTold { ended: *ended }] } else { Vec::new() })
+        }
+        CommandBody::FollowParent { held, aborted, window } => Ok(desk.follow_parent(*held, aborted.as_deref(), *window)),
         CommandBody::RecordEnvironmentGranted => {
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }
@@ -312,6 +321,7 @@ pub fn verbs(kind: &StepKind, step: &StepState) -> Vec<&'static str> {
         StepKind::Run { .. } if !step.is_running() && step.confirm => vec!["confirm", "run"],
         StepKind::Run { press: Some(_), .. } if !step.is_running() => vec!["run"],
         StepKind::Wait { .. } => vec!["done"],
+        StepKind::Checklist { .. } if step.child.as_ref().is_some_and(|child| child.settled) => vec!["done"],
         StepKind::Let { confirm: Some(_), .. } => vec!["confirm"],
         StepKind::Let { .. } | StepKind::Result { .. } if failed => vec!["done", "skip"],
         _ => Vec::new(),

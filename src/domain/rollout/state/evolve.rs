@@ -2,13 +2,14 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::conversation::form::FieldValue;
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{ActionOutcome, Event, Fate, Nudge, PassedOver, Recorded};
 use crate::domain::runbook::model::Outcome;
 
 use super::{
-    ActionStage, ActionState, Announcement, Checks, Destination, EnvironmentStage, Held, NEWEST_MAX, Note, PhaseState, Skipped,
-    State, StepState, StepStatus, Vote,
+    ActionStage, ActionState, Announcement, Checks, Child, Destination, EnvironmentStage, Held, NEWEST_MAX, Note, PhaseState,
+    Skipped, State, StepState, StepStatus, Vote,
 };
 
 impl State {
@@ -42,7 +43,9 @@ impl State {
                 step.confirm = *confirm;
             }),
             Event::StepPassedOver { step, why } => self.on_step(*step, |step| step.status = StepStatus::PassedOver(*why)),
-            Event::StepFailed { step, reason } => self.fail_step(*step, reason, false, at),
+            Event::StepFailed { step, reason } | Event::ChildNotStarted { step, reason } => {
+                self.fail_step(*step, reason, false, at)
+            }
             Event::Acknowledged { step, .. } => self.on_step(*step, |step| {
                 if let Some(person) = by {
                     step.acknowledged.insert(person.clone(), at);
@@ -276,6 +279,25 @@ impl State {
                 self.result = Some(Outcome::Aborted);
                 self.held = None;
             }
+            Event::ChildStarted { step, child } => {
+                let told = 0;
+                self.on_step(*step, |step| {
+                    step.child = Some(Child { rollout: child.clone(), settled: false, result: None, told });
+                });
+            }
+            Event::ChildSettled { step, child, result } => self.on_step(*step, |step| {
+                if let Some(known) = step.child.as_mut().filter(|known| known.rollout == *child) {
+                    known.settled = true;
+                    known.result = result.or(known.result);
+                    step.generation += 1;
+                }
+            }),
+            Event::ChildTold { step, sequence } => self.on_step(*step, |step| {
+                if let Some(child) = &mut step.child {
+                    child.told = child.told.max(*sequence);
+                }
+            }),
+            Event::ParentTold { ended } => self.parent_told = Some(*ended),
             Event::EnvironmentClaimed => self.environment = EnvironmentStage::Claimed,
             Event::EnvironmentGranted => self.environment = EnvironmentStage::Held,
             Event::EnvironmentReleased => self.environment = EnvironmentStage::Released,
@@ -285,11 +307,19 @@ impl State {
                 self.ended = Some(at);
             }
         }
+        if matches!(
+            recorded.event,
+            Event::Held { .. } | Event::Resumed | Event::Aborted { .. } | Event::InputSet { value: FieldValue::Window(_), .. }
+        ) {
+            self.whole_sequence = self.sequence;
+        }
         let silent = match &recorded.event {
             Event::Started(_)
             | Event::CardPosted { .. }
             | Event::ActionAttempted { .. }
             | Event::PhaseSettled { .. }
+            | Event::ChildTold { .. }
+            | Event::ParentTold { .. }
             | Event::Nudged { nudge: Nudge::Needed, .. } => true,
             Event::DeliveryEnded { announcement, .. } => {
                 self.announcements.iter().any(|a| a.sequence == *announcement && a.nudge.is_some())
@@ -318,6 +348,8 @@ impl State {
             step.status = StepStatus::Open { since: at };
             step.opened = sequence;
             step.checks = Checks::default();
+            // Begun anew, it is another rollout.
+            step.child = None;
             step.generation += 1;
             step.votes.clear();
             step.settling = None;

@@ -17,14 +17,14 @@ use crate::domain::people::{Directory, PersonId};
 use crate::domain::runbook::model::{Outcome, Runbook, Step, StepKind, Venue};
 
 use super::command::{CommandId, RolloutId};
-use super::event::{ClockKind, Event, NoteKind, Recorded, Started};
+use super::event::{ClockKind, Event, NoteKind, Parent, Recorded, Started};
 
 use self::recent::Recent;
 
 pub use self::announcement::{Announcement, Destination};
 pub use self::phase::PhaseState;
 pub use self::recent::RECENT_COMMANDS_MAX;
-pub use self::step::{ActionStage, ActionState, Checks, Skipped, StepState, StepStatus, Vote};
+pub use self::step::{ActionStage, ActionState, Checks, Child, Skipped, StepState, StepStatus, Vote};
 
 /// How many events the card may show, and some more.
 const NEWEST_MAX: usize = 8;
@@ -46,6 +46,12 @@ pub struct State {
     pub link: Option<String>,
     /// Where it is hosted.
     pub rooms: Vec<String>,
+    /// The rollout whose checklist it is, if it is one.
+    pub parent: Option<Parent>,
+    /// What the parent knows: that it reached its phase (false) or ended (true).
+    pub parent_told: Option<bool>,
+    /// The last event that concerns the rollout as a whole, and so its checklists too.
+    pub whole_sequence: u64,
     /// Whether its clock can be moved.
     pub clock: ClockKind,
     /// By how much it was moved, in seconds.
@@ -137,7 +143,7 @@ impl State {
     #[must_use]
     pub fn begin(recorded: &Recorded) -> Option<Self> {
         let Event::Started(started) = &recorded.event else { return None };
-        let Started { id, number, house, title, rooms, link, clock, values, runbook } = (**started).clone();
+        let Started { id, number, house, title, rooms, link, clock, values, runbook, parent } = (**started).clone();
         let mut state = Self {
             id,
             number,
@@ -145,6 +151,9 @@ impl State {
             title,
             link,
             rooms,
+            parent,
+            parent_told: None,
+            whole_sequence: 0,
             clock,
             shift_seconds: 0,
             starter: recorded.by.clone(),
@@ -245,7 +254,8 @@ impl State {
     /// Whether the environment is not needed any more: a result is recorded and nothing is under way.
     #[must_use]
     pub fn may_release(&self) -> bool {
-        self.result.is_some() && !self.steps.iter().any(StepState::is_under_way)
+        let runs = |step: &StepState| step.is_under_way() || step.child.as_ref().is_some_and(|child| !child.settled);
+        self.result.is_some() && !self.steps.iter().any(runs)
     }
 
     /// Names of a runbook as people: its roles, teams, persons, and inputs of type people. In order, each once.

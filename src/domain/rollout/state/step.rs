@@ -6,7 +6,9 @@ use chrono::{DateTime, Utc};
 
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::people::PersonId;
+use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::event::{Choice, PassedOver};
+use crate::domain::runbook::model::Outcome;
 
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -103,6 +105,21 @@ pub struct StepState {
     pub escalated: bool,
     /// What the checks of a `wait` said.
     pub checks: Checks,
+    /// The rollout that it runs as, where it is a checklist.
+    pub child: Option<Child>,
+}
+
+/// A checklist that runs as a rollout of its own.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Child {
+    /// The rollout.
+    pub rollout: RolloutId,
+    /// Whether it has done what the step waits for.
+    pub settled: bool,
+    /// How it ended, if it did.
+    pub result: Option<Outcome>,
+    /// Up to which event it knows what concerns the rollout as a whole.
+    pub told: u64,
 }
 
 /// Why a step was gone on without.
@@ -154,6 +171,7 @@ impl StepState {
             nudged: BTreeMap::new(),
             escalated: false,
             checks: Checks::default(),
+            child: None,
         }
     }
 
