@@ -44,7 +44,7 @@ impl State {
             }),
             Event::StepPassedOver { step, why } => self.on_step(*step, |step| step.status = StepStatus::PassedOver(*why)),
             Event::StepFailed { step, reason } | Event::ChildNotStarted { step, reason } => {
-                self.fail_step(*step, reason, false, at)
+                self.fail_step(*step, reason, false, at);
             }
             Event::Acknowledged { step, .. } => self.on_step(*step, |step| {
                 if let Some(person) = by {
