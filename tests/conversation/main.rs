@@ -2,5 +2,6 @@
 //! Somebody says something, and the reply is what the test says it is.
 
 mod app;
+mod other_roads;
 mod replies;
 mod straight_road;

@@ -69,7 +69,7 @@ async fn questions_are_answered_in_a_line() {
     );
     assert_eq!(
         app.says("sam", "@tminus status").await,
-        "**Promote Changeset v4.3 To Staging** (andromeda-staging-4.3): phase 1 of 9: Pre-Flight, 0 of 19 steps settled. \
+        "**Promote Changeset v4.3 To Staging** (andromeda-staging-4.3): phase 1 of 9: Pre-Flight, 0 of 21 steps settled. \
          T-0 is Wed 25 Nov 08:01 EST (in 5d). Next by itself: Wed 25 Nov 04:01 EST “Change Preparation”, when “Pre-Flight” is settled (in 4d 20h). \
          Next by a person: Ines, Tom, Raj and Li to acknowledge “You know of this promotion and have subscribed to it”."
     );

@@ -193,7 +193,7 @@ fn a_form_is_taken_whole_or_not_at_all() {
 fn votes_follow_the_rule_and_settle_before_they_count() {
     let mut table = go_no_go();
     assert_eq!(
-        table.refused("maria", vote(Choice::Go)),
+        table.refused("ines", vote(Choice::Go)),
         "You are not a voter here; voters are Ana, Raj and Li. You can add a note: `/rollout note …`."
     );
     table.does("ana", vote(Choice::Go));

@@ -1,0 +1,91 @@
+//! The roads that are not straight: NO-GO, tests that fail after the cutover, and what is undone then.
+
+use serde_json::json;
+use tminus::settings::Files;
+
+use crate::app::App;
+
+const WATCH: &str = "slack-andromeda-preproduction-watch";
+
+/// Plays until the voters are asked.
+async fn until_the_decision(app: &App) {
+    app.says("maria", "/rollout start 4.3").await;
+    app.jumps().await;
+    for person in ["ines", "tom", "ana", "raj", "li"] {
+        app.presses(person, "Acknowledge").await;
+    }
+    app.presses("maria", "Done: Confirm Go Call").await;
+    app.presses("maria", "Answer: Confirm the maintenance window").await;
+    let fields = json!({ "blue": "blue-17", "green": "green-16", "container": "4.3.0" });
+    app.fills_in("maria", "Answer: Fill in what Change Preparation needs", &fields).await;
+    app.jumps().await;
+    app.fills_in("maria", "Done: Kick off special pre-change backup", &json!({ "backup_id": "backup-7" })).await;
+    app.jumps_until_logged("“Update IaC Staging Stack to container version 4.3.0” is with Maria").await;
+    app.presses("maria", "Run: Update IaC Staging Stack to container version…").await;
+    app.jumps_until_logged("succeeded after 12m").await;
+    app.fills_in("maria", "Done: Test the Blue side with the checklist…", &json!({ "issue": "#4711" })).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_no_go_is_announced_and_nothing_is_switched() {
+    let app = App::start().await;
+    until_the_decision(&app).await;
+    assert_eq!(
+        app.presses("raj", "NO-GO").await,
+        "Your vote on “Are we GO on updating the Staging stack?” is NO-GO. Still to vote: Ana and Li. \
+         `/rollout no-go REASON` says why. That makes it NO-GO: it is final at 08:13 EST unless a vote changes."
+    );
+    app.says("raj", "/rollout no-go latency doubled").await;
+    app.jumps_until_logged("**NO-GO** on").await;
+    app.logged("result: **NO-GO**").await;
+    app.fills_in("maria", "Done: Complete the \"Changeset Failure Post Mortem…", &json!({ "issue": "#4712" })).await;
+    app.presses("maria", "Done: Review the record and close").await;
+    app.logged("ended **NO-GO**").await;
+    assert_eq!(
+        app.texts(WATCH).await,
+        [
+            "Changeset 4.3 is commencing to the Staging environment for the Andromeda system.",
+            "We are a **NO-GO** on updating the Staging stack.",
+            "Changeset 4.3 was a no-go to deploy to the Staging environment for the Andromeda system.",
+        ]
+    );
+    let log = app.log().await;
+    assert!(log.iter().any(|line| line.contains("“GO Decision” does not apply")), "{log:?}");
+    assert!(!log.iter().any(|line| line.contains("pressed Run on “Switch")), "nothing was switched: {log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
+    let settings = include_str!("../../config/tminus.yaml")
+        .replace("        takes: 3m\n", "        takes: 3m\n        fails: '7 of 120 checks failed'\n");
+    let app = App::start_with(Files::embedded().with("config/tminus.yaml", &settings)).await;
+    until_the_decision(&app).await;
+    for person in ["ana", "raj"] {
+        app.presses(person, "GO").await;
+    }
+    // Li is away: the owner votes, visibly for Li.
+    assert!(app.presses("maria", "GO").await.starts_with("You voted GO on “Are we GO on updating the Staging stack?” for Li."));
+    app.jumps().await;
+    app.presses("maria", "Run: Prescale Blue side to the current size of the…").await;
+    app.jumps_until_logged("“Switch staging.andromeda.abccompany.com to the Blue stack” is with Maria").await;
+    app.presses("maria", "Run: Switch staging.andromeda.abccompany.com to the…").await;
+    app.jumps_until_logged("7 of 120 checks failed").await;
+    insta::assert_snapshot!("card_after_failed_tests", app.card_says("Failed").await);
+    assert_eq!(app.presses("maria", "Back off").await, "Backed off from “GO Decision”.");
+    app.logged("“Switch staging.andromeda.abccompany.com back to the Green stack” is with Maria").await;
+    app.presses("maria", "Run: Switch staging.andromeda.abccompany.com back…").await;
+    app.jumps_until_logged("result: **FAILED**").await;
+    app.fills_in("maria", "Done: Complete the \"Changeset Failure Post Mortem…", &json!({ "issue": "#4712" })).await;
+    app.presses("maria", "Done: Review the record and close").await;
+    app.logged("ended **FAILED**").await;
+    assert_eq!(
+        app.texts(WATCH).await.last().map(String::as_str),
+        Some("Changeset 4.3 failed to deploy to the Staging environment for the Andromeda system.")
+    );
+    // Each voter was asked by name, once, with the buttons in the message. The roll was called at five in the morning of
+    // Los Angeles: Li had acknowledged before it was day.
+    let asked = app.get("/api/rooms/direct-li/messages").await;
+    let texts: Vec<&str> = asked.as_array().expect("messages").iter().filter_map(|message| message["text"].as_str()).collect();
+    assert_eq!(texts.len(), 1, "to vote: {texts:?}");
+    assert!(texts[0].contains("Are we GO on updating the Staging stack?"), "{texts:?}");
+}
