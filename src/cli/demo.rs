@@ -10,11 +10,12 @@ use chrono::TimeDelta;
 
 use crate::engine::clock::SystemClock;
 use crate::engine::journal::sled::{SledJournal, SledOptions};
+use crate::engine::scratch::SledScratch;
 use crate::gateway::action::pretend::Ledger;
 use crate::settings::Files;
 use crate::telemetry;
 
-use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, Setup};
+use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, SCRATCH_DIR, Setup};
 
 /// Where the demo remembers, unless told otherwise.
 pub(super) const DATA_DEFAULT: &str = "tminus-demo-data";
@@ -64,7 +65,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             settings,
             journal: journal.clone(),
             clock: Arc::new(SystemClock),
-            scratch: Arc::new(journal.scratch()),
+            // After the journal: whoever has that lock may have this store.
+            scratch: Arc::new(SledScratch::open(&args.data.join(SCRATCH_DIR))?),
             ledger,
             propose_window: Some(WINDOW_AHEAD),
             public_url: Some(public_url),

@@ -29,6 +29,8 @@ use crate::settings::Settings;
 
 /// The folder of the journal within the data folder.
 pub const JOURNAL_DIR: &str = "journal";
+/// The folder of what may be forgotten within the data folder.
+pub const SCRATCH_DIR: &str = "scratch";
 /// The file within the data folder in which pretended systems remember what they were asked.
 pub const PRETENDED_FILE: &str = "pretended.jsonl";
 /// How often what has expired is removed from the scratch store.

@@ -4,6 +4,7 @@
 //! or one redundant edit. Time is always a parameter; nothing here reads a clock.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
@@ -16,6 +17,9 @@ pub const VALUE_BYTES_MAX: usize = 16 * 1024;
 /// How many entries there may be: a flood of logins must not fill the disk. Far above what a few hundred people leave
 /// behind between two sweeps.
 pub const ENTRIES_MAX: usize = 100_000;
+
+/// How much of it is kept in memory, in bytes.
+const CACHE_BYTES: u64 = 4 * 1024 * 1024;
 
 /// Why the store did not do it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -109,27 +113,50 @@ impl Scratch for MemoryScratch {
     }
 }
 
-/// On a tree of its own in the journal's store, see `SledJournal::scratch`. Clones share it.
+/// In a store of its own on the disk. Clones share it.
 ///
-/// Entries reach the disk with the journal's next commit, or when it closes. A value is stored behind the
-/// microseconds since 1970 at which it expires, in eight bytes.
+/// It is not the journal's store: that one has a single writer, and must not suffer from a second one that is killed in the
+/// middle of something. Entries reach the disk within half a second. A value is stored behind the microseconds since 1970
+/// at which it expires, in eight bytes.
 #[derive(Clone)]
 pub struct SledScratch {
     tree: ::sled::Tree,
+    /// Keeps the store open.
+    _db: ::sled::Db,
     /// Counting the tree's entries each time would read all of it.
     entries_count: Arc<AtomicUsize>,
 }
 
 impl SledScratch {
+    /// Opens the store in a folder, which is made when it is not there. A store that a crash left unreadable is begun anew:
+    /// nothing in it is a fact.
+    ///
     /// # Errors
-    /// When the tree cannot be read.
-    pub(super) fn new(tree: ::sled::Tree) -> Result<Self, ScratchError> {
-        let mut count = 0;
-        for entry in &tree {
-            entry?;
-            count += 1;
+    /// When the folder can't be used.
+    pub fn open(dir: &Path) -> Result<Self, ScratchError> {
+        match Self::open_as_it_is(dir) {
+            Ok(store) => Ok(store),
+            Err(error) => {
+                tracing::warn!(dir = %dir.display(), "The scratch store is begun anew; people may have to log in again: {error}");
+                std::fs::remove_dir_all(dir).map_err(|error| ScratchError::Store(error.to_string()))?;
+                Self::open_as_it_is(dir)
+            }
         }
-        Ok(Self { tree, entries_count: Arc::new(AtomicUsize::new(count)) })
+    }
+
+    fn open_as_it_is(dir: &Path) -> Result<Self, ScratchError> {
+        // Some kinds of damage make the store panic rather than return an error.
+        let opened = std::panic::catch_unwind(|| {
+            let db = ::sled::Config::new().path(dir).cache_capacity(CACHE_BYTES).open()?;
+            let tree = db.open_tree("scratch")?;
+            let mut count = 0;
+            for entry in &tree {
+                entry?;
+                count += 1;
+            }
+            Ok(Self { tree, _db: db, entries_count: Arc::new(AtomicUsize::new(count)) })
+        });
+        opened.unwrap_or_else(|_| Err(ScratchError::Store("it is damaged".to_owned())))
     }
 }
 

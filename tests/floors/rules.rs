@@ -34,7 +34,7 @@ const RULES: &[Rule] = &[
         },
     },
     Rule {
-        says: "only engine/journal uses the store, and engine/scratch.rs its tree in it",
+        says: "only engine/journal and engine/scratch.rs use the store",
         is_broken_by: |m| m.uses("sled") && !m.is_in("engine::journal") && !m.is_in("engine::scratch"),
     },
     Rule {

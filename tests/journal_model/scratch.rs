@@ -2,9 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tempfile::TempDir;
-use tminus::engine::scratch::{KEY_BYTES_MAX, MemoryScratch, Scratch, ScratchError, VALUE_BYTES_MAX};
-
-use super::support::open;
+use tminus::engine::scratch::{KEY_BYTES_MAX, MemoryScratch, Scratch, ScratchError, SledScratch, VALUE_BYTES_MAX};
 
 fn at(second: i64) -> DateTime<Utc> {
     DateTime::from_timestamp(1_800_000_000 + second, 0).unwrap()
@@ -13,8 +11,8 @@ fn at(second: i64) -> DateTime<Utc> {
 #[test]
 fn both_expire_replace_remove_and_sweep() {
     let dir = TempDir::new().unwrap();
-    let journal = open(dir.path()).unwrap();
-    for scratch in [&journal.scratch() as &dyn Scratch, &MemoryScratch::new()] {
+    let on_disk = SledScratch::open(dir.path()).unwrap();
+    for scratch in [&on_disk as &dyn Scratch, &MemoryScratch::new()] {
         assert_eq!(scratch.get("session/1", at(0)), Ok(None));
         scratch.put("session/1", b"ada", at(10)).unwrap();
         scratch.put("session/2", b"bob", at(20)).unwrap();
@@ -39,25 +37,23 @@ fn both_expire_replace_remove_and_sweep() {
 }
 
 #[test]
-fn what_was_put_is_there_after_a_restart_but_not_in_the_journal() {
+fn what_was_put_is_there_after_a_restart() {
     let dir = TempDir::new().unwrap();
-    let journal = open(dir.path()).unwrap();
-    journal.scratch().put("session/1", b"ada", at(10)).unwrap();
-    journal.close();
-    drop(journal);
-    let report = tminus::engine::journal::sled::verify(dir.path()).unwrap();
-    assert_eq!((report.streams.len(), report.problems.len()), (0, 0));
-    let journal = open(dir.path()).unwrap();
-    assert_eq!(journal.scratch().get("session/1", at(1)), Ok(Some(b"ada".to_vec())));
+    let scratch = SledScratch::open(dir.path()).unwrap();
+    scratch.put("session/1", b"ada", at(10)).unwrap();
+    drop(scratch);
+    let scratch = SledScratch::open(dir.path()).unwrap();
+    assert_eq!(scratch.get("session/1", at(1)), Ok(Some(b"ada".to_vec())));
 }
 
 #[test]
-fn the_largest_values_make_no_files_of_their_own() {
+fn a_store_that_cannot_be_read_is_begun_anew() {
     let dir = TempDir::new().unwrap();
-    let journal = open(dir.path()).unwrap();
-    for number in 0..100 {
-        journal.scratch().put(&format!("form/{number:03}"), &[7; VALUE_BYTES_MAX], at(10)).unwrap();
-    }
-    journal.close();
-    assert_eq!(std::fs::read_dir(dir.path().join("blobs")).unwrap().count(), 0);
+    drop(SledScratch::open(dir.path()).unwrap());
+    std::fs::write(dir.path().join("conf"), b"nonsense").unwrap();
+    std::fs::write(dir.path().join("db"), vec![0xff; 100_000]).unwrap();
+    let scratch = SledScratch::open(dir.path()).unwrap();
+    assert_eq!(scratch.get("session/1", at(0)), Ok(None));
+    scratch.put("session/1", b"ada", at(10)).unwrap();
+    assert_eq!(scratch.get("session/1", at(1)), Ok(Some(b"ada".to_vec())));
 }

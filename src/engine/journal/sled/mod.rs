@@ -30,7 +30,6 @@ use self::head_file::HeadFileKeeper;
 use self::open::Opened;
 use self::writer::{Request, Writer};
 use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
-use crate::engine::scratch::SledScratch;
 
 mod commit;
 mod durable;
@@ -55,7 +54,6 @@ const QUEUE_APPENDS_MAX: usize = 1024;
 pub struct SledJournal {
     tree: ::sled::Tree,
     durable: Arc<Durable>,
-    scratch: SledScratch,
     /// `None` once closed.
     running: Mutex<Option<Running>>,
 }
@@ -75,8 +73,6 @@ impl SledJournal {
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let Opened { store, db_file, blobs, streams, unindexed, store_head } = open::open(dir, options)?;
         let start_error = |source| OpenError::Io { dir: dir.to_owned(), source };
-        let scratch = SledScratch::new(store.scratch)
-            .map_err(|error| OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() })?;
         let durable = Arc::new(Durable::new(streams, store_head));
         let head_file = HeadFileKeeper::start(dir.to_owned()).map_err(start_error)?;
         let writer = Writer {
@@ -92,14 +88,7 @@ impl SledJournal {
         let (requests, queue) = mpsc::channel(QUEUE_APPENDS_MAX);
         let writer =
             thread::Builder::new().name("journal-writer".to_owned()).spawn(move || writer.run(queue)).map_err(start_error)?;
-        Ok(Self { tree: store.journal, durable, scratch, running: Mutex::new(Some(Running { requests, writer, head_file })) })
-    }
-
-    /// The small expiring store beside the journal, in the same folder. The folder stays in use for as long as a
-    /// clone of it lives.
-    #[must_use]
-    pub fn scratch(&self) -> SledScratch {
-        self.scratch.clone()
+        Ok(Self { tree: store.journal, durable, running: Mutex::new(Some(Running { requests, writer, head_file })) })
     }
 
     /// Why nothing is accepted any more, if so: for health checks.

@@ -46,7 +46,6 @@ const LOCK_RETRY_MS: u64 = 10;
 const LOCKED_TEXT: &str = "could not acquire lock";
 
 const JOURNAL_TREE: &[u8] = b"journal";
-const SCRATCH_TREE: &[u8] = b"scratch";
 /// The store's one data file.
 pub(super) const DB_FILE_NAME: &str = "db";
 /// Where the store would put large values; always empty here.
@@ -182,7 +181,6 @@ pub(super) struct Opened {
 pub(super) struct Store {
     pub(super) db: Db,
     pub(super) journal: Tree,
-    pub(super) scratch: Tree,
 }
 
 /// Opens the folder for use; makes it when it is not there.
@@ -233,8 +231,7 @@ pub(super) fn open_store(dir: &Path, cache_bytes: u64) -> Result<Store, OpenErro
     let try_open = || -> ::sled::Result<Store> {
         let db = config().open()?;
         let journal = db.open_tree(JOURNAL_TREE)?;
-        let scratch = db.open_tree(SCRATCH_TREE)?;
-        Ok(Store { db, journal, scratch })
+        Ok(Store { db, journal })
     };
     let opened = when_unlocked(|| {
         // Some kinds of damage make the store panic rather than return an error.

@@ -76,8 +76,7 @@ impl Writer {
             take_queued(first, &mut requests, &mut queued);
             self.serve(&mut queued);
         }
-        // The records are durable already: this is for the scratch tree, which nobody syncs, and the index, which
-        // spares the next opening some work.
+        // The records are durable already: this is for the index, which spares the next opening some work.
         if self.durable.poison().is_none()
             && let Err(reason) = self.guarded(Self::close)
         {
