@@ -2,6 +2,7 @@
 
 mod demo;
 mod journal;
+mod report;
 pub mod serve;
 
 use std::process::ExitCode;
@@ -20,6 +21,8 @@ struct Cli {
 enum Command {
     /// Plays rollouts on this machine: rooms on a local page, pretended systems, a clock that can be moved
     Demo(demo::Args),
+    /// Writes a rollout down as the checklist it was, with figures
+    Report(report::Args),
     /// Looks after the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -30,6 +33,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Report(args) => report::run(&args),
         Command::Journal(command) => journal::run(&command),
     };
     match result {

@@ -7,6 +7,7 @@
 //! - [`registry`]: which rollouts there are, and who holds which environment.
 //! - [`conversation`]: what people can say and press, and what they are answered.
 //! - [`message`]: templates and the card.
+//! - [`report`]: a rollout written down as the checklist it was, with figures.
 //! - [`people`], [`time`], [`catalogue`]: who there is, when it is, what systems can do.
 //! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it.
 
@@ -16,6 +17,7 @@ pub mod message;
 pub mod people;
 pub mod problem;
 pub mod registry;
+pub mod report;
 pub mod rollout;
 pub mod runbook;
 pub mod section;

@@ -52,6 +52,10 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     let log = app.log().await;
     assert!(log.iter().any(|line| line.contains("“GO Decision” does not apply")), "{log:?}");
     assert!(!log.iter().any(|line| line.contains("pressed Run on “Switch")), "nothing was switched: {log:?}");
+    let report = app.get("/api/rollouts/andromeda-staging-4.3/report").await;
+    assert_eq!((&report["result"], &report["seconds_after_t0"]), (&json!("no-go"), &json!(725)));
+    let written = app.says("sam", "/rollout report").await;
+    insta::assert_snapshot!("report_of_a_no_go", written);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -61,7 +61,10 @@ async fn from_start_to_succeeded() {
     // The environment changes hands beside everything else.
     app.logged("gave andromeda/staging back").await;
     app.presses("maria", "Done: Review the record and close").await;
-    insta::assert_snapshot!("card_at_the_end", app.card_says("**SUCCEEDED** at").await);
+    // When the environment changes hands is beside everything else, and so is what of it is among the newest.
+    let card = app.card_says("**SUCCEEDED** at").await;
+    let lines = card.lines().filter(|line| !line.contains("andromeda/staging back") && !line.contains("is with Maria"));
+    insta::assert_snapshot!("card_at_the_end", lines.collect::<Vec<_>>().join("\n"));
     app.logged("ended **SUCCEEDED**").await;
     let told = [
         "Changeset 4.3 is commencing to the Staging environment for the Andromeda system.",

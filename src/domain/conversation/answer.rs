@@ -288,6 +288,13 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
     }
 }
 
+/// The answer to `report`.
+#[must_use]
+pub fn report(state: &State, people: &Directory, _: DateTime<Utc>) -> Answer {
+    let text = crate::domain::report::report(state, people).markdown(state.runbook.timezone);
+    Answer { text, rollout: Some(state.id.clone()) }
+}
+
 /// The answer to `list`.
 #[must_use]
 pub fn list(registry: &Registry) -> Answer {

@@ -43,6 +43,8 @@ pub enum Ask {
     },
     /// What waits for the person who asks.
     Mine,
+    /// The checklist as it stands.
+    Report,
     /// How an announcement would read now.
     Preview {
         /// Of which step.
@@ -68,7 +70,7 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 32] = [
+pub const COMMANDS: [Help; 33] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
@@ -97,6 +99,7 @@ pub const COMMANDS: [Help; 32] = [
     help("correct", "STEP TEXT", "follows an announcement with a correction"),
     help("announce", "TEXT to AUDIENCE", "announces what no step announces"),
     help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
+    help("report", "", "writes the checklist as it stands, with figures"),
     help("hold", "", "starts nothing new until `resume`"),
     help("resume", "", "lets a held rollout go on"),
     help("abort", "REASON", "stops a rollout; what wraps up still runs"),
@@ -104,7 +107,7 @@ pub const COMMANDS: [Help; 32] = [
 ];
 
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 8] = ["amend", "rollback", "lock", "unlock", "takeover", "link", "rehearsal", "report"];
+const LATER: [&str; 7] = ["amend", "rollback", "lock", "unlock", "takeover", "link", "rehearsal"];
 
 /// Other words for the same command.
 const SYNONYMS: [(&str, &str); 11] = [
@@ -161,6 +164,7 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
         "who" => Ask::Who,
         "help" => Ask::Help { about: words.next() },
         "mine" => Ask::Mine,
+        "report" => Ask::Report,
         "preview" => Ask::Preview { step: words.step() },
         "ack" => Ask::Do(vec![CommandBody::Acknowledge { step: words.step() }]),
         "go" => vote(Choice::Go, words),

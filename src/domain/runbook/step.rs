@@ -23,7 +23,7 @@ pub struct Step {
     pub title: String,
     /// Whether it applies; an expression.
     pub condition: Option<String>,
-    /// Who does it: names as in [`Runbook::people`]. Empty: the owner.
+    /// Who does it: names as in [`Runbook::people`](super::model::Runbook::people). Empty: the owner.
     pub who: Vec<String>,
     /// Shown on demand; a template.
     pub help: Option<String>,

@@ -74,6 +74,10 @@ impl Conductor {
                 self.look(&id, answer::who).await?.ok_or_else(|| no_such(&id))
             }
             Ask::Mine => self.mine(&said.person).await,
+            Ask::Report => {
+                let id = self.meant(understood.rollout, &said.room, true)?;
+                self.look(&id, answer::report).await?.ok_or_else(|| no_such(&id))
+            }
             Ask::Preview { step } => {
                 let id = self.meant(understood.rollout, &said.room, false)?;
                 let preview = move |state: &State, people: &Directory, now| answer::preview(state, people, now, &step);

@@ -591,6 +591,18 @@ impl Shared {
     }
 }
 
+/// Reads one rollout from a journal that no conductor works on; nothing when there is none of that id.
+///
+/// # Errors
+/// When the journal can't be read or does not make sense.
+pub async fn read_rollout(journal: &dyn Journal, id: &RolloutId) -> Result<Option<State>, RegistryError> {
+    let registry = registry::replay(journal).await?;
+    match registry.rollouts.get(id) {
+        Some(rollout) => load(journal, rollout.number).await.map(Some),
+        None => Ok(None),
+    }
+}
+
 /// The stream of a rollout.
 fn stream_of(number: u32) -> StreamName {
     StreamName::new(format!("rollout/{number}"))

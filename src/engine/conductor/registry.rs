@@ -77,7 +77,7 @@ pub(super) async fn load(journal: &dyn Journal, clock: &dyn Clock) -> Result<Reg
     Ok(registry)
 }
 
-async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryError> {
+pub(super) async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryError> {
     let mut registry = Registry::default();
     loop {
         let records = journal.read(&stream(), registry.sequence + 1, READ_RECORDS_MAX).await?;

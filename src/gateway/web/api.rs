@@ -14,11 +14,13 @@ use crate::domain::conversation::answer::Answer;
 use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::grammar::addressed;
 use crate::domain::message::card::{ButtonStyle, FormField};
-use crate::domain::people::PersonId;
+use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::Registry;
+use crate::domain::report;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::Recorded;
+use crate::domain::rollout::state::State as RolloutState;
 use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::runbook::model::Outcome;
 use crate::domain::time::parse_duration;
@@ -45,6 +47,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/api/rollouts", get(rollouts))
         .route("/api/rollouts/{id}", get(rollout))
         .route("/api/rollouts/{id}/events", get(events))
+        .route("/api/rollouts/{id}/report", get(report))
         .route("/api/clock/advance", post(advance))
 }
 
@@ -376,6 +379,38 @@ fn no_such(web: &Web, id: &str) -> Problem {
     let near = web.conductor.with_registry(near);
     let hint = near.map_or_else(|| "GET /api/rollouts lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));
     Problem::new(StatusCode::NOT_FOUND, format!("There is no rollout `{id}`. {hint}"))
+}
+
+#[derive(Deserialize)]
+struct Format {
+    #[serde(default)]
+    format: ReportFormat,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum ReportFormat {
+    #[default]
+    Json,
+    Markdown,
+}
+
+/// The report as data, or as the Markdown that people read.
+async fn report(
+    State(web): State<Web>,
+    Path(id): Path<String>,
+    Query(Format { format }): Query<Format>,
+) -> Result<Response, Problem> {
+    let write = |state: &RolloutState, people: &Directory, _| {
+        let report = report::report(state, people);
+        let markdown = report.markdown(state.runbook.timezone);
+        (report, markdown)
+    };
+    let (report, markdown) = web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))?;
+    Ok(match format {
+        ReportFormat::Json => axum::Json(report).into_response(),
+        ReportFormat::Markdown => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], markdown).into_response(),
+    })
 }
 
 async fn rollout(State(web): State<Web>, Path(id): Path<String>) -> Result<axum::Json<RolloutView>, Problem> {
