@@ -1,8 +1,9 @@
 //! `config/` and `messages/` as typed settings, once: every problem of every file at once, or none.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono_tz::Tz;
@@ -13,9 +14,10 @@ use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::problem::{Problem, Severity};
 use crate::domain::runbook::check::{self, Surroundings, check};
 use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
-use crate::domain::section::{Located, Report, Section, entries_of, text_of};
-use crate::domain::time::parse_duration;
+use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
+use crate::domain::time::{parse_duration, say_seconds};
 use crate::domain::yaml::{self, Node, Value};
+use crate::gateway::action::http::Allowed;
 use crate::gateway::action::pretend::Script;
 
 static CONFIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
@@ -23,6 +25,10 @@ static MESSAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/messages");
 
 /// How many files of a kind are read.
 const FILES_MAX: usize = 1000;
+/// The longest time-out of a request: longer ones hold a connection that nobody waits for.
+const HTTP_TIMEOUT_SECONDS_MAX: i64 = 3600;
+/// The longest time-out of a command.
+const COMMAND_TIMEOUT_SECONDS_MAX: i64 = 7 * 86_400;
 
 /// Everything configured.
 #[derive(Clone, Debug, Default)]
@@ -52,8 +58,53 @@ pub struct Settings {
 pub struct System {
     /// What it can do.
     pub kind: &'static Kind,
+    /// How it is had to do it.
+    pub means: Means,
+}
+
+/// How a system is had to do something.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Means {
+    /// It only pretends.
+    Pretend {
+        /// What it plays, by operation.
+        scripts: BTreeMap<String, Script>,
+    },
+    /// Requests are sent.
+    Http {
+        /// Where they may go.
+        allow: Vec<Allowed>,
+        /// How long one may take, if it is said.
+        timeout: Option<Duration>,
+    },
+    /// Programs are run.
+    Command(Programs),
+    /// Not by this version.
+    Unconnected,
+}
+
+/// The programs that a system runs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Programs {
+    /// Which, as runbooks write them.
+    pub allow: Vec<String>,
+    /// The folder that they run in, or below.
+    pub cwd: Option<PathBuf>,
+    /// What they see of our environment beside the usual.
+    pub env: Vec<String>,
+    /// How long one may run, if it is said.
+    pub timeout: Option<Duration>,
+}
+
+impl System {
     /// What it plays where it is pretended, by operation.
-    pub scripts: BTreeMap<String, Script>,
+    #[must_use]
+    pub fn scripts(&self) -> BTreeMap<String, Script> {
+        match &self.means {
+            Means::Pretend { scripts } => scripts.clone(),
+            _ => BTreeMap::new(),
+        }
+    }
 }
 
 impl Settings {
@@ -274,7 +325,7 @@ fn read_people(text: &str, problems: &mut Vec<Problem>) -> Directory {
             people.extend(read_person(&report, id, node));
         }
         for (name, node) in top.entries("teams") {
-            let members = crate::domain::section::texts_of(&report, node, "teams");
+            let members = texts_of(&report, node, "teams");
             for member in &members {
                 if !people.iter().any(|person: &Person| person.id.as_str() == member.text) {
                     report.unknown(member.place, "person", member.text, people.iter().map(|p| p.id.as_str()));
@@ -386,31 +437,110 @@ fn read_system(report: &Report, node: &Node) -> Option<System> {
         report.unknown(named.place, "kind of system", named.text, kinds().chain(["pretend"]));
         return None;
     };
-    let mut scripts = BTreeMap::new();
-    if kind.text == "pretend" {
-        for (operation, node) in section.entries("script") {
-            if found.operation(operation.text).is_none() {
-                report.unknown(
-                    operation.place,
-                    &format!("operation of {}", found.name),
-                    operation.text,
-                    found.operations.iter().map(|o| o.name),
-                );
+    let means = match kind.text {
+        "pretend" => {
+            let mut scripts = BTreeMap::new();
+            for (operation, node) in section.entries("script") {
+                if found.operation(operation.text).is_none() {
+                    report.unknown(
+                        operation.place,
+                        &format!("operation of {}", found.name),
+                        operation.text,
+                        found.operations.iter().map(|o| o.name),
+                    );
+                }
+                scripts.extend(read_script(report, node).map(|script| (operation.text.to_owned(), script)));
             }
-            scripts.extend(read_script(report, node).map(|script| (operation.text.to_owned(), script)));
+            Means::Pretend { scripts }
         }
-    } else {
-        // How to reach it is its adapter's business.
-        for key in ["region", "endpoint_url", "url", "user"] {
-            section.text(key);
+        "http" => Means::Http {
+            allow: read_allow(&mut section, kind, "like `https://staging.example.com`", Allowed::parse),
+            timeout: read_timeout(&mut section, HTTP_TIMEOUT_SECONDS_MAX),
+        },
+        "command" => Means::Command(Programs {
+            allow: read_allow(&mut section, kind, "like `/usr/bin/ansible-playbook` or `./post-cutover.sh`", program),
+            cwd: section.text("cwd").map(|cwd| PathBuf::from(cwd.text)),
+            env: read_env(&mut section),
+            timeout: read_timeout(&mut section, COMMAND_TIMEOUT_SECONDS_MAX),
+        }),
+        _ => {
+            // How to reach it is its adapter's business.
+            for key in ["region", "endpoint_url", "url", "user"] {
+                section.text(key);
+            }
+            if let Some(node) = section.take("token") {
+                read_secret(report, node);
+            }
+            section.texts("allow");
+            Means::Unconnected
         }
-        if let Some(node) = section.take("token") {
-            read_secret(report, node);
-        }
-        section.texts("allow");
-    }
+    };
     section.close(&[]);
-    Some(System { kind: found, scripts })
+    Some(System { kind: found, means })
+}
+
+/// What a system may be asked for. Without anything it could do nothing at all, which nobody means.
+fn read_allow<T>(
+    section: &mut Section<'_, '_>,
+    kind: Located<'_>,
+    example: &str,
+    read: impl Fn(&str) -> Result<T, String>,
+) -> Vec<T> {
+    let report = section.report;
+    let help = || format!("list everything that it may be asked for, {example}");
+    let texts = match section.take("allow") {
+        None => {
+            report.error_help(section.place, format!("a system of kind `{}` needs `allow`", kind.text), help());
+            Vec::new()
+        }
+        Some(Node { value: Value::List(items), place, .. }) if items.is_empty() => {
+            report.error_help(*place, "`allow` is empty", help());
+            Vec::new()
+        }
+        Some(node) => texts_of(report, node, "allow"),
+    };
+    let item = |entry: Located<'_>| {
+        read(entry.text).map_err(|what| report.error_help(entry.place, what, format!("write it {example}"))).ok()
+    };
+    texts.into_iter().filter_map(item).collect()
+}
+
+/// A program of an allow-list: one file, whatever `PATH` says and wherever the command runs.
+fn program(text: &str) -> Result<String, String> {
+    if !text.starts_with('/') && !text.starts_with("./") {
+        return Err(format!("`{text}` could be several programs"));
+    }
+    let path = Path::new(text);
+    if text.ends_with('/') || path.file_name().is_none() || path.components().any(|part| part == Component::ParentDir) {
+        return Err(format!("`{text}` is not the plain path of a program"));
+    }
+    Ok(text.to_owned())
+}
+
+/// Names of our environment. Their values stand in no file of ours.
+fn read_env(section: &mut Section<'_, '_>) -> Vec<String> {
+    let report = section.report;
+    let is_name = |text: &str| {
+        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+        text.chars().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
+    };
+    let (names, others): (Vec<_>, Vec<_>) = section.texts("env").into_iter().partition(|name| is_name(name.text));
+    for other in others {
+        // What stands there may be the value of a secret: it is not repeated.
+        let help = "names alone, like `DEPLOY_REGION`; the values are those of T-minus's own environment";
+        report.error_help(other.place, "this is not the name of an environment variable", help);
+    }
+    names.into_iter().map(|name| name.text.to_owned()).collect()
+}
+
+fn read_timeout(section: &mut Section<'_, '_>, seconds_max: i64) -> Option<Duration> {
+    let timeout = section.text("timeout")?;
+    let seconds = parse_duration(timeout.text).map_err(|problem| section.report.error(timeout.place, problem)).ok()?;
+    if !(1..=seconds_max).contains(&seconds) {
+        let help = format!("from one second to {}", say_seconds(seconds_max));
+        section.report.error_help(timeout.place, format!("“{}” is no time-out for this kind of system", timeout.text), help);
+    }
+    u64::try_from(seconds).map(Duration::from_secs).ok()
 }
 
 /// A secret is named, not written down: `{ env: NAME }` or `{ file: PATH }`.

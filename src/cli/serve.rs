@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -21,11 +22,14 @@ use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor, HouseRooms, RoomInfo};
 use crate::engine::scratch::Scratch;
+#[cfg(unix)]
+use crate::gateway::action::command;
+use crate::gateway::action::http::{self, Http};
 use crate::gateway::action::pretend::{Ledger, Pretend};
 use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::chat::local::outbound::{room_of_address, room_of_person};
 use crate::gateway::web::{self, Keys, Web};
-use crate::settings::Settings;
+use crate::settings::{Means, Programs, Settings};
 
 /// The folder of the journal within the data folder.
 pub const JOURNAL_DIR: &str = "journal";
@@ -33,6 +37,8 @@ pub const JOURNAL_DIR: &str = "journal";
 pub const SCRATCH_DIR: &str = "scratch";
 /// The file within the data folder in which pretended systems remember what they were asked.
 pub const PRETENDED_FILE: &str = "pretended.jsonl";
+/// The folder within the data folder in which commands are remembered.
+pub const COMMANDS_DIR: &str = "commands";
 /// How often what has expired is removed from the scratch store.
 const SWEEP_PAUSE: Duration = Duration::from_hours(1);
 /// How long a shutdown waits for requests in hand.
@@ -195,11 +201,62 @@ fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) ->
     let addresses = settings.announced_to().into_iter().map(|address| ((address.platform, address.name), route())).collect();
     let hosted = HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (local(room.id), route())).collect();
     let pretend = |(name, system): (&String, &crate::settings::System)| {
-        let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.scripts.clone()));
+        let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.scripts()));
         (name.clone(), executor)
     };
     let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
     Routes { addresses, people: Some(route()), venues: hosted, executors }
+}
+
+/// The systems as they are configured: what pretends pretends, and the others are really asked. The demo does not use it: there
+/// every system pretends. Commands remember themselves in the data folder.
+///
+/// # Errors
+/// When a system can't be used as it is configured: its folder is not there, its memory can't be opened.
+pub fn executors(settings: &Settings, ledger: &Arc<Ledger>, data: &Path) -> anyhow::Result<BTreeMap<String, Arc<dyn Executor>>> {
+    // One memory for all systems that run commands, and none where there is no such system.
+    let mut commands = None;
+    let mut executors = BTreeMap::new();
+    for (name, system) in &settings.systems {
+        let executor: Arc<dyn Executor> = match &system.means {
+            Means::Pretend { scripts } => Arc::new(Pretend::new(ledger.clone(), scripts.clone())),
+            Means::Http { allow, timeout } => {
+                let http = Http::new(allow.clone(), timeout.unwrap_or(http::TIMEOUT_DEFAULT));
+                Arc::new(http.map_err(anyhow::Error::msg).with_context(|| format!("the system `{name}` can't be used"))?)
+            }
+            Means::Command(programs) => {
+                let folder = data.join(COMMANDS_DIR);
+                command(programs, &mut commands, &folder).with_context(|| format!("the system `{name}` can't be used"))?
+            }
+            // What is asked of it says that it is not connected.
+            Means::Unconnected => continue,
+        };
+        executors.insert(name.clone(), executor);
+    }
+    Ok(executors)
+}
+
+#[cfg(unix)]
+fn command(programs: &Programs, memory: &mut Option<Arc<command::Ledger>>, folder: &Path) -> anyhow::Result<Arc<dyn Executor>> {
+    let Programs { allow, cwd, env, timeout } = programs;
+    for name in env.iter().filter(|name| std::env::var_os(name).is_none()) {
+        tracing::warn!("The environment variable {name} is passed on to commands, and is not set");
+    }
+    let ledger = match memory {
+        Some(ledger) => ledger.clone(),
+        None => {
+            let opened = command::Ledger::open(folder).with_context(|| format!("{} can't be opened", folder.display()))?;
+            memory.insert(opened).clone()
+        }
+    };
+    let timeout = timeout.unwrap_or(command::TIMEOUT_DEFAULT);
+    let commands = command::Commands::new(allow, cwd.as_deref(), env.clone(), timeout, ledger);
+    Ok(Arc::new(commands.map_err(anyhow::Error::msg)?))
+}
+
+#[cfg(not(unix))]
+fn command(_programs: &Programs, _memory: &mut Option<()>, _folder: &Path) -> anyhow::Result<Arc<dyn Executor>> {
+    anyhow::bail!("commands are run in process groups, which this platform does not have")
 }
 
 /// Waits for an interrupt or a request to terminate.

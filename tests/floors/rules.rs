@@ -27,10 +27,10 @@ const RULES: &[Rule] = &[
     },
     Rule { says: "siblings inside gateway do not use each other", is_broken_by: uses_a_sibling },
     Rule {
-        says: "settings uses only domain, and the script that a pretended system plays",
+        says: "settings uses only domain, and what a pretended system plays and a real one is allowed",
         is_broken_by: |m| {
-            let is_script = m.uses("crate::gateway::action::pretend::Script");
-            m.is_in("settings") && m.leaves_for_other_than(&["settings", "domain"]) && !is_script
+            let is_setting = m.uses_any(&["crate::gateway::action::pretend::Script", "crate::gateway::action::http::Allowed"]);
+            m.is_in("settings") && m.leaves_for_other_than(&["settings", "domain"]) && !is_setting
         },
     },
     Rule {
