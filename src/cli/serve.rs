@@ -242,12 +242,11 @@ fn command(programs: &Programs, memory: &mut Option<Arc<command::Ledger>>, folde
     for name in env.iter().filter(|name| std::env::var_os(name).is_none()) {
         tracing::warn!("The environment variable {name} is passed on to commands, and is not set");
     }
-    let ledger = match memory {
-        Some(ledger) => ledger.clone(),
-        None => {
-            let opened = command::Ledger::open(folder).with_context(|| format!("{} can't be opened", folder.display()))?;
-            memory.insert(opened).clone()
-        }
+    let ledger = if let Some(ledger) = memory {
+        ledger.clone()
+    } else {
+        let opened = command::Ledger::open(folder).with_context(|| format!("{} can't be opened", folder.display()))?;
+        memory.insert(opened).clone()
     };
     let timeout = timeout.unwrap_or(command::TIMEOUT_DEFAULT);
     let commands = command::Commands::new(allow, cwd.as_deref(), env.clone(), timeout, ledger);

@@ -35,7 +35,7 @@ use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 
 /// How long a command may run, unless settings say otherwise. A step's own time-out says when people stop waiting for it;
 /// this says when nobody can want it any more.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(24 * 3600);
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_hours(24);
 /// How long a command that was asked to stop may take over it before it is killed.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often it is looked whether everything of a command is gone.
@@ -375,8 +375,13 @@ impl Executor for Commands {
             // It does not keep the others alive, and itself: without the system all of them end.
             let jobs_of_task = Arc::downgrade(&self.jobs);
             let task = tokio::spawn(async move {
-                let (record, outcome) = run.see_through(command, record, begun).await;
+                let mut begun = Some(begun);
+                let (record, outcome) = run.see_through(command, record, &mut begun).await;
                 let is_kept = run.ledger.write_aside(&Record { ended: Some(outcome.clone()), ..record.clone() }).await;
+                if let (Some(begun), ActionOutcome::Failed { reason }) = (begun, &outcome) {
+                    // Whoever asked may have stopped waiting; what became of it is in the ledger.
+                    let _ = begun.send(Err(reason.clone()));
+                }
                 tell.send_replace(Some(outcome));
                 match is_kept {
                     Ok(()) => {
@@ -386,7 +391,7 @@ impl Executor for Commands {
                     }
                     // Remembered here, for as long as there is a here.
                     Err(error) => {
-                        tracing::error!(rollout.id = %record.rollout, "The ledger of commands did not take an end: {error}")
+                        tracing::error!(rollout.id = %record.rollout, "The ledger of commands did not take an end: {error}");
                     }
                 }
             });
@@ -504,20 +509,16 @@ struct Run {
 }
 
 impl Run {
-    /// From the record that it begins to its end.
+    /// From the record that it begins to its end. Tells whoever asked once it has begun.
     async fn see_through(
         &self,
         mut command: Command,
         record: Record,
-        begun: oneshot::Sender<Result<(), String>>,
+        begun: &mut Option<oneshot::Sender<Result<(), String>>>,
     ) -> (Record, ActionOutcome) {
-        // Whoever asked may have stopped waiting; what became of it is in the ledger.
-        let refuse = |begun: oneshot::Sender<_>, record, why: String| {
-            let _ = begun.send(Err(why.clone()));
-            (record, ActionOutcome::Failed { reason: why })
-        };
         if let Err(error) = self.ledger.write_aside(&record).await {
-            return refuse(begun, record, format!("the ledger of commands does not take it: {error}"));
+            let reason = format!("the ledger of commands does not take it: {error}");
+            return (record, ActionOutcome::Failed { reason });
         }
         // One pipe for both, so that what is printed stays in its order.
         let piped = io::pipe().and_then(|(reader, writer)| {
@@ -530,8 +531,8 @@ impl Run {
         let (reader, child) = match spawned {
             Ok(spawned) => spawned,
             Err(error) => {
-                let why = format!("{} can't be started: {error}", record.program);
-                return refuse(begun, record, why);
+                let reason = format!("{} can't be started: {error}", record.program);
+                return (record, ActionOutcome::Failed { reason });
             }
         };
         let pid = child.id().and_then(|pid| i32::try_from(pid).ok());
@@ -540,7 +541,10 @@ impl Run {
         if let Err(error) = self.ledger.write_aside(&family.record).await {
             tracing::error!(rollout.id = %family.record.rollout, "The ledger of commands did not take a process: {error}");
         }
-        let _ = begun.send(Ok(()));
+        if let Some(begun) = begun.take() {
+            // Whoever asked may have stopped waiting; it is seen through all the same.
+            let _ = begun.send(Ok(()));
+        }
         let pump = AbortOnDropHandle::new(tokio::spawn(pump(reader, self.tail.clone())));
         let end = tokio::select! {
             status = family.child.wait() => End::Itself(status),

@@ -24,7 +24,7 @@ use crate::domain::rollout::event::ActionOutcome;
 use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 
 /// How long a request may take with all its redirects and the answer's text, unless settings say otherwise.
-pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(60);
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
 /// How long a connection may take to stand.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much of an answer is read, in bytes. Even where every byte is escaped or replaced, it stays below what is kept of
