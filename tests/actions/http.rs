@@ -232,11 +232,11 @@ async fn a_host_that_can_not_be_reached_was_not_asked() {
 #[tokio::test]
 async fn a_lost_answer_leaves_a_change_open_and_not_a_look() {
     let server = server("").await;
-    let http = http_within(&[&server.url], Duration::from_secs(1));
+    let http = http_within(&[&server.url], Duration::from_secs(2));
     let ask =
         |number, path: &str, method: &str| request(number, json!({ "url": format!("{}{path}", server.url), "method": method }));
-    assert!(failed(start_and_end(&http, &ask(1, "/slow", "GET")).await).contains("did not answer within 1 s"));
-    assert!(unknown(start_and_end(&http, &ask(2, "/slow", "PUT")).await).contains("did not answer within 1 s"));
+    assert!(failed(start_and_end(&http, &ask(1, "/slow", "GET")).await).contains("did not answer within 2 s"));
+    assert!(unknown(start_and_end(&http, &ask(2, "/slow", "PUT")).await).contains("did not answer within 2 s"));
     let why = unknown(start_and_end(&http, &ask(3, "/breaks-off", "POST")).await);
     assert!(why.contains("status 200") && why.contains("the rest of the answer was lost"), "{why}");
     failed(start_and_end(&http, &ask(4, "/breaks-off", "GET")).await);
