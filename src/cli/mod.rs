@@ -1,5 +1,6 @@
 //! The command line.
 
+mod check;
 mod demo;
 mod journal;
 mod report;
@@ -23,6 +24,8 @@ enum Command {
     Demo(demo::Args),
     /// Writes a rollout down as the checklist it was, with figures
     Report(report::Args),
+    /// Says everything that is wrong with a configuration, with its place and what would be right
+    Check(check::Args),
     /// Looks after the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -34,6 +37,7 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Report(args) => report::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Journal(command) => journal::run(&command),
     };
     match result {

@@ -35,13 +35,15 @@ pub struct Problem {
     pub what: String,
     /// What would be right, if that can be said.
     pub help: Option<String>,
+    /// How it comes about, where the place alone does not show it.
+    pub note: Option<String>,
 }
 
 impl Problem {
     /// An error at a place.
     #[must_use]
     pub fn error(file: &str, place: Place, what: impl Into<String>) -> Self {
-        Self { file: file.to_owned(), place, severity: Severity::Error, what: what.into(), help: None }
+        Self { file: file.to_owned(), place, severity: Severity::Error, what: what.into(), help: None, note: None }
     }
 
     /// The same problem with advice.
@@ -76,6 +78,9 @@ impl Problem {
         }
         if let Some(help) = &self.help {
             text.push_str(&format!("  = help: {help}\n"));
+        }
+        if let Some(note) = &self.note {
+            text.push_str(&format!("  = note: {note}\n"));
         }
         text
     }

@@ -48,6 +48,23 @@ impl Report {
         self.problems.borrow_mut().push(problem.help(help));
     }
 
+    /// The file it is on.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Notes what `check` notes as standing at a place of another file, with how that file comes into it.
+    pub fn elsewhere(&self, file: &str, place: Place, note: &str, check: impl FnOnce()) {
+        let before = self.problems.borrow().len();
+        check();
+        for problem in self.problems.borrow_mut().iter_mut().skip(before) {
+            file.clone_into(&mut problem.file);
+            problem.place = place;
+            problem.note = Some(note.to_owned());
+        }
+    }
+
     /// Whether no error was noted.
     #[must_use]
     pub fn is_clean(&self) -> bool {

@@ -122,3 +122,74 @@ fn insta_like(said: &str, parts: &[&str]) {
         assert!(said.contains(part), "missing: {part}\n\n{said}");
     }
 }
+
+/// Everything that is said about some files, warnings too.
+fn said(files: &Files) -> String {
+    files.check().problems.iter().map(|problem| problem.render(files.text(&problem.file))).collect()
+}
+
+#[test]
+fn what_is_wrong_in_a_message_is_said_where_it_stands_in_its_file() {
+    let announces = "runbook: test
+inputs: { version: { required: false } }
+audiences: { watch: ['slack:andromeda-preproduction-watch'] }
+phases:
+  - phase: one
+    steps:
+      - { announce: note, to: [watch] }
+      - { announce: note, to: [watch] }
+";
+    let message = "---
+subject: \"Ünder {{ versoin }}\"
+must-know: true
+---
+
+Hello {{ version }},
+
+it is {{ steps.two.issue }} and {{ version.major|uper }}.
+{% if done('three') %}x{% endif %}
+";
+    let files = Files::embedded().with("config/runbooks/test.yaml", announces).with("messages/note.md", message);
+    let all = said(&files);
+    insta_like(
+        &all,
+        &[
+            "error: unknown name `versoin`\n --> messages/note.md:2:20\n",
+            "2 | subject: \"Ünder {{ versoin }}\"\n  |                    ^^^^^^^\n",
+            "  = note: announced by config/runbooks/test.yaml:7:21\n",
+            "error: unknown step `two`\n --> messages/note.md:8:10\n",
+            "  |          ^^^^^^^^^^^^^^^\n",
+            "error: `version` is a plain value and has no `major`\n --> messages/note.md:8:36\n",
+            "error: unknown filter `uper`\n --> messages/note.md:8:50\n",
+            "error: unknown step `three`\n --> messages/note.md:9:7\n",
+        ],
+    );
+    assert_eq!(all.matches("error:").count(), 5, "each once, however often it is announced\n{all}");
+}
+
+#[test]
+fn a_message_that_is_no_template_or_has_no_end_is_said_once_and_not_unknown_to_who_announces_it() {
+    let announces = "runbook: test
+audiences: { watch: ['slack:andromeda-preproduction-watch'] }
+phases: [{ phase: one, steps: [{ announce: note, to: [watch] }] }]
+";
+    let files = Files::embedded().with("config/runbooks/test.yaml", announces);
+    for (message, expected) in [
+        ("Hello,\n\n  {% if x %}\n", "error: the text does not compile: "),
+        ("---\nsubject: x\n", "error: the front matter does not end\n --> messages/note.md:1:1\n"),
+        ("---\nsubjekt: x\n---\nHello\n", "error: unknown key in front matter `subjekt`\n --> messages/note.md:2:1\n"),
+    ] {
+        let said = said(&files.clone().with("messages/note.md", message));
+        assert!(said.starts_with(expected), "{said}");
+        assert_eq!(said.matches("error:").count(), 1, "{said}");
+    }
+}
+
+#[test]
+fn without_a_readable_people_file_runbooks_are_not_said_to_name_nobody() {
+    let files = Files::embedded().with("config/people.yaml", "people: [\n");
+    let said = said(&files);
+    assert!(said.contains("config/people.yaml:"), "{said}");
+    assert!(!said.contains("unknown person"), "{said}");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+}

@@ -50,7 +50,7 @@ fn surroundings(message: &str) -> Surroundings {
     let message = MessageTemplate { subject: Some(message.to_owned()), must_know: false, body: message.to_owned() };
     Surroundings {
         systems: BTreeMap::from([("aws".to_owned(), Kind::named("aws").expect("a kind"))]),
-        messages: BTreeMap::from([("all".to_owned(), message)]),
+        messages: BTreeMap::from([("all".to_owned(), message.into())]),
         rooms: BTreeSet::from(["room".to_owned()]),
         ..Surroundings::default()
     }

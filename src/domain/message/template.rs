@@ -85,6 +85,12 @@ pub fn template_names(source: &str) -> Result<BTreeSet<String>, String> {
     Ok(template.undeclared_variables(true).into_iter().collect())
 }
 
+/// The line of a template that does not compile, from 1.
+#[must_use]
+pub fn broken_line(source: &str) -> Option<usize> {
+    PLAIN.template_from_str(source).err()?.line()
+}
+
 /// What an expression refers to, or why it does not compile.
 ///
 /// # Errors

@@ -4,6 +4,7 @@
 //! sees the rest: what is asked in `done('…')`, `x['y']`, and filters that do not exist.
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 use super::template;
 
@@ -66,6 +67,34 @@ pub fn uses(source: &str, form: Form) -> Result<Uses, String> {
     // `x['y']` is `x.y`, and only the latter is looked into.
     let names = dotted(source, &tokens).and_then(|source| names_in(&source).ok()).unwrap_or(written);
     Ok(Uses { names, ..read(&tokens) })
+}
+
+/// Where a name, filter, test or tag stands first in a text, in bytes: a dotted name from its beginning to its end.
+#[must_use]
+pub fn position(source: &str, form: Form, word: &str) -> Option<Range<usize>> {
+    let tokens = match form {
+        Form::Template => tokens_of_template(source),
+        Form::Expression => tokens_of_code(source, 0, None).0,
+    };
+    let mut found = (0..tokens.len()).filter_map(|at| {
+        let What::Name(name) = &tokens[at].what else { return None };
+        let (written, end) = dotted_name(&tokens, at, name);
+        // What is asked for may be a part of what is written, as `x` of `x.y()`.
+        let fits = name == word || written == word || written.starts_with(&format!("{word}."));
+        let end = if written == word { tokens[end - 1].end } else { tokens[at].end };
+        fits.then_some(tokens[at].start..end).filter(|_| !is_member(&tokens, at))
+    });
+    found.next()
+}
+
+/// The line of a text that does not compile, in bytes, without the space around it.
+#[must_use]
+pub fn broken_line(source: &str) -> Option<Range<usize>> {
+    let above = template::broken_line(source)?.checked_sub(1)?;
+    let start: usize = source.split_inclusive('\n').take(above).map(str::len).sum();
+    let line = source.get(start..)?.lines().next()?;
+    let start = start + line.len() - line.trim_start().len();
+    Some(start..start + line.trim().len())
 }
 
 /// One word of the code between the marks.
@@ -274,6 +303,22 @@ fn read(tokens: &[Token]) -> Uses {
 }
 
 fn mention(tokens: &[Token], at: usize, name: &str) -> Mention {
+    let (name, end) = dotted_name(tokens, at, name);
+    let call = match tokens.get(end..).unwrap_or_default() {
+        [
+            Token { what: What::Mark('('), .. },
+            Token { what: What::Quoted(text), .. },
+            Token { what: What::Mark(')'), .. },
+            ..,
+        ] => Some(Argument::Quoted(text.clone())),
+        [Token { what: What::Mark('('), .. }, ..] => Some(Argument::Other),
+        _ => None,
+    };
+    Mention { name, call }
+}
+
+/// A name with what is asked of it, and the word after it.
+fn dotted_name(tokens: &[Token], at: usize, name: &str) -> (String, usize) {
     let mut name = name.to_owned();
     let mut at = at + 1;
     loop {
@@ -288,14 +333,7 @@ fn mention(tokens: &[Token], at: usize, name: &str) -> Mention {
                 name.push_str(subscript(rest, 0).unwrap_or_default());
                 at += 3;
             }
-            [
-                Token { what: What::Mark('('), .. },
-                Token { what: What::Quoted(text), .. },
-                Token { what: What::Mark(')'), .. },
-                ..,
-            ] => return Mention { name, call: Some(Argument::Quoted(text.clone())) },
-            [Token { what: What::Mark('('), .. }, ..] => return Mention { name, call: Some(Argument::Other) },
-            _ => return Mention { name, call: None },
+            _ => return (name, at),
         }
     }
 }

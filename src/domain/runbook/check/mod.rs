@@ -21,7 +21,7 @@ use super::names;
 use self::steps::Stands;
 use self::texts::{Pending, Sees};
 
-pub use self::message::read_message;
+pub use self::message::{Message, Stand, read_message};
 
 /// What a runbook may refer to.
 #[derive(Clone, Debug, Default)]
@@ -31,7 +31,7 @@ pub struct Surroundings {
     /// The configured systems and what kind each is.
     pub systems: BTreeMap<String, &'static Kind>,
     /// The announcements under `messages/`.
-    pub messages: BTreeMap<String, MessageTemplate>,
+    pub messages: BTreeMap<String, Message>,
     /// What a checklist may name of the other runbooks.
     pub runbooks: BTreeMap<String, Outline>,
     /// The names of rooms.

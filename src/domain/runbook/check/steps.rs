@@ -229,11 +229,12 @@ impl Checker<'_> {
             self.report.unknown(located.place, "message", name, self.surroundings.messages.keys().map(String::as_str));
             return None;
         };
-        for text in message.subject.iter().chain([&message.body]) {
-            let message = Some(name.to_owned());
-            self.pend(Pending { message, ..Pending::text(Located { text, place: located.place }, Sees::Rollout) });
+        let texts = [(message.template.subject.as_ref(), &message.subject), (Some(&message.template.body), &message.body)];
+        for (text, stand) in texts.into_iter().filter_map(|(text, stand)| Some((text?, stand))) {
+            let pending = Pending::text(Located { text, place: located.place }, Sees::Rollout);
+            self.pend(Pending { message: Some(name.to_owned()), stand: stand.clone(), ..pending });
         }
-        self.messages.insert(name.to_owned(), message.clone());
+        self.messages.insert(name.to_owned(), message.template.clone());
         Some(name.to_owned())
     }
 

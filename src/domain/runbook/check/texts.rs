@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use crate::domain::catalogue::{Kind, Operation};
 use crate::domain::message::template;
-use crate::domain::message::uses::{Argument, Form, Uses, uses};
+use crate::domain::message::uses::{Argument, Form, Mention, Uses, position, uses};
 use crate::domain::problem::Place;
 use crate::domain::runbook::model::{Call, Step, StepKind};
 use crate::domain::runbook::names::{EACH, Function, ITSELF, Member, Name, OUTPUTS};
 use crate::domain::section::Located;
 
-use super::Checker;
+use super::{Checker, Stand};
 
 /// A text with a template or an expression in it, to be checked once all names are known.
 pub(super) struct Pending {
@@ -18,8 +18,10 @@ pub(super) struct Pending {
     pub place: Place,
     pub form: Form,
     pub sees: Sees,
-    /// The message it stands in, when that is another file.
+    /// The message it is of.
     pub message: Option<String>,
+    /// Where it stands, when that is another file; `place` then says who announces it.
+    pub stand: Option<Stand>,
     /// Whether it sees `each`.
     pub each: bool,
     /// The step it stands in, if it stands in one.
@@ -45,6 +47,7 @@ impl Pending {
             form: Form::Template,
             sees,
             message: None,
+            stand: None,
             each: false,
             of_step: usize::MAX,
         }
@@ -56,7 +59,8 @@ impl Pending {
 
     /// "step", or "step in the message `deployed`", where the place does not show it.
     fn what(&self, what: &str) -> String {
-        self.message.as_ref().map_or_else(|| what.to_owned(), |message| format!("{what} in the message `{message}`"))
+        let message = self.message.as_ref().filter(|_| self.stand.is_none());
+        message.map_or_else(|| what.to_owned(), |message| format!("{what} in the message `{message}`"))
     }
 }
 
@@ -64,16 +68,26 @@ impl Checker<'_> {
     pub(super) fn check_pending(&self) {
         for pending in &self.pending {
             match uses(&pending.text, pending.form) {
+                // A message that stands in a file was compiled when it was read.
+                Err(_) if pending.stand.is_some() => {}
                 Err(problem) => {
                     self.report.error(pending.place, format!("{} does not compile: {problem}", pending.what("the text")));
                 }
                 Ok(uses) => {
-                    uses.names.iter().for_each(|name| self.check_name(name, pending));
+                    uses.names.iter().for_each(|name| self.within(pending, name, || self.check_name(name, pending)));
                     self.check_calls(&uses, pending);
                     self.check_words(&uses, pending);
                 }
             }
         }
+    }
+
+    /// Checks a word of a text; what is found is said where the word stands, when that is in another file.
+    fn within(&self, pending: &Pending, word: &str, check: impl FnOnce()) {
+        let Some(stand) = &pending.stand else { return check() };
+        let note = format!("announced by {}:{}:{}", self.report.file(), pending.place.line, pending.place.column);
+        let place = stand.place(&pending.text, position(&pending.text, pending.form, word));
+        self.report.elsewhere(stand.file(), place, &note, check);
     }
 
     /// The outputs of a step that anything refers to.
@@ -245,32 +259,36 @@ impl Checker<'_> {
     pub(super) fn check_calls(&self, uses: &Uses, pending: &Pending) {
         let is_taken = |root: &str| uses.names.iter().any(|name| name.split('.').next() == Some(root));
         for mention in &uses.mentions {
-            let root = mention.name.split('.').next().unwrap_or_default();
-            if root == ITSELF {
-                self.report.unknown(pending.place, &pending.what("name"), root, self.inputs());
-                continue;
-            }
-            // What a text defines itself is its own business; and of what the title can't use that has been said.
-            if !is_taken(root) || matches!(pending.sees, Sees::Inputs) {
-                continue;
-            }
-            let function = Function::ALL.into_iter().find(|function| function.name() == root);
-            match (function, &mention.call) {
-                (Some(function), Some(Argument::Quoted(id))) if mention.name == root => self.check_asked(function, id, pending),
-                (Some(function), _) => self.report.error_help(
+            self.within(pending, &mention.name, || self.check_call(mention, is_taken, pending));
+        }
+    }
+
+    fn check_call(&self, mention: &Mention, is_taken: impl Fn(&str) -> bool, pending: &Pending) {
+        let root = mention.name.split('.').next().unwrap_or_default();
+        if root == ITSELF {
+            self.report.unknown(pending.place, &pending.what("name"), root, self.inputs());
+            return;
+        }
+        // What a text defines itself is its own business; and of what the title can't use that has been said.
+        if !is_taken(root) || matches!(pending.sees, Sees::Inputs) {
+            return;
+        }
+        let function = Function::ALL.into_iter().find(|function| function.name() == root);
+        match (function, &mention.call) {
+            (Some(function), Some(Argument::Quoted(id))) if mention.name == root => self.check_asked(function, id, pending),
+            (Some(function), _) => self.report.error_help(
+                pending.place,
+                pending.what(&format!("`{root}` asks about one {}, by its id in quotes", function.asks_about())),
+                format!("write it like `{root}('{}')`", self.ids_of(function).next().unwrap_or("id")),
+            ),
+            (None, Some(_)) if self.is_known(root, pending) => {
+                self.report.error_help(
                     pending.place,
-                    pending.what(&format!("`{root}` asks about one {}, by its id in quotes", function.asks_about())),
-                    format!("write it like `{root}('{}')`", self.ids_of(function).next().unwrap_or("id")),
-                ),
-                (None, Some(_)) if self.is_known(root, pending) => {
-                    self.report.error_help(
-                        pending.place,
-                        pending.what(&format!("`{}` is no function", mention.name)),
-                        format!("functions are {}", Function::ALL.map(Function::name).join(", ")),
-                    );
-                }
-                (None, _) => {}
+                    pending.what(&format!("`{}` is no function", mention.name)),
+                    format!("functions are {}", Function::ALL.map(Function::name).join(", ")),
+                );
             }
+            (None, _) => {}
         }
     }
 
@@ -296,15 +314,15 @@ impl Checker<'_> {
     pub(super) fn check_words(&self, uses: &Uses, pending: &Pending) {
         /// They bring in other templates, and there are none.
         const OF_OTHERS: [&str; 5] = ["block", "extends", "from", "import", "include"];
+        let error = |word: &str, what: String| self.within(pending, word, || self.report.error(pending.place, what));
         for filter in uses.filters.iter().filter(|filter| !template::knows_filter(filter)) {
-            self.report.error(pending.place, format!("unknown {} `{filter}`", pending.what("filter")));
+            error(filter, format!("unknown {} `{filter}`", pending.what("filter")));
         }
         for test in uses.tests.iter().filter(|test| !template::knows_test(test)) {
-            self.report.error(pending.place, format!("unknown {} `{test}`", pending.what("test after `is`")));
+            error(test, format!("unknown {} `{test}`", pending.what("test after `is`")));
         }
         for tag in uses.tags.iter().filter(|tag| OF_OTHERS.contains(&tag.as_str())) {
-            self.report
-                .error(pending.place, pending.what(&format!("`{tag}` needs other templates, and a text stands for itself")));
+            error(tag, pending.what(&format!("`{tag}` needs other templates, and a text stands for itself")));
         }
     }
 }

@@ -1,326 +1,45 @@
-//! `config/` and `messages/` as typed settings, once: every problem of every file at once, or none.
+//! The people file and the settings file, key by key.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Component, Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context;
 use chrono_tz::Tz;
-use include_dir::{Dir, include_dir};
 
 use crate::domain::catalogue::{KINDS, Kind};
 use crate::domain::people::{Directory, Person, PersonId};
-use crate::domain::problem::{Problem, Severity};
-use crate::domain::runbook::check::{self, Surroundings, check};
-use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
+use crate::domain::problem::Problem;
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
 use crate::domain::time::{parse_duration, say_seconds};
 use crate::domain::yaml::{self, Node, Value};
 use crate::gateway::action::http::Allowed;
 use crate::gateway::action::pretend::Script;
 
-static CONFIG: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/config");
-static MESSAGES: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/messages");
+use super::files::{PEOPLE, TMINUS};
+use super::{Means, Programs, Settings, System};
 
-/// How many files of a kind are read.
-const FILES_MAX: usize = 1000;
 /// The longest time-out of a request: longer ones hold a connection that nobody waits for.
 const HTTP_TIMEOUT_SECONDS_MAX: i64 = 3600;
 /// The longest time-out of a command.
 const COMMAND_TIMEOUT_SECONDS_MAX: i64 = 7 * 86_400;
 
-/// Everything configured.
-#[derive(Clone, Debug, Default)]
-pub struct Settings {
-    /// People and teams.
-    pub people: Directory,
-    /// The rooms that host the conversation, by name.
-    pub rooms: BTreeSet<String>,
-    /// The addresses announcements can go to, by name.
-    pub addresses: BTreeSet<String>,
-    /// Where the page listens.
-    pub listen: Option<std::net::SocketAddr>,
-    /// Where the page is reached.
-    pub public_url: Option<String>,
-    /// The systems.
-    pub systems: BTreeMap<String, System>,
-    /// The announcements.
-    pub messages: BTreeMap<String, MessageTemplate>,
-    /// The runbooks.
-    pub runbooks: BTreeMap<String, Arc<Runbook>>,
-    /// What can be used, and is probably not what was meant.
-    pub warnings: Vec<Problem>,
+/// Opens a file as one map; an empty one is none.
+fn open<'n>(report: &'n Report, node: &'n Node, what: &'static str) -> Option<Section<'n, 'n>> {
+    if node.value == Value::Empty { None } else { Section::open(report, node, what) }
 }
 
-/// One configured system.
-#[derive(Clone, Debug)]
-pub struct System {
-    /// What it can do.
-    pub kind: &'static Kind,
-    /// How it is had to do it.
-    pub means: Means,
+/// Parses a file; without a tree there is nothing to read.
+fn parse(file: &str, text: &str, problems: &mut Vec<Problem>) -> Option<Node> {
+    yaml::parse(file, text).map_err(|problem| problems.push(problem)).ok()
 }
 
-/// How a system is had to do something.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Means {
-    /// It only pretends.
-    Pretend {
-        /// What it plays, by operation.
-        scripts: BTreeMap<String, Script>,
-    },
-    /// Requests are sent.
-    Http {
-        /// Where they may go.
-        allow: Vec<Allowed>,
-        /// How long one may take, if it is said.
-        timeout: Option<Duration>,
-    },
-    /// Programs are run.
-    Command(Programs),
-    /// Not by this version.
-    Unconnected,
-}
-
-/// The programs that a system runs.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Programs {
-    /// Which, as runbooks write them.
-    pub allow: Vec<String>,
-    /// The folder that they run in, or below.
-    pub cwd: Option<PathBuf>,
-    /// What they see of our environment beside the usual.
-    pub env: Vec<String>,
-    /// How long one may run, if it is said.
-    pub timeout: Option<Duration>,
-}
-
-impl System {
-    /// What it plays where it is pretended, by operation.
-    #[must_use]
-    pub fn scripts(&self) -> BTreeMap<String, Script> {
-        match &self.means {
-            Means::Pretend { scripts } => scripts.clone(),
-            _ => BTreeMap::new(),
-        }
-    }
-}
-
-impl Settings {
-    /// Every address that any runbook announces to.
-    #[must_use]
-    pub fn announced_to(&self) -> BTreeSet<Address> {
-        let of_runbook = |runbook: &Arc<Runbook>| runbook.audiences.values().flatten().cloned().collect::<Vec<_>>();
-        self.runbooks.values().flat_map(of_runbook).map(|address| Address { must: false, ..address }).collect()
-    }
-}
-
-/// The files of a configuration: path as people know it, and text.
-#[derive(Clone, Debug, Default)]
-pub struct Files {
-    texts: BTreeMap<String, String>,
-}
-
-/// A configuration that cannot be used: its files, to show the places, and all problems.
-#[derive(Debug)]
-pub struct Unusable {
-    files: Files,
-    /// Every problem.
-    pub problems: Vec<Problem>,
-}
-
-impl std::fmt::Display for Unusable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let count = self.problems.len();
-        writeln!(f, "{count} {} in the configuration; nothing was started\n", if count == 1 { "problem" } else { "problems" })?;
-        for problem in &self.problems {
-            writeln!(f, "{}", problem.render(self.files.texts.get(&problem.file).map(String::as_str)))?;
-        }
-        Ok(())
-    }
-}
-
-impl std::error::Error for Unusable {}
-
-impl Files {
-    /// What is built into the program.
-    #[must_use]
-    pub fn embedded() -> Self {
-        let mut texts = BTreeMap::new();
-        for (dir, prefix) in [(&CONFIG, "config"), (&MESSAGES, "messages")] {
-            collect(dir, prefix, &mut texts);
-        }
-        Self { texts }
-    }
-
-    /// What stands in a folder: either it holds `config/` and `messages/`, or it is the `config` folder itself, with
-    /// `messages/` in it or beside it.
-    ///
-    /// # Errors
-    /// When a file can't be read.
-    pub fn read(dir: &Path) -> anyhow::Result<Self> {
-        let (config, messages) = if dir.join("config").is_dir() {
-            (dir.join("config"), dir.join("messages"))
-        } else {
-            let inside = dir.join("messages");
-            let beside = dir
-                .canonicalize()
-                .with_context(|| format!("the folder {} can't be read", dir.display()))?
-                .with_file_name("messages");
-            (dir.to_owned(), if inside.is_dir() { inside } else { beside })
-        };
-        let mut texts = BTreeMap::new();
-        for name in ["people.yaml", "tminus.yaml"] {
-            let path = config.join(name);
-            if path.is_file() {
-                texts.insert(format!("config/{name}"), read_text(&path)?);
-            }
-        }
-        read_dir(&config.join("runbooks"), "config/runbooks", "yaml", &mut texts)?;
-        read_dir(&messages, "messages", "md", &mut texts)?;
-        if texts.is_empty() {
-            anyhow::bail!("{} holds no configuration: no people.yaml, no tminus.yaml, no runbooks", dir.display());
-        }
-        Ok(Self { texts })
-    }
-
-    /// Some texts, for tests and simulations.
-    #[must_use]
-    pub fn of(texts: impl IntoIterator<Item = (String, String)>) -> Self {
-        Self { texts: texts.into_iter().collect() }
-    }
-
-    /// Replaces or adds a file.
-    #[must_use]
-    pub fn with(mut self, path: &str, text: &str) -> Self {
-        self.texts.insert(path.to_owned(), text.to_owned());
-        self
-    }
-
-    /// Reads all of it.
-    ///
-    /// # Errors
-    /// Every problem of every file.
-    pub fn settings(&self) -> Result<Settings, Unusable> {
-        let mut problems = Vec::new();
-        let mut settings = Settings::default();
-        if let Some(text) = self.texts.get("config/people.yaml") {
-            settings.people = read_people(text, &mut problems);
-        }
-        if let Some(text) = self.texts.get("config/tminus.yaml") {
-            read_tminus(text, &mut settings, &mut problems);
-        }
-        for (path, text) in self.texts.iter().filter(|(path, _)| path.starts_with("messages/")) {
-            let name = file_stem(path);
-            match check::read_message(path, text) {
-                Ok(message) => drop(settings.messages.insert(name.to_owned(), message)),
-                Err(found) => problems.extend(found),
-            }
-        }
-        let surroundings = Surroundings {
-            people: settings.people.clone(),
-            systems: settings.systems.iter().map(|(name, system)| (name.clone(), system.kind)).collect(),
-            messages: settings.messages.clone(),
-            runbooks: self
-                .texts
-                .iter()
-                .filter(|(path, _)| path.starts_with("config/runbooks/"))
-                .filter_map(|(_, text)| check::outline(text))
-                .collect(),
-            rooms: settings.rooms.clone(),
-            addresses: settings.addresses.clone(),
-        };
-        for (path, text) in self.texts.iter().filter(|(path, _)| path.starts_with("config/runbooks/")) {
-            let (runbook, found) = check(path, text, &surroundings);
-            problems.extend(found);
-            if let Some(runbook) = runbook {
-                let place = crate::domain::problem::Place { line: 1, column: 1, chars: 1 };
-                if settings.runbooks.contains_key(&runbook.name) {
-                    problems.push(Problem::error(
-                        path,
-                        place,
-                        format!("another file defines the runbook `{}` already", runbook.name),
-                    ));
-                }
-                settings.runbooks.insert(runbook.name.clone(), Arc::new(runbook));
-            }
-        }
-        let (errors, warnings): (Vec<Problem>, Vec<Problem>) =
-            problems.into_iter().partition(|problem| problem.severity == Severity::Error);
-        settings.warnings = warnings;
-        if errors.is_empty() { Ok(settings) } else { Err(Unusable { files: self.clone(), problems: errors }) }
-    }
-}
-
-fn collect(dir: &Dir<'_>, prefix: &str, texts: &mut BTreeMap<String, String>) {
-    for file in dir.files() {
-        if let Some(text) = file.contents_utf8() {
-            texts.insert(format!("{prefix}/{}", file.path().display()), text.to_owned());
-        }
-    }
-    dir.dirs().for_each(|dir| collect(dir, prefix, texts));
-}
-
-fn file_stem(path: &str) -> &str {
-    let name = path.rsplit('/').next().unwrap_or(path);
-    name.rsplit_once('.').map_or(name, |(stem, _)| stem)
-}
-
-fn read_text(path: &Path) -> anyhow::Result<String> {
-    let size = path.metadata().with_context(|| format!("{} can't be read", path.display()))?.len();
-    let most = yaml::FILE_BYTES_MAX as u64;
-    if size > most {
-        anyhow::bail!("{} has {size} bytes; at most {most} are read", path.display());
-    }
-    let bytes = std::fs::read(path).with_context(|| format!("{} can't be read", path.display()))?;
-    String::from_utf8(bytes).map_err(|error| {
-        let line = String::from_utf8_lossy(&error.as_bytes()[..error.utf8_error().valid_up_to()]).lines().count().max(1);
-        anyhow::anyhow!("{}:{line}: the file is not UTF-8", path.display())
-    })
-}
-
-fn read_dir(dir: &Path, prefix: &str, extension: &str, texts: &mut BTreeMap<String, String>) -> anyhow::Result<()> {
-    if !dir.is_dir() {
-        return Ok(());
-    }
-    for entry in std::fs::read_dir(dir).with_context(|| format!("{} can't be read", dir.display()))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|e| e == extension) && path.is_file() {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            texts.insert(format!("{prefix}/{name}"), read_text(&path)?);
-        }
-        if texts.len() > FILES_MAX {
-            anyhow::bail!("{} has more than {FILES_MAX} files", dir.display());
-        }
-    }
-    Ok(())
-}
-
-/// Parses a file and opens it as one map.
-fn open<'n>(
-    report: &'n Report,
-    node: &'n Result<Node, Problem>,
-    what: &'static str,
-    problems: &mut Vec<Problem>,
-) -> Option<Section<'n, 'n>> {
-    match node {
-        Ok(Node { value: Value::Empty, .. }) => None,
-        Ok(node) => Section::open(report, node, what),
-        Err(problem) => {
-            problems.push(problem.clone());
-            None
-        }
-    }
-}
-
-fn read_people(text: &str, problems: &mut Vec<Problem>) -> Directory {
-    let file = "config/people.yaml";
-    let report = Report::on(file);
-    let node = yaml::parse(file, text);
+/// Reads the people file; answers whether there was anything to read people from.
+pub(super) fn read_people(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>) -> bool {
+    let report = Report::on(PEOPLE);
+    let Some(node) = parse(PEOPLE, text, problems) else { return false };
     let mut people = Vec::new();
     let mut teams = BTreeMap::new();
-    if let Some(mut top) = open(&report, &node, "the people file", problems) {
+    if let Some(mut top) = open(&report, &node, "the people file") {
         for (id, node) in top.entries("people") {
             people.extend(read_person(&report, id, node));
         }
@@ -335,8 +54,10 @@ fn read_people(text: &str, problems: &mut Vec<Problem>) -> Directory {
         }
         top.close(&[]);
     }
+    let is_read = matches!(node.value, Value::Map(_) | Value::Empty);
     problems.extend(report.finish());
-    Directory::new(people, teams)
+    settings.people = Directory::new(people, teams);
+    is_read
 }
 
 fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> {
@@ -358,11 +79,11 @@ fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> 
     Some(Person { id: PersonId::new(id.text), name: name?, timezone, roles })
 }
 
-fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>) {
-    let file = "config/tminus.yaml";
-    let report = Report::on(file);
-    let node = yaml::parse(file, text);
-    if let Some(mut top) = open(&report, &node, "the settings", problems) {
+/// Reads the settings file; answers whether there was anything to read settings from.
+pub(super) fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>) -> bool {
+    let report = Report::on(TMINUS);
+    let Some(node) = parse(TMINUS, text, problems) else { return false };
+    if let Some(mut top) = open(&report, &node, "the settings") {
         for (name, node) in top.entries("rooms") {
             if let Some(mut room) = Section::open(&report, node, "a room") {
                 room.text("slack");
@@ -408,7 +129,9 @@ fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>)
         }
         top.close(&["slack", "telegram", "email", "freezes"]);
     }
+    let is_read = matches!(node.value, Value::Map(_) | Value::Empty);
     problems.extend(report.finish());
+    is_read
 }
 
 /// Names of rooms and addresses become parts of addresses on the page and in the store.
@@ -571,17 +294,4 @@ fn read_script(report: &Report, node: &Node) -> Option<Script> {
     let fails = section.text("fails").map(|fails| fails.text.to_owned());
     section.close(&[]);
     Some(Script { seconds, progress, outputs, fails })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_is_built_in_has_no_problem() {
-        let settings = Files::embedded().settings().unwrap_or_else(|unusable| panic!("{unusable}"));
-        assert!(settings.runbooks.contains_key("andromeda-staging"));
-        assert_eq!(settings.people.people().count(), 7);
-        assert_eq!(settings.announced_to().len(), 2);
-    }
 }
