@@ -221,7 +221,7 @@ error: a runbook needs `phases`, at least one
  --> config/runbooks/e.yaml:1:1
   |
 1 | runbook: e
-  | ^^^^^^^
+  | ^
 ";
         assert_eq!(said, expected);
         assert_eq!(files.settings().expect_err("problems").problems.len(), 3);

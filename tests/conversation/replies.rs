@@ -1,6 +1,7 @@
 //! Every command and click gets an answer: also the stale, the unauthorised, the duplicate and the mistyped one.
 
 use serde_json::json;
+use tminus::settings::Files;
 
 use crate::app::{App, ROOM};
 
@@ -37,6 +38,39 @@ async fn what_is_not_right_is_said_and_starts_nothing() {
     // Talk that is not for the bot gets no answer, and stays in the room.
     assert_eq!(app.says("maria", "good morning").await, "");
     assert!(app.texts(ROOM).await.contains(&"good morning".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rooms_own_runbook_is_meant_where_none_is_named_and_those_of_every_room_are_there_by_name() {
+    let settings = Files::embedded().text("config/tminus.yaml").expect("settings").replace("rooms:\n", "rooms:\n  quiet: {}\n");
+    let app = App::start_with(Files::embedded().with("config/tminus.yaml", &settings)).await;
+    let own = app.says("maria", "/rollout start 4.3").await;
+    assert!(own.starts_with("Started **andromeda-staging-4.3**"), "{own}");
+    let named = app.says("maria", "/rollout start minimal web").await;
+    assert!(named.starts_with("Started **minimal-web**"), "{named}");
+    assert_eq!(
+        app.says("maria", "/rollout start minmal web").await,
+        "I can start `andromeda-staging` here, and it takes one word: `/rollout start 4.3`. Did you mean `minimal`?"
+    );
+    // A room that no runbook names has those of every room, and no others.
+    let quiet = async |text: &str| {
+        let (_, told) = app.post("/api/rooms/quiet/messages", &json!({ "person": "ana", "text": text }), None).await;
+        told["answer"].as_str().unwrap_or_default().to_owned()
+    };
+    let there = quiet("/rollout start db").await;
+    assert!(there.starts_with("Started **minimal-db**"), "{there}");
+    let other = quiet("/rollout start andromeda-staging 4.4").await;
+    assert!(other.starts_with("I can start `minimal` here"), "{other}");
+    // It needs nobody else and no time: whoever started it goes through it.
+    app.eventually("the end of it", || async {
+        for id in ["told", "restarted"] {
+            quiet(&format!("/rollout minimal-db done {id}")).await;
+        }
+        quiet("/rollout minimal-db answer check state=up").await;
+        let view = app.get("/api/rollouts/minimal-db").await;
+        (view["result"] == "succeeded" && view["status"] == "ended").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -185,7 +219,7 @@ async fn a_key_is_for_one_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn values_are_shown_as_what_they_are() {
-    let files = tminus::settings::Files::embedded().with(
+    let files = Files::embedded().with(
         "config/runbooks/test.yaml",
         "runbook: test
 title: '{{ what }}'

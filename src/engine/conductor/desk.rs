@@ -12,7 +12,7 @@ use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, Re
 use crate::domain::rollout::event::{Choice, Fate};
 use crate::domain::rollout::state::State;
 
-use super::start::{Starting, choose, read_values};
+use super::start::{Starting, choose, read_values, runbooks_of};
 use super::{Conductor, Rejected, Request, registry};
 
 /// Something a person said in a room.
@@ -284,7 +284,7 @@ impl Conductor {
         let id = if let Some(id) = known {
             id
         } else {
-            let (runbook, words) = choose(&self.runbooks_of(&said.room), words)?;
+            let (runbook, words) = choose(runbooks_of(&self.shared.plan.runbooks, &said.room), words)?;
             let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
             let starting =
                 Box::new(Starting { request: request.clone(), runbook, rooms: vec![said.room.clone()], values, parent: None });

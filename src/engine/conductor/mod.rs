@@ -457,11 +457,10 @@ impl Conductor {
         &self.shared.plan.people
     }
 
-    /// The runbooks that can be started in a room.
+    /// The runbooks that are meant in a room when none is named: its own, or else those of every room.
     #[must_use]
     pub fn runbooks_of(&self, room: &str) -> Vec<Arc<Runbook>> {
-        let fits = |runbook: &&Arc<Runbook>| runbook.rooms.is_empty() || runbook.rooms.iter().any(|known| known == room);
-        self.shared.plan.runbooks.values().filter(fits).cloned().collect()
+        start::runbooks_of(&self.shared.plan.runbooks, room).0
     }
 
     /// Why nothing is accepted any more, if that is so.

@@ -40,14 +40,31 @@ pub(super) struct Begun {
     pub registered: RegistryEvent,
 }
 
+/// The runbooks of a room: those that are meant when none is named, and those that have to be named. One that names the room
+/// goes before one that names none, so that a runbook for every room takes no word away from a room's own.
+pub(super) fn runbooks_of(all: &BTreeMap<String, Arc<Runbook>>, room: &str) -> (Vec<Arc<Runbook>>, Vec<Arc<Runbook>>) {
+    let of_room = |runbook: &&Arc<Runbook>| runbook.rooms.iter().any(|known| known == room);
+    let own: Vec<_> = all.values().filter(of_room).cloned().collect();
+    let anywhere: Vec<_> = all.values().filter(|runbook| runbook.rooms.is_empty()).cloned().collect();
+    if own.is_empty() { (anywhere, own) } else { (own, anywhere) }
+}
+
 /// Chooses the runbook that is meant: the one named first, or the room's only one. Answers it with the words that are left.
-pub(super) fn choose(runbooks: &[Arc<Runbook>], words: &[String]) -> Result<(Arc<Runbook>, Vec<String>), Rejected> {
+pub(super) fn choose(
+    (meant, others): (Vec<Arc<Runbook>>, Vec<Arc<Runbook>>),
+    words: &[String],
+) -> Result<(Arc<Runbook>, Vec<String>), Rejected> {
+    let all = || meant.iter().chain(&others);
     if let Some(first) = words.first()
-        && let Some(found) = runbooks.iter().find(|runbook| &runbook.name == first)
+        && let Some(found) = all().find(|runbook| &runbook.name == first)
     {
         return Ok((found.clone(), words[1..].to_vec()));
     }
-    match runbooks {
+    let near = |among: &[Arc<Runbook>]| {
+        let near = words.first().and_then(|word| did_you_mean(word, among.iter().map(|runbook| runbook.name.as_str())));
+        near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default()
+    };
+    match &meant[..] {
         [] => {
             Err(Refusal::new(RefusalKind::Unknown, "No runbook belongs to this room. A runbook names its rooms under `rooms:`.")
                 .into())
@@ -55,16 +72,19 @@ pub(super) fn choose(runbooks: &[Arc<Runbook>], words: &[String]) -> Result<(Arc
         [only] => {
             // A word too many is probably the name of a runbook, mistyped.
             if words.len() > 1 {
-                let says =
-                    format!("I can start `{}` here, and it takes one word: `/rollout start {}`.", only.name, example(only));
+                let says = format!(
+                    "I can start `{}` here, and it takes one word: `/rollout start {}`.{}",
+                    only.name,
+                    example(only),
+                    near(&others)
+                );
                 return Err(Refusal::new(RefusalKind::Invalid, says).into());
             }
             Ok((only.clone(), words.to_vec()))
         }
         several => {
-            let names: Vec<String> = several.iter().map(|runbook| format!("`{}`", runbook.name)).collect();
-            let near = words.first().and_then(|word| did_you_mean(word, several.iter().map(|runbook| runbook.name.as_str())));
-            let hint = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+            let names: Vec<String> = all().map(|runbook| format!("`{}`", runbook.name)).collect();
+            let hint = near(&[several, &others[..]].concat());
             Err(Refusal::new(RefusalKind::Ambiguous, format!("Which runbook? Here there are {}.{hint}", names.join(", "))).into())
         }
     }
