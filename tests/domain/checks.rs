@@ -193,3 +193,46 @@ fn without_a_readable_people_file_runbooks_are_not_said_to_name_nobody() {
     assert!(!said.contains("unknown person"), "{said}");
     assert_eq!(said.matches("error:").count(), 1, "{said}");
 }
+
+#[test]
+fn a_system_that_is_called_like_a_kind_is_checked_as_one_before_it_is_configured() {
+    let calls = "runbook: test
+phases:
+  - phase: one
+    steps:
+      - { run: aws.s3.encryption-on, with: { bucket: media } }
+      - { run: jenkins.build, with: { job: flip } }
+      - { run: rancher.read-lb, id: lb, require: [{ that: outputs.active == 'a' }] }
+      - { run: tower.launch, with: { template: patch-node, limit: core } }
+      - { run: docker.prune, with: { side: a } }
+      - { run: docker.pull, with: { side: '{{ steps.lb.outputs.active }}' } }
+      - { run: ansible.playbook, with: { playbook: configs.yml } }
+      - { run: http.request, with: { url: 'https://example.com', path: /health/ } }
+      - { wait: DNS is everywhere, until: { run: dns.lookup, with: { name: example.com, all-of: [8.8.8.8] }, require: [{ that: outputs.all_agree }] } }
+      - { run: heroku.scale, with: { app: cmr, web: 0 } }
+      - { run: github.create-issue, with: { template: update } }
+      - { run: gitlab.create-issue, with: { title: Update } }
+      - { run: prometheus.capture, id: before, with: { set: slos } }
+      - { run: prometheus.compare, with: { before: '{{ steps.before.outputs }}', tolerance: 10% } }
+      - { run: prometheus.query, with: { q: slo_burn, below: 1 } }
+      - { run: k8s.set-image, with: { deployment: app-canary } }
+      - { run: k8s.undo, with: { deployment: app } }
+      - { run: robot.dance }
+";
+    let files = Files::default().with("config/runbooks/test.yaml", calls);
+    let all = said(&files);
+    assert!(!all.contains("error:"), "{all}");
+    // What is not configured is done by people, and that is said of each.
+    assert_eq!(all.matches("warning: no system").count(), calls.matches("run:").count(), "{all}");
+    for (call, expected) in [
+        ("jenkins.biuld, with: { job: x }", "did you mean `build`?"),
+        ("jenkins.build, with: { jop: x }", "`jenkins.build` needs `job`"),
+        ("heroku.scale, with: { app: cmr, web: none }", "`web` is a number, this is a text"),
+        ("dns.lookup, with: { name: x, all-of: y }", "`all-of` is a list, this is a text"),
+        ("rancher.read-lb, require: [{ that: outputs.activ == 'a' }]", "did you mean `active`?"),
+    ] {
+        let runbook = format!("runbook: test\nphases: [{{ phase: one, steps: [{{ run: {call} }}] }}]\n");
+        let said = said(&Files::default().with("config/runbooks/test.yaml", &runbook));
+        assert!(said.contains(expected), "{call}\n{said}");
+    }
+}

@@ -2,6 +2,12 @@
 //!
 //! Checking a runbook reads it, a pretended system takes its operations from it, and it is what people look things up in.
 
+mod aws;
+mod delivery;
+mod issues;
+mod platforms;
+mod probes;
+
 /// What an input or output is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ParameterKind {
@@ -93,8 +99,6 @@ impl Operation {
     }
 }
 
-use ParameterKind::{Flag, List, Map, Number, Text};
-
 const fn needs(name: &'static str, kind: ParameterKind, about: &'static str) -> Parameter {
     Parameter { name, kind, required: true, about }
 }
@@ -103,78 +107,22 @@ const fn may(name: &'static str, kind: ParameterKind, about: &'static str) -> Pa
     Parameter { name, kind, required: false, about }
 }
 
-/// Every kind of system known.
+/// Every kind of system known, by name.
 pub const KINDS: &[Kind] = &[
-    Kind {
-        name: "aws",
-        operations: &[
-            Operation {
-                name: "cloudformation.describe-stack",
-                about: "Reads a CloudFormation stack's status and outputs",
-                changes: false,
-                inputs: &[needs("stack", Text, "The stack's name")],
-                outputs: &[may("status", Text, "The stack's status"), may("*", Text, "The stack's own outputs")],
-            },
-            Operation {
-                name: "cloudformation.update-stack",
-                about: "Updates named parameters of a CloudFormation stack; the others keep their values",
-                changes: true,
-                inputs: &[needs("stack", Text, "The stack's name"), needs("parameters", Map, "The parameters to change")],
-                outputs: &[may("status", Text, "The stack's status"), may("*", Text, "The stack's own outputs")],
-            },
-            Operation {
-                name: "autoscaling.prescale",
-                about: "Raises an Auto Scaling group to the size of another and waits until its instances are in service",
-                changes: true,
-                inputs: &[
-                    needs("group", Text, "The group to raise, or the stack it belongs to"),
-                    needs("like", Text, "The group whose size it takes"),
-                ],
-                outputs: &[may("from", Number, "Its size before"), may("to", Number, "Its size now")],
-            },
-            Operation {
-                name: "route53.switch-record",
-                about: "Points a DNS record at another load balancer and waits until Route 53 has it everywhere",
-                changes: true,
-                inputs: &[
-                    needs("record", Text, "The record's name"),
-                    needs("target", Text, "The load balancer it points to, or the stack it belongs to"),
-                    may("zone", Text, "The hosted zone, where the name alone does not tell"),
-                ],
-                outputs: &[
-                    may("old", Text, "Where it pointed"),
-                    may("new", Text, "Where it points"),
-                    may("ttl", Number, "Its time to live in seconds"),
-                ],
-            },
-        ],
-    },
-    Kind {
-        name: "command",
-        operations: &[Operation {
-            name: "command.*",
-            about: "Runs an allowed command, without a shell",
-            changes: true,
-            inputs: &[needs("argv", List, "The program and its arguments"), may("cwd", Text, "The folder it runs in")],
-            outputs: &[may("code", Number, "Its exit code"), may("output", Text, "The end of what it printed")],
-        }],
-    },
-    Kind {
-        name: "http",
-        operations: &[Operation {
-            name: "request",
-            about: "Sends an HTTP request and reads the answer",
-            changes: true,
-            inputs: &[
-                needs("url", Text, "Where to"),
-                may("method", Text, "GET unless told"),
-                may("body", Text, "What to send"),
-                may("headers", Map, "Headers to send"),
-                may("follow", Flag, "Whether redirects are followed"),
-            ],
-            outputs: &[may("status", Number, "The status code"), may("body", Text, "The answer's text")],
-        }],
-    },
+    delivery::ANSIBLE,
+    aws::AWS,
+    delivery::COMMAND,
+    probes::DNS,
+    platforms::DOCKER,
+    issues::GITHUB,
+    issues::GITLAB,
+    platforms::HEROKU,
+    probes::HTTP,
+    delivery::JENKINS,
+    platforms::K8S,
+    probes::PROMETHEUS,
+    platforms::RANCHER,
+    delivery::TOWER,
 ];
 
 #[cfg(test)]
@@ -194,9 +142,21 @@ mod tests {
     #[test]
     fn the_catalogue_is_sorted_and_says_something_about_everything() {
         assert!(KINDS.is_sorted_by_key(|kind| kind.name));
+        assert!(KINDS.iter().all(|kind| kind.operations.is_sorted_by_key(|operation| operation.name)));
         for operation in KINDS.iter().flat_map(|kind| kind.operations) {
             assert!(!operation.about.is_empty() && !operation.about.ends_with('.'), "{}", operation.name);
             assert!(operation.inputs.iter().chain(operation.outputs).all(|p| !p.about.is_empty()), "{}", operation.name);
+            for parameters in [operation.inputs, operation.outputs] {
+                let names: std::collections::BTreeSet<&str> = parameters.iter().map(|parameter| parameter.name).collect();
+                assert_eq!(names.len(), parameters.len(), "{}: a name stands twice", operation.name);
+            }
+            assert!(
+                operation.inputs.is_sorted_by_key(|input| !input.required),
+                "{}: what is needed stands first",
+                operation.name
+            );
+            // Expressions name outputs, and a hyphen there is a minus.
+            assert!(operation.outputs.iter().all(|output| !output.name.contains('-')), "{}", operation.name);
         }
     }
 }
