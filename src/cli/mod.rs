@@ -4,6 +4,7 @@ mod check;
 mod demo;
 mod journal;
 mod report;
+mod schema;
 pub mod serve;
 
 use std::process::ExitCode;
@@ -26,6 +27,8 @@ enum Command {
     Report(report::Args),
     /// Says everything that is wrong with a configuration, with its place and what would be right
     Check(check::Args),
+    /// Prints the JSON Schema of a file, for editors that complete and underline
+    Schema(schema::Args),
     /// Looks after the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -38,6 +41,7 @@ pub fn run() -> ExitCode {
         Command::Demo(args) => demo::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
+        Command::Schema(args) => schema::run(&args),
         Command::Journal(command) => journal::run(&command),
     };
     match result {

@@ -9,7 +9,7 @@
 //! - [`message`]: templates and the card.
 //! - [`report`]: a rollout written down as the checklist it was, with figures.
 //! - [`people`], [`time`], [`catalogue`]: who there is, when it is, what systems can do.
-//! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it.
+//! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it; [`schema`] says it to editors.
 
 pub mod catalogue;
 pub mod conversation;
@@ -20,6 +20,7 @@ pub mod registry;
 pub mod report;
 pub mod rollout;
 pub mod runbook;
+pub mod schema;
 pub mod section;
 pub mod time;
 pub mod yaml;

@@ -130,6 +130,11 @@ impl<'n, 'r> Section<'n, 'r> {
         self.pairs.iter().any(|(k, _)| k.text() == Some(key))
     }
 
+    /// Whether a key is there; it is known from then on.
+    pub fn given(&mut self, key: &'static str) -> bool {
+        self.take(key).is_some()
+    }
+
     /// The keys that are there, and where.
     pub fn keys(&self) -> impl Iterator<Item = (&'n str, Place)> + use<'n> {
         self.pairs.iter().filter_map(|(key, _)| Some((key.text()?, key.place)))

@@ -9,4 +9,5 @@ mod decisions;
 mod names;
 mod properties;
 mod schedule;
+mod schema;
 mod support;

@@ -247,10 +247,10 @@ impl<'a> Checker<'a> {
         self.define(&id, section.key_place("phase"), "phase");
         let title = section.text("title").map_or_else(|| format::title_of_id(&id), |t| self.template(t));
         let at = section.text("at").and_then(|at| self.phase_time(at));
-        let opens = section.has("opens").then(|| self.names_of(&mut section, "opens"));
+        let opens = section.given("opens").then(|| self.names_of(&mut section, "opens"));
         let back_off = section.text("back-off").and_then(|back| self.phase_index(back.text, back.place));
         let offer_done = section.flag("offer-done");
-        let written_after = section.has("after").then(|| section.texts("after"));
+        let written_after = section.given("after").then(|| section.texts("after"));
         let after = match written_after {
             Some(ids) => ids.iter().filter_map(|id| self.phase_index(id.text, id.place)).collect(),
             None => index.checked_sub(1).into_iter().collect(),

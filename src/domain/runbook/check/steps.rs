@@ -145,7 +145,7 @@ impl Checker<'_> {
 
     /// The items of `each`: plain texts that can stand in an id.
     fn each(&self, section: &mut Section<'_, '_>) -> Option<Vec<String>> {
-        if !section.has("each") {
+        if !section.given("each") {
             return None;
         }
         let written = section.texts("each");
@@ -331,7 +331,7 @@ impl Checker<'_> {
     }
 
     fn run(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> Option<(String, StepKind)> {
-        let press = section.has("press").then(|| self.names_of(section, "press"));
+        let press = section.given("press").then(|| self.names_of(section, "press"));
         let timeout_seconds = self.seconds(section, "timeout");
         let four_eyes = section.flag("four-eyes");
         if four_eyes && press.is_none() {
@@ -531,7 +531,7 @@ impl Checker<'_> {
     fn let_value(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> Option<(String, StepKind)> {
         let name = format::id(self.report, main);
         let value = section.needed("value").map(|value| self.template(value));
-        let confirm = section.has("confirm").then(|| self.names_of(section, "confirm"));
+        let confirm = section.given("confirm").then(|| self.names_of(section, "confirm"));
         let name = name?;
         self.define(&name, main.place, "`let` name");
         self.lets.push(name.clone());

@@ -1,0 +1,142 @@
+//! The schemas of the people file and the settings file.
+
+use serde_json::{Value, json};
+
+use crate::domain::catalogue::KINDS;
+
+use super::{duration, flag, key, list, map, needed, object, of, one_of, text, texts};
+
+pub(super) fn people() -> Value {
+    let person = object(
+        "One person.",
+        [
+            needed("name", text(), "The full name"),
+            key("email", text(), "Where mail reaches them"),
+            key("slack", text(), "Their member id in Slack"),
+            key("telegram", text(), "Their user id in Telegram"),
+            key("timezone", text(), "Where they are, like Europe/Berlin: nobody is reminded at night"),
+            key("roles", texts(), "What they are, wherever a runbook names the role"),
+        ],
+    );
+    object(
+        "People and teams. The short names are what runbooks use.",
+        [
+            key("people", map(&person), "The people by their short names"),
+            key("teams", map(&texts()), "The teams: short names of their members"),
+        ],
+    )
+}
+
+pub(super) fn settings() -> Value {
+    let room = object(
+        "One room.",
+        [
+            key("slack", text(), "The channel in Slack"),
+            key("telegram", text(), "The chat in Telegram"),
+            key("local", flag(), "Whether it is a room of T-minus itself, too"),
+        ],
+    );
+    let address = object(
+        "One address for announcements.",
+        [
+            key("slack", texts(), "Channels in Slack"),
+            key("telegram", texts(), "Chats in Telegram"),
+            key("email", texts(), "Mail addresses"),
+        ],
+    );
+    let web = object(
+        "The page.",
+        [key("listen", text(), "Where it listens, like 127.0.0.1:8080"), key("public_url", text(), "Where it is reached")],
+    );
+    let named = |values: &Value| {
+        let mut named = map(values);
+        named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$" });
+        named
+    };
+    object(
+        "Where the conversation takes place, where announcements go, and what actions run against.",
+        [
+            key("rooms", named(&room), "The rooms that host rollouts"),
+            key("addresses", named(&address), "The addresses of announcements"),
+            key("web", web, "The page"),
+            key("systems", map(&of("system")), "The systems that actions run against"),
+        ],
+    )
+}
+
+pub(super) fn definitions() -> Vec<(&'static str, Value)> {
+    vec![("system", system()), ("pretended", pretended()), ("configured", configured()), ("script", script())]
+}
+
+/// A system pretends, or is reached: which one says its kind.
+fn system() -> Value {
+    let kinds = one_of(KINDS.iter().map(|kind| kind.name).chain(["pretend"]));
+    json!({
+        "type": "object",
+        "description": "One system.",
+        "properties": { "kind": kinds },
+        "required": ["kind"],
+        "if": { "properties": { "kind": { "const": "pretend" } } },
+        "then": of("pretended"),
+        "else": of("configured"),
+    })
+}
+
+fn kind_names() -> Value {
+    one_of(KINDS.iter().map(|kind| kind.name))
+}
+
+fn pretended() -> Value {
+    let mut pretended = object(
+        "A system that only plays another kind.",
+        [
+            needed("kind", one_of(["pretend"]), "It pretends"),
+            needed("as", kind_names(), "The kind whose operations it plays"),
+            key("script", map(&of("script")), "What it plays, by operation"),
+        ],
+    );
+    let operations = |kind: &crate::domain::catalogue::Kind| {
+        let names = kind.operations.iter().map(|operation| match operation.name.strip_suffix('*') {
+            Some(prefix) => json!({ "pattern": format!("^{}.", prefix.replace('.', "\\.")) }),
+            None => json!({ "const": operation.name }),
+        });
+        json!({
+            "if": { "properties": { "as": { "const": kind.name } } },
+            "then": { "properties": { "script": { "propertyNames": { "anyOf": names.collect::<Vec<_>>() } } } },
+        })
+    };
+    pretended["allOf"] = KINDS.iter().map(operations).collect();
+    pretended
+}
+
+fn configured() -> Value {
+    let secret = object(
+        "Where a secret comes from, never the secret itself.",
+        [key("env", text(), "The environment variable"), key("file", text(), "The file")],
+    );
+    object(
+        "A system that is reached.",
+        [
+            needed("kind", kind_names(), "What kind of system it is"),
+            key("region", text(), "Its region"),
+            key("endpoint_url", text(), "Another endpoint than the usual one"),
+            key("url", text(), "Where it is"),
+            key("user", text(), "As whom"),
+            key("token", secret, "Where its token comes from"),
+            key("allow", texts(), "What it may reach or run, and nothing else"),
+        ],
+    )
+}
+
+fn script() -> Value {
+    let outputs = map(&text());
+    object(
+        "What a pretended operation plays.",
+        [
+            key("takes", duration(), "How long it takes"),
+            key("progress", list(&text()), "What it says on the way"),
+            key("outputs", outputs, "What comes out of it; templates over its inputs and the rollout's"),
+            key("fails", text(), "Why it fails, if it does"),
+        ],
+    )
+}
