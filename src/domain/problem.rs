@@ -60,15 +60,15 @@ impl Problem {
             Severity::Error => "error",
             Severity::Warning => "warning",
         };
-        let mut text = format!("{label}: {}\n", self.what);
+        let mut text = format!("{label}: {}\n", visible(&self.what));
         if self.place.line == 0 {
-            text.push_str(&format!(" --> {}\n", self.file));
+            text.push_str(&format!(" --> {}\n", visible(&self.file)));
         } else {
             let number = self.place.line.to_string();
             let margin = " ".repeat(number.len());
-            text.push_str(&format!("{margin}--> {}:{}:{}\n", self.file, self.place.line, self.place.column));
+            text.push_str(&format!("{margin}--> {}:{}:{}\n", visible(&self.file), self.place.line, self.place.column));
             if let Some(line) = source.and_then(|s| s.lines().nth(self.place.line - 1)) {
-                let before = self.place.column.saturating_sub(1);
+                let (line, before) = cut(&visible(line), self.place.column.saturating_sub(1));
                 let room = line.chars().count().saturating_sub(before).max(1);
                 // Tabs are kept so that the underline stands under the text in any terminal.
                 let pad: String = line.chars().take(before).map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
@@ -76,14 +76,35 @@ impl Problem {
                 text.push_str(&format!("{margin} |\n{number} | {line}\n{margin} | {pad}{underline}\n"));
             }
         }
-        if let Some(help) = &self.help {
-            text.push_str(&format!("  = help: {help}\n"));
-        }
-        if let Some(note) = &self.note {
-            text.push_str(&format!("  = note: {note}\n"));
+        for (label, said) in [("help", &self.help), ("note", &self.note)] {
+            if let Some(said) = said {
+                text.push_str(&format!("  = {label}: {}\n", visible(said)));
+            }
         }
         text
     }
+}
+
+/// A text as it can be shown: what would move the cursor or colour the terminal stands there as a sign of its own.
+fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
+/// The part of a line that is worth showing, and where the column is in it.
+fn cut(line: &str, column: usize) -> (String, usize) {
+    /// Two lines of a wide terminal.
+    const CHARS_MAX: usize = 240;
+    /// How much of what stands before is shown.
+    const BEFORE: usize = 60;
+    let chars = line.chars().count();
+    if chars <= CHARS_MAX {
+        return (line.to_owned(), column);
+    }
+    let skipped = column.saturating_sub(BEFORE).min(chars);
+    let part: String = line.chars().skip(skipped).take(CHARS_MAX).collect();
+    let start = if skipped > 0 { "…" } else { "" };
+    let end = if skipped + CHARS_MAX < chars { "…" } else { "" };
+    (format!("{start}{part}{end}"), column - skipped + start.chars().count())
 }
 
 impl fmt::Display for Problem {
@@ -117,6 +138,17 @@ mod tests {
             problem.render(Some("x: 1\n  stpe: 2\n")),
             "error: unknown key `stpe`\n --> a.yaml:2:3\n  |\n2 |   stpe: 2\n  |   ^^^^\n  = help: did you mean `step`?\n"
         );
+    }
+
+    #[test]
+    fn shows_the_part_of_a_long_line_and_nothing_that_moves_the_cursor() {
+        let line = format!("{}\u{1b}[31mstpe{}", "x".repeat(500), "y".repeat(500));
+        let said = Problem::error("a.yaml", Place { line: 1, column: 506, chars: 4 }, "what\u{7}").render(Some(&line));
+        let shown = said.lines().nth(3).unwrap();
+        assert!(shown.starts_with("1 | …xxx") && shown.ends_with("yyy…") && shown.chars().count() < 260, "{said}");
+        let mark = said.lines().nth(4).unwrap().find('^').unwrap();
+        assert_eq!(shown.chars().skip(mark).take(4).collect::<String>(), "stpe", "{said}");
+        assert!(!said.contains(|c: char| c.is_control() && c != '\n'), "{said}");
     }
 
     #[test]

@@ -91,24 +91,39 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
     };
     let raw: Spanned<Raw> = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let place = error.location().map_or(whole, |l| Place { line: narrow(l.line()), column: narrow(l.column()), chars: 1 });
-        syntax_problem(file, place, &error.to_string())
+        syntax_problem(file, place, &error.to_string(), text)
     })?;
     Ok(settle(raw, text))
 }
 
-/// The parser's own words, with what to do about the mistakes people make most.
-fn syntax_problem(file: &str, place: Place, message: &str) -> Problem {
+/// The mistakes people make most in our words, with what to do about them; the others in the parser's.
+fn syntax_problem(file: &str, place: Place, message: &str, text: &str) -> Problem {
     // The parser repeats the place, which we show ourselves.
-    let what = message.split(" at line ").next().unwrap_or(message).trim_end_matches([' ', ':']).to_owned();
-    let lower = what.to_lowercase();
-    let problem = Problem::error(file, place, what);
-    if lower.contains("duplicate") {
-        problem.help("every key stands once; remove or rename one of them")
-    } else if lower.contains("budget") || lower.contains("depth") || lower.contains("limit") || lower.contains("alias") {
-        problem.help(format!("at most {DEPTH_MAX} levels and {NODES_MAX} values are read, and anchors may not multiply them"))
+    let parser = message.split(" at line ").next().unwrap_or(message).trim_end_matches([' ', ':']);
+    let says = |word: &str| parser.contains(word);
+    let line = text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default();
+    let limit = |what: String| (what, "one runbook needs far less; anchors and aliases count as what they stand for".to_owned());
+    let (what, help) = if let Some(key) = parser.strip_prefix("duplicate mapping key: ") {
+        let key = key.split(", set ").next().unwrap_or(key);
+        (format!("the key `{key}` stands twice in one map"), "every key stands once; remove or rename one of them".to_owned())
+    } else if says("Documents {") {
+        ("a second document begins here".to_owned(), "one file is one document; remove the `---`, or make two files".to_owned())
+    } else if says("Depth {") {
+        limit(format!("lists and maps are nested more than {DEPTH_MAX} deep"))
+    } else if says("budget breached") || says("alias replay limit") || says("limit exceeded") {
+        limit(format!("the file stands for more than {NODES_MAX} values"))
+    } else if says("unknown anchor") {
+        ("a text that begins with `*` is an alias to YAML, and nothing is called so".to_owned(), "quote it: \"*…\"".to_owned())
+    } else if says("recursive references") {
+        ("an anchor that contains itself has no end".to_owned(), "write out what is meant".to_owned())
+    } else if line.contains(": {{") || line.contains("- {{") {
+        let what = "an unquoted `{{ … }}` is a map to YAML, and no text can go on after it";
+        (what.to_owned(), "quote all of it: \"{{ … }} …\"".to_owned())
     } else {
-        problem.help("a text with `: `, ` #`, or a leading `{`, `[`, `*`, `&`, `!`, `@` or `%` needs quotes")
-    }
+        let quotes = "a text with `: `, ` #`, or a leading `{`, `[`, `*`, `&`, `!`, `@` or `%` needs quotes";
+        (parser.to_owned(), quotes.to_owned())
+    };
+    Problem::error(file, place, what).help(help)
 }
 
 fn narrow(number: u64) -> usize {
@@ -255,13 +270,28 @@ mod tests {
             )
             .collect();
         let deep = format!("a: {}{}", "[".repeat(200), "]".repeat(200));
-        let cases: [(&str, &str); 5] =
-            [("a: 1\na: 2\n", "uplicate"), ("a:\n\tb: 1\n", "tab"), ("a: [1, 2\n", ""), (&bomb, ""), (&deep, "")];
+        let wide = format!("a: &a [{}]\n{}", "x, ".repeat(3000), (0..100).map(|i| format!("b{i}: *a\n")).collect::<String>());
+        let cases = [
+            ("a: 1\na: 2\n", "the key `a` stands twice in one map"),
+            ("a: [{ b: 1, b: 2 }]\n", "the key `b` stands twice in one map"),
+            ("a:\n\tb: 1\n", "a tab is used for indentation"),
+            ("a: [1, 2\n", "unclosed bracket"),
+            (&bomb, "the file stands for more than 50000 values"),
+            (&wide, "the file stands for more than 50000 values"),
+            ("a: &a [*a]\n", "an anchor that contains itself has no end"),
+            ("a: *b\n", "a text that begins with `*` is an alias to YAML"),
+            (&deep, "lists and maps are nested more than 40 deep"),
+            ("a: 1\n---\nb: 2\n", "a second document begins here"),
+            ("a: {{ b }} c\n", "an unquoted `{{ … }}` is a map to YAML, and no text can go on after it"),
+            ("a: \u{0}\n", "unexpected character"),
+        ];
         for (text, expected) in cases {
             let problem = parse("t.yaml", text).expect_err(text);
             assert!(problem.what.contains(expected), "{problem}");
             assert!(problem.help.is_some(), "{problem}");
         }
+        // A document may begin and end with its marks.
+        assert!(parse("t.yaml", "---\na: 1\n...\n").is_ok());
         let huge = "a".repeat(FILE_BYTES_MAX + 1);
         assert!(parse("t.yaml", &huge).expect_err("too large").what.contains("bytes"));
     }

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use crate::domain::catalogue::Kind;
 use crate::domain::people::Directory;
-use crate::domain::problem::{Place, Problem, Severity};
-use crate::domain::runbook::check::{self, Surroundings, check};
+use crate::domain::problem::{Problem, Severity};
+use crate::domain::runbook::check::{self, Outline, Surroundings, check};
 use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
 use crate::gateway::action::http::Allowed;
 use crate::gateway::action::pretend::Script;
@@ -181,15 +181,17 @@ impl Files {
         for problem in self.problems.iter().filter(|problem| problem.file.starts_with(MESSAGES_DIR)) {
             messages.entry(file_stem(&problem.file).to_owned()).or_default();
         }
+        let outlines: BTreeMap<&str, (String, Outline)> =
+            self.below(RUNBOOKS).filter_map(|(path, text)| Some((path, check::outline(text)?))).collect();
         let surroundings = Surroundings {
             people: settings.people.clone(),
             systems: settings.systems.iter().map(|(name, system)| (name.clone(), system.kind)).collect(),
             messages,
-            runbooks: self.below(RUNBOOKS).filter_map(|(_, text)| check::outline(text)).collect(),
+            runbooks: outlines.values().cloned().collect(),
             rooms: settings.rooms.clone(),
             addresses: settings.addresses.clone(),
         };
-        let mut first_of: BTreeMap<String, &str> = BTreeMap::new();
+        let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
         for (path, text) in self.below(RUNBOOKS) {
             if !is_complete {
                 problems.extend(crate::domain::yaml::parse(path, text).err());
@@ -198,14 +200,15 @@ impl Files {
             let (runbook, found) = check(path, text, &surroundings);
             problems.extend(found);
             // Also a name in a file that has other errors is taken.
-            let name = check::outline(text).map(|(name, _)| name).unwrap_or_default();
-            if let Some(first) = first_of.get(&name) {
-                let what = format!("another file defines the runbook `{name}` already");
-                let problem = Problem::error(path, Place { line: 1, column: 1, chars: 1 }, what);
-                problems.push(problem.help(format!("it is {first}; name one of them otherwise")));
-                continue;
+            if let Some((name, outline)) = outlines.get(path) {
+                if let Some(first) = first_of.get(name.as_str()) {
+                    let what = format!("another file defines the runbook `{name}` already");
+                    let help = format!("it is {first}; name one of them otherwise");
+                    problems.push(Problem::error(path, outline.name_place, what).help(help));
+                    continue;
+                }
+                first_of.insert(name, path);
             }
-            first_of.insert(name, path);
             settings.runbooks.extend(runbook.map(|runbook| (runbook.name.clone(), Arc::new(runbook))));
         }
         problems.sort_by(|a, b| (&a.file, a.place).cmp(&(&b.file, b.place)));

@@ -236,3 +236,219 @@ phases:
         assert!(said.contains(expected), "{call}\n{said}");
     }
 }
+
+#[test]
+fn hostile_files_get_one_clear_answer_each() {
+    let phases = "phases: [{ phase: one, steps: [{ task: Do it }] }]\n";
+    let bomb: String = (1..12).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |bomb, i| {
+        bomb + &format!("a{i}: &a{i} [{}]\n", vec![format!("*a{}", i - 1); 9].join(", "))
+    });
+    for (name, text, expected) in [
+        ("aliases that multiply", bomb, "error: the file stands for more than 50000 values\n"),
+        ("an anchor in itself", "runbook: test\na: &a [*a]\n".to_owned(), "error: an anchor that contains itself has no end\n"),
+        (
+            "deep lists",
+            format!("a: {}{}", "[".repeat(200), "]".repeat(200)),
+            "error: lists and maps are nested more than 40 deep\n",
+        ),
+        (
+            "deep maps",
+            (0..100).map(|i| format!("{}a:\n", " ".repeat(i))).collect(),
+            "error: lists and maps are nested more than 40 deep\n",
+        ),
+        ("a huge file", "#".repeat(600_000), "error: the file has 600000 bytes; at most 524288 are read\n"),
+        (
+            "a tab",
+            format!("runbook: test\n\ttitle: x\n{phases}"),
+            "error: a tab is used for indentation\n --> config/runbooks/test.yaml:2:1\n",
+        ),
+        (
+            "a key twice",
+            format!("runbook: test\ntitle: a\ntitle: b\n{phases}"),
+            "error: the key `title` stands twice in one map\n --> config/runbooks/test.yaml:3:1\n",
+        ),
+        (
+            "a template without quotes",
+            "runbook: test\nphases: [{ phase: one, steps: [{ task: {{ x }} }] }]\n".to_owned(),
+            "error: an unquoted `{{ … }}` is a map to YAML\n --> config/runbooks/test.yaml:2:40\n",
+        ),
+        (
+            "a template without quotes, and more",
+            format!("runbook: test\ntitle: {{{{ x }}}} to Staging\n{phases}"),
+            "error: an unquoted `{{ … }}` is a map to YAML, and no text can go on after it\n --> config/runbooks/test.yaml:2:",
+        ),
+        (
+            "a key that is a list",
+            format!("runbook: test\n[a, b]: c\n{phases}"),
+            "error: a key of a runbook is a text, this is a list\n --> config/runbooks/test.yaml:2:1\n",
+        ),
+        (
+            "a name that is a list",
+            "runbook: test\nphases: [{ phase: one, steps: [{ ask: x, fields: { [a]: {} } }] }]\n".to_owned(),
+            "error: `fields` is a text, this is a list\n",
+        ),
+        (
+            "two documents",
+            format!("---\nrunbook: test\n{phases}---\nrunbook: other\n{phases}"),
+            "error: a second document begins here\n --> config/runbooks/test.yaml:4:1\n",
+        ),
+        ("nothing", String::new(), "error: a runbook is written as a map, this is nothing\n"),
+        ("a zero byte", format!("runbook: test\0\n{phases}"), "error: unexpected character"),
+        (
+            "an alias of nothing",
+            format!("runbook: test\ntitle: *star\n{phases}"),
+            "error: a text that begins with `*` is an alias to YAML, and nothing is called so\n",
+        ),
+        (
+            "too many steps",
+            format!("runbook: test\nphases: [{{ phase: one, steps: [{}] }}]\n", "{ task: x }, ".repeat(1001)),
+            "error: the runbook has 1001 steps; at most 1000 are possible\n",
+        ),
+    ] {
+        let files = Files::default().with("config/runbooks/test.yaml", &text);
+        let said = said(&files);
+        assert!(said.contains(expected), "{name}: {said}");
+        assert_eq!(said.matches("error:").count(), 1, "{name}: {said}");
+        // In shared files and announcements the same is said, and nothing panics.
+        for path in ["config/people.yaml", "config/tminus.yaml", "messages/note.md"] {
+            let _ = self::said(&Files::default().with(path, &text).with(&format!("{path}.md"), &format!("---\n{text}\n---\n")));
+        }
+    }
+}
+
+#[test]
+fn scalars_keep_their_spelling_up_to_the_model() {
+    let yaml = "runbook: test
+environment: no
+inputs:
+  version: { default: 4.10, example: 007 }
+  answer: { options: [yes, no, on], default: no }
+phases:
+  - phase: one
+    steps:
+      - { task: 1e3, id: a }
+      - { run: http.request, with: { url: x, body: 4.10 } }
+";
+    let settings = Files::default().with("config/runbooks/test.yaml", yaml).settings().unwrap_or_else(|no| panic!("{no}"));
+    let runbook = &settings.runbooks["test"];
+    assert_eq!(runbook.environment.as_deref(), Some("no"));
+    assert_eq!(runbook.inputs[0].field.default.as_deref(), Some("4.10"));
+    assert_eq!(runbook.inputs[0].field.example.as_deref(), Some("007"));
+    assert_eq!(runbook.inputs[1].field.default.as_deref(), Some("no"));
+    assert_eq!(runbook.steps[0].title, "1e3");
+    let written = format!("{:?}", runbook.steps[1].kind);
+    assert!(written.contains("\"body\": String(\"4.10\")"), "{written}");
+}
+
+#[test]
+fn names_that_collide_are_said_where_the_second_one_stands() {
+    for (text, expected) in [
+        (
+            "phases: [{ phase: one, steps: [{ task: x, id: one }] }]",
+            "error: `one` is already defined in line 2\n --> config/runbooks/test.yaml:2:47\n",
+        ),
+        (
+            "phases: [{ phase: one, steps: [{ task: x }] }, { phase: one, steps: [{ task: y }] }]",
+            "`one` is already defined in line 2",
+        ),
+        ("phases: [{ phase: one, steps: [{ task: x, id: a }, { task: y, id: a }] }]", "`a` is already defined in line 2"),
+        (
+            "inputs: { one: {} }\nphases: [{ phase: one, steps: [{ task: x }] }]",
+            "`one` is already defined in line 2\n --> config/runbooks/test.yaml:3:12\n",
+        ),
+        ("phases: [{ phase: one, steps: [{ let: a, value: x }, { task: y, id: a }] }]", "`a` is already defined in line 2"),
+        (
+            "inputs: { steps: {} }\nphases: [{ phase: one, steps: [{ task: x }] }]",
+            "`steps` already means something in expressions; call the input otherwise",
+        ),
+        (
+            "phases: [{ phase: rollout, steps: [{ task: x }] }]",
+            "`rollout` already means something in expressions; call the phase otherwise",
+        ),
+        (
+            "phases: [{ phase: one, steps: [{ task: x, id: done }] }]",
+            "`done` already means something in expressions; call the step otherwise",
+        ),
+    ] {
+        let said = said(&Files::default().with("config/runbooks/test.yaml", &format!("runbook: test\n{text}\n")));
+        assert!(said.contains(expected), "{text}\n{said}");
+        assert_eq!(said.matches("error:").count(), 1, "{text}\n{said}");
+    }
+    // Ids that nobody wrote give way.
+    assert_eq!(problems("runbook: test\nphases: [{ phase: do_it, steps: [{ task: Do it }, { task: Do it }] }]\n"), "no problem");
+    let twice = "runbook: test\nphases: [{ phase: one, steps: [{ task: x }] }]\n";
+    let files = Files::default().with("config/runbooks/a.yaml", twice).with("config/runbooks/b.yaml", twice);
+    let expected = "error: another file defines the runbook `test` already\n --> config/runbooks/b.yaml:1:10\n";
+    assert!(said(&files).starts_with(expected), "{}", said(&files));
+    // Also where the first one has other errors.
+    let files = files.with("config/runbooks/a.yaml", "runbook: test\nphases: []\n");
+    assert!(said(&files).contains(expected), "{}", said(&files));
+}
+
+#[test]
+fn phases_that_never_open_or_are_always_late_are_said() {
+    let runbook = |top: &str, one: &str, two: &str| {
+        format!(
+            "runbook: test\n{top}phases:\n  - {{ phase: one, {one}steps: [{{ task: x }}] }}\n  - {{ phase: two, {two}steps: [{{ task: y }}] }}\n"
+        )
+    };
+    let window = "inputs: { window: { type: window } }\n";
+    let days = "inputs: { window: { type: window } }\ndays: { Day 0: T-1d, Day 1: T-0, Day 2: manual }\n";
+    for (text, expected) in [
+        (
+            runbook("", "", "after: [two], "),
+            "error: `two` waits for itself and would never open\n --> config/runbooks/test.yaml:4:7\n",
+        ),
+        (
+            runbook("", "after: [two], ", "after: [one], "),
+            "error: `one` waits for `two`, a phase that stands after it\n --> config/runbooks/test.yaml:3:7\n",
+        ),
+        (runbook("", "", "after: [three], "), "error: unknown phase `three`\n"),
+        (runbook("", "", "back-off: one, "), "error: `two` backs off to a phase that stands before it\n"),
+        (
+            runbook(window, "at: T-1h, ", "at: T-2h, "),
+            "error: `two` opens at T-2h, after `one`, which opens later\n --> config/runbooks/test.yaml:5:7\n",
+        ),
+        (
+            runbook(days, "at: Day 1 09:00, ", "at: Day 0 09:00, "),
+            "error: `two` opens at Day 0 09:00, after `one`, which opens later\n",
+        ),
+        (
+            runbook(days, "at: Day 1 09:00, ", "at: Day 1 08:30, "),
+            "error: `two` opens at Day 1 08:30, after `one`, which opens later\n",
+        ),
+        (runbook(days, "", "at: Day 3 08:30, "), "error: unknown day `Day 3`\n"),
+        (runbook("", "at: T-1h, ", ""), "error: `one` has a time, but nothing says when T-0 is\n"),
+    ] {
+        let said = said(&Files::default().with("config/runbooks/test.yaml", &text));
+        assert!(said.contains(expected), "{text}\n{said}");
+        assert_eq!(said.matches("error:").count(), 1, "{text}\n{said}");
+    }
+    for text in [
+        runbook(window, "at: T-1h, ", "at: T-1h, "),
+        runbook(window, "at: T-1h, ", "at: T-2h, after: [], "),
+        runbook(days, "at: Day 1 09:00, ", "at: Day 2 08:00, "),
+    ] {
+        assert_eq!(problems(&text), "no problem", "{text}");
+    }
+}
+
+#[test]
+fn patterns_that_do_not_compile_or_would_take_for_ever_are_said() {
+    for (pattern, expected) in [
+        ("(", "the pattern “(” does not compile"),
+        ("[a-", "the pattern “[a-” does not compile"),
+        (r"(?P<a>x)\k<a>", "does not compile"),
+        ("(a{1000}){1000}", "does not compile"),
+    ] {
+        for text in [
+            format!("inputs: {{ v: {{ pattern: '{pattern}' }} }}\nphases: [{{ phase: one, steps: [{{ task: x }}] }}]"),
+            format!("phases: [{{ phase: one, steps: [{{ task: x, evidence: {{ v: {{ pattern: '{pattern}' }} }} }}] }}]"),
+        ] {
+            let said = said(&Files::default().with("config/runbooks/test.yaml", &format!("runbook: test\n{text}\n")));
+            assert!(said.contains(expected), "{text}\n{said}");
+            assert!(said.contains(" --> config/runbooks/test.yaml:2:"), "{text}\n{said}");
+            assert_eq!(said.matches("error:").count(), 1, "{text}\n{said}");
+        }
+    }
+}

@@ -43,6 +43,8 @@ pub struct Surroundings {
 /// What other runbooks can refer to in one, read before any is checked.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
+    /// Where its name stands.
+    pub name_place: Place,
     /// Its title as written.
     pub title: Option<String>,
     /// The ids of its phases.
@@ -66,7 +68,8 @@ pub fn outline(text: &str) -> Option<(String, Outline)> {
         _ => Vec::new(),
     };
     let title = value("title").and_then(|title| title.text()).map(str::to_owned);
-    Some((value("runbook")?.text()?.to_owned(), Outline { title, phases, inputs }))
+    let name = value("runbook")?;
+    Some((name.text()?.to_owned(), Outline { name_place: name.place, title, phases, inputs }))
 }
 
 /// The most steps a runbook may have; the longest checklist seen has forty lines.
@@ -355,16 +358,18 @@ impl<'a> Checker<'a> {
         self.inputs.iter().any(|input| matches!(input.field.kind, FieldKind::Window))
     }
 
-    /// Phases run in an order that exists, and a phase that others wait for stands before them.
+    /// Phases run in an order that exists: a phase that others wait for stands before them, so that no circle can be written.
     fn check_order(&self, phases: &[Phase]) {
         for (index, phase) in phases.iter().enumerate() {
-            if phase.after.iter().any(|after| *after >= index) {
-                let place = self.names.get(&phase.id).copied().unwrap_or_default();
-                self.report.error_help(
-                    place,
-                    format!("`{}` waits for a phase that stands after it", phase.id),
-                    "move it behind that phase",
-                );
+            let Some(after) = phase.after.iter().find(|after| **after >= index) else { continue };
+            let place = self.names.get(&phase.id).copied().unwrap_or_default();
+            if *after == index {
+                let what = format!("`{}` waits for itself and would never open", phase.id);
+                self.report.error_help(place, what, "name the phases that it really waits for under `after`");
+            } else {
+                let named = phases.get(*after).map_or("", |phase| phase.id.as_str());
+                let what = format!("`{}` waits for `{named}`, a phase that stands after it", phase.id);
+                self.report.error_help(place, what, "move it behind that phase");
             }
         }
     }
@@ -379,12 +384,10 @@ impl<'a> Checker<'a> {
             );
         }
         for (index, phase) in phases.iter().enumerate() {
-            let Some(PhaseTime::Window(at)) = &phase.at else { continue };
+            let Some(at) = &phase.at else { continue };
             let before = phase.after.iter().filter_map(|after| phases.get(*after));
-            let later = before
-                .filter(|before| matches!(&before.at, Some(PhaseTime::Window(before)) if before > at))
-                .map(|p| &p.id)
-                .next();
+            let later =
+                before.filter(|before| before.at.as_ref().is_some_and(|before| is_later(before, at))).map(|p| &p.id).next();
             if let Some(later) = later.filter(|_| index > 0) {
                 let place = self.names.get(&phase.id).copied().unwrap_or_default();
                 let what = format!("`{}` opens at {at}, after `{later}`, which opens later", phase.id);
@@ -464,6 +467,17 @@ impl<'a> Checker<'a> {
                 *evidence = found;
             }
         }
+    }
+}
+
+/// Whether a phase's time is certainly later than another's: times from T-0 and times of days are not compared with each other.
+fn is_later(this: &PhaseTime, other: &PhaseTime) -> bool {
+    match (this, other) {
+        (PhaseTime::Window(this), PhaseTime::Window(other)) => this > other,
+        (PhaseTime::Day { from: Some(this), time, .. }, PhaseTime::Day { from: Some(other), time: other_time, .. }) => {
+            (this, time) > (other, other_time)
+        }
+        _ => false,
     }
 }
 
