@@ -270,7 +270,8 @@ mod tests {
             )
             .collect();
         let deep = format!("a: {}{}", "[".repeat(200), "]".repeat(200));
-        let wide = format!("a: &a [{}]\n{}", "x, ".repeat(3000), (0..100).map(|i| format!("b{i}: *a\n")).collect::<String>());
+        let wide =
+            format!("a: &a [{}]\n{}", "x, ".repeat(3000), (0..100).map(|i| format!("b{i}: *a\n")).collect::<Vec<_>>().concat());
         let cases = [
             ("a: 1\na: 2\n", "the key `a` stands twice in one map"),
             ("a: [{ b: 1, b: 2 }]\n", "the key `b` stands twice in one map"),

@@ -253,7 +253,7 @@ fn hostile_files_get_one_clear_answer_each() {
         ),
         (
             "deep maps",
-            (0..100).map(|i| format!("{}a:\n", " ".repeat(i))).collect(),
+            (0..100).map(|i| format!("{}a:\n", " ".repeat(i))).collect::<Vec<_>>().concat(),
             "error: lists and maps are nested more than 40 deep\n",
         ),
         ("a huge file", "#".repeat(600_000), "error: the file has 600000 bytes; at most 524288 are read\n"),

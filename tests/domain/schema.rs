@@ -96,6 +96,8 @@ fn probes() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("web: { qqqqqqqq: x }\n", "web", "/properties/web"),
         ("systems: { a: { kind: pretend, as: aws, qqqqqqqq: x } }\n", "a system", "/$defs/pretended"),
         ("systems: { a: { kind: aws, qqqqqqqq: x } }\n", "a system", "/$defs/configured"),
+        ("systems: { a: { kind: http, allow: ['https://x.example'], qqqqqqqq: x } }\n", "a system", "/$defs/http"),
+        ("systems: { a: { kind: command, allow: [./x], qqqqqqqq: x } }\n", "a system", "/$defs/programs"),
         ("systems: { a: { kind: pretend, as: jenkins, script: { build: { qqqqqqqq: x } } } }\n", "a script", "/$defs/script"),
     ] {
         probes.push(("config/tminus.yaml", text.to_owned(), what, pointer));
@@ -108,6 +110,7 @@ fn probes() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("{ run: rancher.read-lb, qqqqqqqq: x }", "/$defs/run"),
         ("{ decide: x, voters: owner, qqqqqqqq: x }", "/$defs/decide"),
         ("{ wait: x, every: 1m, cycles: 1, of: { run: rancher.read-lb }, qqqqqqqq: x }", "/$defs/wait"),
+        ("{ checklist: test, qqqqqqqq: x }", "/$defs/checklist"),
         ("{ let: x, value: x, qqqqqqqq: x }", "/$defs/let"),
         ("{ result: succeeded, qqqqqqqq: x }", "/$defs/result"),
     ] {
@@ -174,7 +177,7 @@ fn the_shipped_files_are_valid_and_name_their_schemas() {
     for dir in ["config", "config/runbooks"] {
         for entry in std::fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join(dir)).expect("a folder") {
             let name = entry.expect("an entry").file_name().into_string().expect("a name");
-            if !Path::new(&name).extension().is_some_and(|ending| ending == "yaml") {
+            if Path::new(&name).extension().is_none_or(|ending| ending != "yaml") {
                 continue;
             }
             let path = format!("{dir}/{name}");

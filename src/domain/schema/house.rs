@@ -65,7 +65,14 @@ pub(super) fn settings() -> Value {
 }
 
 pub(super) fn definitions() -> Vec<(&'static str, Value)> {
-    vec![("system", system()), ("pretended", pretended()), ("configured", configured()), ("script", script())]
+    vec![
+        ("system", system()),
+        ("pretended", pretended()),
+        ("http", http()),
+        ("programs", programs()),
+        ("configured", configured()),
+        ("script", script()),
+    ]
 }
 
 /// A system pretends, or is reached: which one says its kind.
@@ -76,10 +83,41 @@ fn system() -> Value {
         "description": "One system.",
         "properties": { "kind": kinds },
         "required": ["kind"],
-        "if": { "properties": { "kind": { "const": "pretend" } } },
-        "then": of("pretended"),
-        "else": of("configured"),
+        "allOf": [
+            { "if": kind_is("pretend"), "then": of("pretended") },
+            { "if": kind_is("http"), "then": of("http") },
+            { "if": kind_is("command"), "then": of("programs") },
+            { "if": { "properties": { "kind": { "enum": ["pretend", "http", "command"] } } }, "else": of("configured") },
+        ],
     })
+}
+
+fn kind_is(name: &str) -> Value {
+    json!({ "properties": { "kind": { "const": name } } })
+}
+
+fn http() -> Value {
+    object(
+        "A system that is sent requests.",
+        [
+            needed("kind", one_of(["http"]), "It is sent requests"),
+            needed("allow", texts(), "The addresses that requests may go to, and nothing else"),
+            key("timeout", duration(), "How long one request may take"),
+        ],
+    )
+}
+
+fn programs() -> Value {
+    object(
+        "A system that runs programs.",
+        [
+            needed("kind", one_of(["command"]), "It runs programs"),
+            needed("allow", texts(), "The programs that may be run, and nothing else"),
+            key("cwd", text(), "The folder that they run in, or below"),
+            key("env", texts(), "Names of variables of T-minus's own environment that they see"),
+            key("timeout", duration(), "How long one may run"),
+        ],
+    )
 }
 
 fn kind_names() -> Value {

@@ -317,6 +317,17 @@ fn kinds() -> Vec<StepSchema> {
                 key("timeout", duration(), "After how long `until` gives up"),
             ],
         ),
+        of_people(
+            "checklist",
+            "A runbook that runs as a rollout of its own",
+            text(),
+            vec![
+                key("with", json!({ "type": "object", "additionalProperties": of("text") }), "The inputs it starts with"),
+                key("gate", flag(), "Whether it has to succeed; true unless told"),
+                key("until", pattern(ID), "The phase of it that settles the step, where it need not end"),
+                key("evidence", fields(), "What is recorded with it"),
+            ],
+        ),
         kind(
             "let",
             "A name for something that is worked out once",

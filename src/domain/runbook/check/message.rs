@@ -89,7 +89,7 @@ fn read(file: &str, text: &str, message: &mut Message) -> Result<Vec<Problem>, P
         Some(Stand { file: file.to_owned(), place: Place { line, column, chars }, is_verbatim: true })
     };
     let Some(rest) = text.strip_prefix("---\n").or_else(|| text.strip_prefix("---\r\n")) else {
-        message.template.body = text.trim().to_owned();
+        text.trim().clone_into(&mut message.template.body);
         message.body = body_from(text);
         return Ok(Vec::new());
     };
@@ -98,7 +98,7 @@ fn read(file: &str, text: &str, message: &mut Message) -> Result<Vec<Problem>, P
         return Err(Problem::error(file, place, "the front matter does not end").help("close it with a line of `---`"));
     };
     let body = body.trim_start_matches(['-', '\r']);
-    message.template.body = body.trim().to_owned();
+    body.trim().clone_into(&mut message.template.body);
     message.body = body_from(body);
     // A line is put back in front, so that places are those of the file.
     let node = yaml::parse(file, &format!("#\n{front}\n"))?;
