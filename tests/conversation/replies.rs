@@ -237,3 +237,33 @@ phases: [{ phase: one, steps: [{ announce: what, to: [watch] }, { task: 'Look at
         [r"**\<b\>@channel\</b\> \*x\* \[y\](javascript:z)** it is."]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_runbook_says_who_may_start_and_abort_it_and_what_is_still_to_be_answered() {
+    let files = tminus::settings::Files::embedded().with(
+        "config/runbooks/test.yaml",
+        "runbook: test
+people: { owner: maria, ops: [ana, raj] }
+rooms: [andromeda-rollouts]
+may: { start: [ops, operator], abort: [ops] }
+notes: [{ question: Will replicas matter?, who: raj, before: two }]
+phases: [{ phase: one, steps: [{ task: Do it, id: it }] }, { phase: two, steps: [{ task: At last, id: last }] }]
+",
+    );
+    let app = App::start_with(files).await;
+    assert_eq!(
+        app.says("li", "/rollout start test").await,
+        "Nothing was started. `test` is started by Ana, Raj and Maria."
+    );
+    assert_eq!(app.get("/api/rollouts").await, json!([]));
+    app.says("ana", "/rollout start test").await;
+    app.card_says("Before “Two”: Will replicas matter? (Raj)").await;
+    assert_eq!(app.says("maria", "/rollout abort no").await, "Only Ana and Raj can abort it; anyone can `/rollout hold` it.");
+    app.says("maria", "/rollout done it").await;
+    app.logged("“Two” opened").await;
+    app.eventually("the question to go", || async {
+        let texts = app.texts(ROOM).await;
+        (!texts.iter().any(|text| text.contains("Will replicas matter?"))).then_some(())
+    })
+    .await;
+}

@@ -11,7 +11,7 @@ use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::state::{ActionStage, PhaseState, State, StepState, StepStatus};
 use crate::domain::rollout::{due_of, offers_done, step_moves, verbs, waits_for_opening};
-use crate::domain::runbook::model::{Step, StepKind, Wait};
+use crate::domain::runbook::model::{Question, Step, StepKind, Wait};
 use crate::domain::time::{clock_time, say_between, say_seconds};
 
 use super::template::escape_markdown;
@@ -163,6 +163,10 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
         sections.push(section(&voice, index, definition, step, progress(index).as_ref()));
         buttons.extend(step_buttons(state, index));
     }
+    let questions = open_questions(&voice);
+    if !questions.is_empty() {
+        sections.push(CardSection { heading: "Open questions".to_owned(), lines: questions });
+    }
     let offered: Vec<usize> = state.ordered_steps().filter(|index| offers_done(state, *index)).collect();
     if !offered.is_empty() {
         let lines = offered.iter().map(|index| format!("☐ {}", escape_markdown(&state.step_title(*index)))).collect();
@@ -308,6 +312,23 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         lines.push(format!("Help: {}", escape_markdown(&state.fill_for(index, help))));
     }
     CardSection { heading, lines }
+}
+
+/// The questions of the runbook's author that should be answered before a phase that has not opened.
+fn open_questions(voice: &Voice<'_>) -> Vec<String> {
+    let state = voice.state;
+    let line = |note: &Question| {
+        let before = note.before.filter(|phase| state.phases.get(*phase) == Some(&PhaseState::Waiting));
+        // Without a phase a question is open as long as the rollout is.
+        if note.before.is_some() && before.is_none() || state.ended.is_some() {
+            return None;
+        }
+        let who = state.resolve(&note.who, voice.people);
+        let who = if who.is_empty() { String::new() } else { format!(" ({})", voice.names(&who)) };
+        let before = before.map(|phase| format!("before {}: ", voice.phase(phase))).unwrap_or_default();
+        Some(capital(&format!("{before}{}{who}", escape_markdown(&state.fill(&note.question)))))
+    };
+    state.runbook.notes.iter().filter_map(line).collect()
 }
 
 /// What an action was or will be asked, as far as it fits a line.

@@ -8,6 +8,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::conversation::form::{Field, FieldValue, Reading, Window};
 use crate::domain::message::card::FormField;
 use crate::domain::message::template::{self, Landing};
+use crate::domain::people::list_names;
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Registry, RegistryEvent};
 use crate::domain::rollout::command::{Refusal, RefusalKind};
@@ -179,6 +180,19 @@ fn form_field(input: &Input, typed: &BTreeMap<String, String>) -> FormField {
     FormField { required: input.required_at_start(), ..FormField::of(&input.field, value) }
 }
 
+/// Whether whoever asks may start it. Who is meant by the runbook's roles only its values tell, so this is asked last.
+fn may_start(shared: &Shared, state: &State, starting: &Starting) -> Result<(), Rejected> {
+    let names = &state.runbook.may.start;
+    let allowed = state.resolve(names, &shared.plan.people);
+    let asks = starting.request.actor.person();
+    if names.is_empty() || asks.is_some_and(|person| allowed.contains(person)) {
+        return Ok(());
+    }
+    let called: Vec<String> = allowed.iter().map(|person| template::escape_markdown(&shared.plan.people.call(person))).collect();
+    let says = format!("Nothing was started. `{}` is started by {}.", state.runbook.name, list_names(&called));
+    Err(Refusal::new(RefusalKind::NotAllowed, says).into())
+}
+
 /// The runbook with those of its checklists, as they are now.
 fn frozen(shared: &Shared, starting: &Starting) -> Result<Runbook, Rejected> {
     /// Checklists of checklists of checklists; beyond that one contains itself.
@@ -270,5 +284,8 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     let shift_seconds = starting.parent.as_ref().map_or(0, |(_, shift)| *shift);
     let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at, shift_seconds)
         .ok_or_else(|| Rejected::NotRecorded("a rollout did not begin with its start".to_owned()))?;
+    if starting.parent.is_none() {
+        may_start(shared, &state, starting)?;
+    }
     Ok(Begun { state, recorded, registered })
 }

@@ -38,7 +38,7 @@ impl Desk<'_> {
     }
 
     pub(super) fn abort(&self, reason: &str) -> Result<Vec<Event>, Refusal> {
-        self.owners_only("abort it; anyone can `/rollout hold` it")?;
+        self.may(&self.state.runbook.may.abort, "abort it; anyone can `/rollout hold` it")?;
         if self.state.result.is_some() {
             let result = self.state.result.map_or("", |result| result.title());
             return Err(Refusal::new(
