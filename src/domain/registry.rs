@@ -70,6 +70,17 @@ pub enum RegistryEvent {
         /// Who holds it.
         rollout: RolloutId,
     },
+    /// A rollout took an environment over from the one that held it, which is next in line now.
+    EnvironmentTakenOver {
+        /// Which.
+        environment: String,
+        /// Who held it.
+        from: RolloutId,
+        /// Who holds it now.
+        rollout: RolloutId,
+        /// Why.
+        reason: String,
+    },
     /// An environment is free of a rollout.
     EnvironmentUnlocked {
         /// Which.
@@ -154,6 +165,8 @@ pub struct Environment {
     pub holder: Option<RolloutId>,
     /// Who waits, in order.
     pub queue: VecDeque<RolloutId>,
+    /// Why it was taken over last.
+    pub taken_because: Option<String>,
 }
 
 impl Registry {
@@ -183,6 +196,13 @@ impl Registry {
                 let environment = self.environments.entry(environment.clone()).or_default();
                 environment.queue.retain(|waiting| waiting != rollout);
                 environment.holder = Some(rollout.clone());
+            }
+            RegistryEvent::EnvironmentTakenOver { environment, from, rollout, reason } => {
+                let environment = self.environments.entry(environment.clone()).or_default();
+                environment.queue.retain(|waiting| waiting != rollout && waiting != from);
+                environment.queue.push_front(from.clone());
+                environment.holder = Some(rollout.clone());
+                environment.taken_because = Some(reason.clone());
             }
             RegistryEvent::EnvironmentUnlocked { environment, rollout } => {
                 let environment = self.environments.entry(environment.clone()).or_default();
@@ -240,6 +260,20 @@ impl Registry {
             Some(known) if known.holder.as_ref() == Some(&rollout) || known.queue.contains(&rollout) => Vec::new(),
             Some(Environment { holder: Some(_), .. }) => vec![RegistryEvent::EnvironmentQueued { environment, rollout }],
             _ => vec![RegistryEvent::EnvironmentLocked { environment, rollout }],
+        }
+    }
+
+    /// What taking over becomes: the environment, whoever holds it. Where nobody does, it is a claim like any other.
+    #[must_use]
+    pub fn take_over(&self, environment: &str, rollout: &RolloutId, reason: &str) -> Vec<RegistryEvent> {
+        match self.holder(environment) {
+            Some(holder) if holder != rollout => vec![RegistryEvent::EnvironmentTakenOver {
+                environment: environment.to_owned(),
+                from: holder.clone(),
+                rollout: rollout.clone(),
+                reason: reason.to_owned(),
+            }],
+            _ => self.claim(environment, rollout),
         }
     }
 

@@ -240,7 +240,7 @@ phases: [{ phase: one, steps: [{ announce: what, to: [watch] }, { task: 'Look at
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_runbook_says_who_may_start_and_abort_it_and_what_is_still_to_be_answered() {
-    let files = tminus::settings::Files::embedded().with(
+    let files = Files::embedded().with(
         "config/runbooks/test.yaml",
         "runbook: test
 people: { owner: maria, ops: [ana, raj] }
@@ -251,10 +251,7 @@ phases: [{ phase: one, steps: [{ task: Do it, id: it }] }, { phase: two, steps: 
 ",
     );
     let app = App::start_with(files).await;
-    assert_eq!(
-        app.says("li", "/rollout start test").await,
-        "Nothing was started. `test` is started by Ana, Raj and Maria."
-    );
+    assert_eq!(app.says("li", "/rollout start test").await, "Nothing was started. `test` is started by Ana, Raj and Maria.");
     assert_eq!(app.get("/api/rollouts").await, json!([]));
     app.says("ana", "/rollout start test").await;
     app.card_says("Before “Two”: Will replicas matter? (Raj)").await;

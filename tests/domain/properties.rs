@@ -72,6 +72,7 @@ fn body() -> impl Strategy<Value = CommandBody> {
         2 => Just(CommandBody::BackOff { generation: None }),
         1 => (step_ref(), reason()).prop_map(|(step, text)| CommandBody::Correct { step, text }),
         1 => reason().prop_map(|text| CommandBody::Announce { text, audience: "watch".into() }),
+        1 => reason().prop_map(|reason| CommandBody::TakeOver { reason }),
         1 => Just(CommandBody::Hold),
         2 => Just(CommandBody::Resume { generation: None }),
         1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default(), generation: None }),
@@ -110,6 +111,7 @@ fn happening() -> impl Strategy<Value = Happening> {
             Happening::Stray(CommandBody::RecordDelivery { announcement, slot, attempt, outcome: delivered() })
         }),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentGranted)),
+        1 => Just(Happening::Stray(CommandBody::RecordEnvironmentTaken { by: RolloutId("other".into()), reason: "urgent".into() })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentReleased)),
     ]
 }

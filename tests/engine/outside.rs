@@ -273,3 +273,34 @@ async fn what_was_written_with_an_unknown_end_is_shown_all_the_same() {
     let last = stage.outside.cards.lock().unwrap().last().unwrap().card.markdown();
     assert!(last.contains("look here"), "{last}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_environment_is_taken_over_with_a_reason_and_who_held_it_is_put_on_hold_and_gets_it_back() {
+    let mut stage = Stage::with(PRESSED).await;
+    let first = stage.start().await;
+    stage.until(&first, "environment-granted").await;
+    let second = stage.start_as("again").await;
+    stage.until(&second, "environment-claimed").await;
+    let take = |reason: &str| CommandBody::TakeOver { reason: reason.into() };
+    let refused = |said: Result<String, tminus::engine::conductor::Rejected>| said.unwrap_err().to_string();
+    assert!(refused(stage.does(&first, "maria", take("x")).await).contains("holds shop/staging already"));
+    assert!(refused(stage.does(&second, "ana", take("x")).await).contains("Only Maria can take the environment over"));
+    assert!(refused(stage.does(&second, "maria", take(" ")).await).contains("needs a reason"));
+    stage.does(&second, "maria", take("a fix that can't wait")).await.unwrap();
+    stage.until(&second, "phase-opened").await;
+    stage.until(&first, "environment-taken").await;
+    assert_eq!(stage.conductor.registry().holder("shop/staging"), Some(&second));
+    let card = stage.card(&first).await;
+    assert!(card.contains("took shop/staging over: a fix that can't wait"), "{card}");
+    assert!(refused(stage.does(&first, "maria", CommandBody::Resume { generation: None }).await).contains("takes it back"));
+    // Also after a restart it knows who holds what; and it is next in line.
+    stage.restart().await;
+    let abort = CommandBody::Abort { reason: "done with it".into(), generation: None };
+    stage.does(&second, "maria", abort).await.unwrap();
+    stage.until(&second, "environment-released").await;
+    stage.until_holder("shop/staging", &first).await;
+    stage.until_grants(&first, 2).await;
+    stage.does(&first, "maria", CommandBody::Resume { generation: None }).await.unwrap();
+    stage.does(&first, "maria", CommandBody::RunStep { step: StepRef::TheOpenOne }).await.unwrap();
+    stage.until(&first, "action-ended").await;
+}

@@ -274,6 +274,28 @@ impl Stage {
         panic!("{id} goes on");
     }
 
+    /// Waits until a rollout was given its environment so often.
+    pub async fn until_grants(&self, id: &RolloutId, count: usize) {
+        for _ in 0..2000 {
+            if self.happened(id).await.iter().filter(|kind| *kind == "environment-granted").count() >= count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{id} did not get its environment {count} times: {:?}", self.happened(id).await);
+    }
+
+    /// Waits until a rollout holds an environment.
+    pub async fn until_holder(&self, environment: &str, id: &RolloutId) {
+        for _ in 0..2000 {
+            if self.conductor.with_registry(|registry| registry.holder(environment) == Some(id)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{id} does not hold {environment}");
+    }
+
     /// Waits until there are so many rollouts.
     pub async fn until_rollouts(&self, count: usize) {
         for _ in 0..2000 {

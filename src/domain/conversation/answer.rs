@@ -147,6 +147,10 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             format!("On hold: nothing new starts by itself. {running} `/rollout resume` lets it go on.")
         }
         Event::Resumed => "It goes on.".to_owned(),
+        Event::TakeoverAsked { .. } => {
+            let environment = escape_markdown(state.runbook.environment.as_deref()?);
+            format!("Taking {environment} over. Whoever holds it is put on hold and told.")
+        }
         Event::Aborted { reason } => {
             let running = voice.running();
             let running = match &running[..] {

@@ -70,7 +70,7 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 33] = [
+pub const COMMANDS: [Help; 34] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
@@ -100,6 +100,7 @@ pub const COMMANDS: [Help; 33] = [
     help("announce", "TEXT to AUDIENCE", "announces what no step announces"),
     help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
     help("report", "", "writes the checklist as it stands, with figures"),
+    help("takeover", "REASON", "takes the environment over from the rollout that holds it"),
     help("hold", "", "starts nothing new until `resume`"),
     help("resume", "", "lets a held rollout go on"),
     help("abort", "REASON", "stops a rollout; what wraps up still runs"),
@@ -107,10 +108,11 @@ pub const COMMANDS: [Help; 33] = [
 ];
 
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 7] = ["amend", "rollback", "lock", "unlock", "takeover", "link", "rehearsal"];
+const LATER: [&str; 6] = ["amend", "rollback", "lock", "unlock", "link", "rehearsal"];
 
 /// Other words for the same command.
-const SYNONYMS: [(&str, &str); 11] = [
+const SYNONYMS: [(&str, &str); 12] = [
+    ("take-over", "takeover"),
     ("backoff", "back-off"),
     ("hand-over", "handover"),
     ("move", "reschedule"),
@@ -246,6 +248,7 @@ fn one_thing(verb: &str, mut words: Words<'_>) -> Result<CommandBody, Refusal> {
         }
         "open" => CommandBody::OpenPhase { phase: words.next() },
         "back-off" => CommandBody::BackOff { generation: None },
+        "takeover" => CommandBody::TakeOver { reason: words.rest() },
         "hold" => CommandBody::Hold,
         "resume" => CommandBody::Resume { generation: None },
         _ => CommandBody::Abort { reason: words.rest(), generation: None },
@@ -521,7 +524,7 @@ mod tests {
         for (text, expected) in [
             ("/rollout strat 4.3", "I don't know `strat`. Did you mean `start`?"),
             ("/rollout xyzzy", "I don't know `xyzzy`. `/rollout help` lists what I know."),
-            ("/rollout takeover now", "`takeover` is not supported by this version. `/rollout help` lists what is."),
+            ("/rollout amend it", "`amend` is not supported by this version. `/rollout help` lists what is."),
             ("/rollout start 4.3 at", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
             ("/rollout skip", "Something is missing: `/rollout skip STEP REASON`."),
             ("/rollout fate dns perhaps", "A fate is `ran`, `rerun`, `look` or `hold`, not `perhaps`."),

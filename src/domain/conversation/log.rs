@@ -224,6 +224,12 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::Held { reason: Some(reason) } => format!("T-minus put it on hold: {}", escape_markdown(reason)),
         Event::Resumed => format!("{who} let it go on"),
         Event::Aborted { reason } => format!("{who} aborted it: {}", escape_markdown(reason)),
+        Event::TakeoverAsked { reason } => {
+            format!("{who} takes {} over: {}", escape_markdown(state.runbook.environment.as_deref()?), escape_markdown(reason))
+        }
+        Event::EnvironmentTaken { by, reason } => {
+            format!("{by} took {} over: {}", escape_markdown(state.runbook.environment.as_deref()?), escape_markdown(reason))
+        }
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),

@@ -153,7 +153,7 @@ impl Voice<'_> {
         }
         if self.state.environment == EnvironmentStage::Claimed {
             let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
-            return Some(format!("whoever holds {environment} finishes; this rollout is next in line"));
+            return Some(format!("whoever holds {environment} finishes, this rollout is in line; or `/rollout takeover REASON`"));
         }
         None
     }

@@ -243,6 +243,11 @@ pub enum CommandBody {
     },
     /// Start nothing new by itself.
     Hold,
+    /// Take the environment over from whoever holds it.
+    TakeOver {
+        /// Why.
+        reason: String,
+    },
     /// Go on.
     Resume {
         /// For which generation of the rollout the button was made, if it was one.
@@ -334,6 +339,13 @@ pub enum CommandBody {
         aborted: Option<String>,
         /// Its window.
         window: Option<Window>,
+    },
+    /// Another rollout has the environment that this one held.
+    RecordEnvironmentTaken {
+        /// Which.
+        by: RolloutId,
+        /// Why.
+        reason: String,
     },
     /// The registry gave the environment to this rollout.
     RecordEnvironmentGranted,

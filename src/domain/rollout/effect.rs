@@ -240,6 +240,8 @@ pub enum Effect {
     ClaimEnvironment {
         /// Which.
         environment: String,
+        /// Why it is taken over from whoever holds it, if it is.
+        takeover: Option<String>,
     },
     /// Tell the registry that the environment is free.
     ReleaseEnvironment {
@@ -312,7 +314,9 @@ pub fn effects(state: &State) -> Vec<Effect> {
             EnvironmentStage::Claimed | EnvironmentStage::Held if state.may_release() => {
                 owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
             }
-            EnvironmentStage::Claimed => owed.push(Effect::ClaimEnvironment { environment: environment.clone() }),
+            EnvironmentStage::Claimed => {
+                owed.push(Effect::ClaimEnvironment { environment: environment.clone(), takeover: state.takeover.clone() });
+            }
             _ => {}
         }
     }

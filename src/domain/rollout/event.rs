@@ -672,6 +672,18 @@ pub enum Event {
     },
     /// It waits for its environment.
     EnvironmentClaimed,
+    /// A person wants its environment, whoever holds it.
+    TakeoverAsked {
+        /// Why.
+        reason: String,
+    },
+    /// Another rollout took its environment over.
+    EnvironmentTaken {
+        /// Which.
+        by: RolloutId,
+        /// Why.
+        reason: String,
+    },
     /// It holds its environment.
     EnvironmentGranted,
     /// It gave its environment back.

@@ -50,7 +50,7 @@ pub(super) enum Message {
     /// Start a checklist of a rollout.
     StartChild { parent: RolloutId, rooms: Vec<String>, child: Box<StartChild> },
     /// A rollout wants its environment.
-    Claim { environment: String, rollout: RolloutId },
+    Claim { environment: String, rollout: RolloutId, takeover: Option<String> },
     /// A rollout gives its environment back.
     Release { environment: String, rollout: RolloutId },
     /// A rollout is over, and everything it owed is done.
@@ -124,10 +124,19 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
                 let _ = reply.send(started);
             }
             Message::StartChild { parent, rooms, child } => start_child(&shared, parent, &rooms, *child).await,
-            Message::Claim { environment, rollout } => {
+            Message::Claim { environment, rollout, takeover } => {
                 let id = CommandId(format!("claim-{rollout}"));
-                if record(&shared, &id, |registry| registry.claim(&environment, &rollout)).await {
+                let from = shared.registry().holder(&environment).cloned();
+                let claim = |registry: &Registry| match &takeover {
+                    Some(reason) => registry.take_over(&environment, &rollout, reason),
+                    None => registry.claim(&environment, &rollout),
+                };
+                if record(&shared, &id, claim).await {
                     grant(&shared, &environment).await;
+                    // Who held it sees in the registry that it does not any more.
+                    if let Some(from) = from.filter(|from| *from != rollout) {
+                        look_again(&shared, &from).await;
+                    }
                 } else {
                     ask_again(&shared, &rollout).await;
                 }
@@ -170,7 +179,9 @@ async fn grant(shared: &Shared, environment: &str) {
 async fn tell(shared: &Shared, id: &RolloutId, what: &str, body: CommandBody) {
     let Some(handle) = shared.handle(id) else { return };
     let (reply, _answer) = oneshot::channel();
-    let request = Request { id: CommandId(format!("environment-{what}-{id}")), actor: Actor::Engine, room: None, body };
+    // An environment can change hands more than once, so the entry that it came of is part of the identity.
+    let entry = shared.registry().sequence;
+    let request = Request { id: CommandId(format!("environment-{what}-{id}-{entry}")), actor: Actor::Engine, room: None, body };
     // A rollout that is gone asks again when it is taken up.
     let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
 }

@@ -13,7 +13,7 @@ use crate::domain::message::card::{Progress, card};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
 use crate::domain::rollout::effect::{Effect, EffectId, effects};
 use crate::domain::rollout::event::{Event, Recorded};
-use crate::domain::rollout::state::State;
+use crate::domain::rollout::state::{EnvironmentStage, State};
 use crate::domain::rollout::{handle, next_due};
 use crate::domain::runbook::model::Venue;
 use crate::engine::clock::RolloutClock;
@@ -144,6 +144,11 @@ impl Conducted {
         // Phases whose time came while nobody was there, and everything owed: recovery is the live path.
         self.commit(vec![self.wake()]).await;
         loop {
+            if let Some(taken) = self.taken_over() {
+                self.commit(vec![taken]).await;
+                // It is in line now, and may be asked for anew.
+                self.registry_asked.clear();
+            }
             self.dispatch();
             let due = self.next_wake();
             let timer = async {
@@ -180,6 +185,22 @@ impl Conducted {
                 return;
             }
         }
+    }
+
+    /// The environment that it thinks it holds is somebody else's: the registry knows better, also after a restart.
+    fn taken_over(&self) -> Option<Pending> {
+        // While it gives it back, the next one may have it already.
+        let holds = self.state.environment == EnvironmentStage::Held && !self.state.may_release();
+        let environment = self.state.runbook.environment.as_ref().filter(|_| holds)?;
+        let (by, reason) = {
+            let registry = self.shared.registry();
+            let known = registry.environments.get(environment)?;
+            let holder = known.holder.clone().filter(|holder| *holder != self.state.id)?;
+            (holder, known.taken_because.clone().unwrap_or_default())
+        };
+        let id = CommandId(format!("environment-taken-{}-{}", self.state.id, self.state.sequence));
+        let body = CommandBody::RecordEnvironmentTaken { by, reason };
+        Some(Pending { request: Request { id, actor: Actor::Engine, room: None, body }, reply: None })
     }
 
     /// Whether the registry has it as over; the journal tells the rest.
@@ -509,8 +530,9 @@ impl Conducted {
                         );
                     }
                 }
-                Effect::ClaimEnvironment { environment } => {
-                    self.ask_registry("claim", registry::Message::Claim { environment, rollout: self.state.id.clone() });
+                Effect::ClaimEnvironment { environment, takeover } => {
+                    let what = if takeover.is_some() { "takeover" } else { "claim" };
+                    self.ask_registry(what, registry::Message::Claim { environment, rollout: self.state.id.clone(), takeover });
                 }
                 Effect::ReleaseEnvironment { environment } => {
                     self.ask_registry("release", registry::Message::Release { environment, rollout: self.state.id.clone() });

@@ -59,6 +59,15 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
         CommandBody::RecordEnvironmentGranted => {
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }
+        CommandBody::RecordEnvironmentTaken { by, reason } => {
+            if state.environment != EnvironmentStage::Held {
+                return Ok(Vec::new());
+            }
+            let why = format!("{by} took {} over: {reason}", state.runbook.environment.as_deref().unwrap_or_default());
+            let held = state.held.is_none().then_some(Event::Held { reason: Some(why) });
+            let taken = Event::EnvironmentTaken { by: by.clone(), reason: reason.clone() };
+            Ok([taken].into_iter().chain(held).collect())
+        }
         CommandBody::RecordEnvironmentReleased => {
             let has_it = matches!(state.environment, EnvironmentStage::Held | EnvironmentStage::Claimed);
             Ok(if has_it { vec![Event::EnvironmentReleased] } else { Vec::new() })
@@ -96,6 +105,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::Correct { step, text } => desk.correct(step, text),
                 CommandBody::Announce { text, audience } => desk.announce(text, audience),
                 CommandBody::Hold => desk.hold(),
+                CommandBody::TakeOver { reason } => desk.take_over(reason),
                 CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),
                 CommandBody::Abort { reason, generation } => desk.fresh(*generation).and_then(|()| desk.abort(reason)),
                 _ => Ok(Vec::new()),

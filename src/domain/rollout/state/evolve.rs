@@ -298,8 +298,12 @@ impl State {
                 }
             }),
             Event::ParentTold { ended } => self.parent_told = Some(*ended),
-            Event::EnvironmentClaimed => self.environment = EnvironmentStage::Claimed,
-            Event::EnvironmentGranted => self.environment = EnvironmentStage::Held,
+            Event::EnvironmentClaimed | Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
+            Event::TakeoverAsked { reason } => self.takeover = Some(reason.clone()),
+            Event::EnvironmentGranted => {
+                self.environment = EnvironmentStage::Held;
+                self.takeover = None;
+            }
             Event::EnvironmentReleased => self.environment = EnvironmentStage::Released,
             Event::CardPosted { venue, reference } => drop(self.cards.insert(venue.clone(), reference.clone())),
             Event::Ended { result } => {

@@ -88,6 +88,8 @@ pub struct State {
     pub backed_off: BTreeSet<usize>,
     /// Whether it has its environment.
     pub environment: EnvironmentStage,
+    /// Why it takes its environment over, until it has it.
+    pub takeover: Option<String>,
     /// The card's message in every room, on every platform that the room is on.
     pub cards: BTreeMap<Venue, String>,
     /// Notes left.
@@ -171,6 +173,7 @@ impl State {
             released: BTreeSet::new(),
             backed_off: BTreeSet::new(),
             environment: EnvironmentStage::NotNeeded,
+            takeover: None,
             cards: BTreeMap::new(),
             notes: Vec::new(),
             sequence: 1,
@@ -256,6 +259,16 @@ impl State {
     pub fn may_release(&self) -> bool {
         let runs = |step: &StepState| step.is_under_way() || step.child.as_ref().is_some_and(|child| !child.settled);
         self.result.is_some() && !self.steps.iter().any(runs)
+    }
+
+    /// Whether it lost an environment that it needs for what is open: nothing goes on before it has it again.
+    #[must_use]
+    pub fn lacks_environment(&self) -> bool {
+        let needs = |phase: usize| self.runbook.lock_from.is_some_and(|from| phase >= from);
+        let open = |phase: usize| matches!(self.phases[phase], PhaseState::Open { .. });
+        self.environment == EnvironmentStage::Claimed
+            && self.result.is_none()
+            && (0..self.phases.len()).any(|phase| needs(phase) && open(phase))
     }
 
     /// Names of a runbook as people: its roles, teams, persons, and inputs of type people. In order, each once.
