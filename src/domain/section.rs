@@ -1,33 +1,51 @@
 //! Reading a map key by key: what is there, what is missing, what was misspelt; every problem is collected.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use super::problem::{Place, Problem, Severity, did_you_mean};
 use super::yaml::{Node, Value};
+
+/// How many errors of one file are said: nobody mends more of them at once.
+const ERRORS_MAX: usize = 200;
 
 /// The problems of one file, as they are found.
 #[derive(Debug)]
 pub struct Report {
     file: String,
     problems: RefCell<Vec<Problem>>,
+    errors: Cell<usize>,
 }
 
 impl Report {
     /// An empty report on a file.
     #[must_use]
     pub fn on(file: &str) -> Self {
-        Self { file: file.to_owned(), problems: RefCell::default() }
+        Self { file: file.to_owned(), problems: RefCell::default(), errors: Cell::default() }
     }
 
     /// Notes a problem.
     pub fn error(&self, place: Place, what: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem::error(&self.file, place, what));
+        self.note(Problem::error(&self.file, place, what));
     }
 
     /// Notes a problem and what would be right.
     pub fn error_help(&self, place: Place, what: impl Into<String>, help: impl Into<String>) {
-        self.problems.borrow_mut().push(Problem::error(&self.file, place, what).help(help));
+        self.note(Problem::error(&self.file, place, what).help(help));
+    }
+
+    fn note(&self, problem: Problem) {
+        let errors = self.errors.get();
+        match errors.cmp(&ERRORS_MAX) {
+            Ordering::Less => self.problems.borrow_mut().push(problem),
+            Ordering::Equal => {
+                let what = format!("there are more than {ERRORS_MAX} errors; the others are not said");
+                self.problems.borrow_mut().push(Problem::error(&self.file, Place::default(), what));
+            }
+            Ordering::Greater => return,
+        }
+        self.errors.set(errors + 1);
     }
 
     /// Notes what can be used and is probably not what was meant.
@@ -38,6 +56,9 @@ impl Report {
 
     /// Notes that a name is not known, with the nearest one that is.
     pub fn unknown<'a>(&self, place: Place, what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) {
+        if self.errors.get() > ERRORS_MAX {
+            return;
+        }
         let known: Vec<&str> = known.into_iter().collect();
         let problem = Problem::error(&self.file, place, format!("unknown {what} `{name}`"));
         let help = match did_you_mean(name, known.iter().copied()) {
@@ -45,7 +66,7 @@ impl Report {
             None if known.is_empty() => format!("no {what} is defined"),
             None => format!("known: {}", known.join(", ")),
         };
-        self.problems.borrow_mut().push(problem.help(help));
+        self.note(problem.help(help));
     }
 
     /// The file it is on.
@@ -54,21 +75,17 @@ impl Report {
         &self.file
     }
 
-    /// Notes what `check` notes as standing at a place of another file, with how that file comes into it.
-    pub fn elsewhere(&self, file: &str, place: Place, note: &str, check: impl FnOnce()) {
+    /// Notes what `check` notes, changed: it stands in another file.
+    pub fn elsewhere(&self, check: impl FnOnce(), change: impl FnMut(&mut Problem)) {
         let before = self.problems.borrow().len();
         check();
-        for problem in self.problems.borrow_mut().iter_mut().skip(before) {
-            file.clone_into(&mut problem.file);
-            problem.place = place;
-            problem.note = Some(note.to_owned());
-        }
+        self.problems.borrow_mut().iter_mut().skip(before).for_each(change);
     }
 
     /// Whether no error was noted.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        !self.problems.borrow().iter().any(|problem| problem.severity == Severity::Error)
+        self.errors.get() == 0
     }
 
     /// What was noted, in the order of the file.

@@ -452,3 +452,20 @@ fn patterns_that_do_not_compile_or_would_take_for_ever_are_said() {
         }
     }
 }
+
+#[test]
+fn a_flood_of_errors_is_cut_and_a_text_without_measure_is_refused() {
+    let announces = "runbook: test
+audiences: { watch: ['slack:x'] }
+phases: [{ phase: one, steps: [{ announce: note, to: [watch] }] }]
+";
+    let files =
+        Files::default().with("config/tminus.yaml", "addresses: { x: {} }\n").with("config/runbooks/test.yaml", announces);
+    let names = |count: usize| (0..count).map(|i| format!("{{{{ n{i} }}}} ")).collect::<String>();
+    let all = said(&files.clone().with("messages/note.md", &names(500)));
+    assert_eq!(all.matches("error: unknown name").count(), 200);
+    assert!(all.contains("error: there are more than 200 errors; the others are not said"), "{all}");
+    let all = said(&files.with("messages/note.md", &names(10_000)));
+    assert!(all.starts_with("error: the text does not compile: it has "), "{all}");
+    assert_eq!(all.matches("error:").count(), 1, "{all}");
+}

@@ -3,10 +3,13 @@
 //! `MiniJinja` says which names are not its own, and checks no more than that until it renders. A small reader of the same words
 //! sees the rest: what is asked in `done('…')`, `x['y']`, and filters that do not exist.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::template;
+
+/// The longest template, in bytes: what is written from it is shorter still, and looking for names takes longer than its length.
+const BYTES_MAX: usize = 32 * 1024;
 
 /// What a text uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +58,9 @@ pub enum Form {
 /// # Errors
 /// The first thing that does not compile.
 pub fn uses(source: &str, form: Form) -> Result<Uses, String> {
+    if source.len() > BYTES_MAX {
+        return Err(format!("it has {} bytes; at most {BYTES_MAX} are possible", source.len()));
+    }
     let names_in = |source: &str| match form {
         Form::Template => template::template_names(source),
         Form::Expression => template::expression_names(source),
@@ -69,27 +75,46 @@ pub fn uses(source: &str, form: Form) -> Result<Uses, String> {
     Ok(Uses { names, ..read(&tokens) })
 }
 
-/// Where a name, filter, test or tag stands first in a text, in bytes: a dotted name from its beginning to its end.
-#[must_use]
-pub fn position(source: &str, form: Form, word: &str) -> Option<Range<usize>> {
-    let tokens = match form {
-        Form::Template => tokens_of_template(source),
-        Form::Expression => tokens_of_code(source, 0, None).0,
-    };
-    let mut found = (0..tokens.len()).filter_map(|at| {
-        let What::Name(name) = &tokens[at].what else { return None };
-        let (written, end) = dotted_name(&tokens, at, name);
-        // What is asked for may be a part of what is written, as `x` of `x.y()`.
-        let fits = name == word || written == word || written.starts_with(&format!("{word}."));
-        let end = if written == word { tokens[end - 1].end } else { tokens[at].end };
-        fits.then_some(tokens[at].start..end).filter(|_| !is_member(&tokens, at))
-    });
-    found.next()
+/// Where names, filters, tests and tags stand first in a text.
+#[derive(Clone, Debug, Default)]
+pub struct Positions {
+    first: BTreeMap<String, Range<usize>>,
+}
+
+impl Positions {
+    /// Finds them.
+    #[must_use]
+    pub fn read(source: &str, form: Form) -> Self {
+        let tokens = match form {
+            Form::Template => tokens_of_template(source),
+            Form::Expression => tokens_of_code(source, 0, None).0,
+        };
+        let mut first = BTreeMap::new();
+        for (at, token) in tokens.iter().enumerate() {
+            let What::Name(name) = &token.what else { continue };
+            if is_member(&tokens, at) {
+                continue;
+            }
+            let (dotted, end) = dotted_name(&tokens, at, name);
+            first.entry(dotted).or_insert(token.start..tokens[end - 1].end);
+            first.entry(name.clone()).or_insert(token.start..token.end);
+        }
+        Self { first }
+    }
+
+    /// A dotted name from its beginning to its end, in bytes; or else its beginning.
+    #[must_use]
+    pub fn of(&self, word: &str) -> Option<Range<usize>> {
+        self.first.get(word).or_else(|| self.first.get(word.split('.').next()?)).cloned()
+    }
 }
 
 /// The line of a text that does not compile, in bytes, without the space around it.
 #[must_use]
 pub fn broken_line(source: &str) -> Option<Range<usize>> {
+    if source.len() > BYTES_MAX {
+        return None;
+    }
     let above = template::broken_line(source)?.checked_sub(1)?;
     let start: usize = source.split_inclusive('\n').take(above).map(str::len).sum();
     let line = source.get(start..)?.lines().next()?;
@@ -382,6 +407,10 @@ mod tests {
             let tokens = tokens_of_code(&text, 0, None).0;
             let _ = (read(&tokens), dotted(&text, &tokens));
             let _ = uses(&text, Form::Template);
+            for (word, range) in Positions::read(&text, Form::Template).first {
+                proptest::prop_assert!(text[range].starts_with(word.split('.').next().unwrap()));
+            }
+            proptest::prop_assert!(broken_line(&text).is_none_or(|range| text.get(range).is_some()));
         }
     }
 }

@@ -337,8 +337,10 @@ impl<'a> Checker<'a> {
 
     /// What people record by hand in place of outputs: those that something refers to.
     fn add_by_hand(&mut self) {
-        for index in std::mem::take(&mut self.by_hand) {
-            let names = self.outputs_used(index);
+        let by_hand = std::mem::take(&mut self.by_hand);
+        let names = if by_hand.is_empty() { Vec::new() } else { self.output_names() };
+        for index in by_hand {
+            let names = self.outputs_used(index, &names);
             let Some(step) = self.steps.get_mut(index) else { continue };
             if let StepKind::Run { by_hand, .. } = &mut step.kind {
                 let field = |name: String| Field {

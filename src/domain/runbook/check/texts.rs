@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use crate::domain::catalogue::{Kind, Operation};
 use crate::domain::message::template;
-use crate::domain::message::uses::{Argument, Form, Mention, Uses, position, uses};
+use crate::domain::message::uses::{Argument, Form, Mention, Positions, Uses, uses};
 use crate::domain::problem::Place;
 use crate::domain::runbook::model::{Call, Step, StepKind};
 use crate::domain::runbook::names::{EACH, Function, ITSELF, Member, Name, OUTPUTS};
@@ -64,6 +64,20 @@ impl Pending {
     }
 }
 
+/// A text that stands in another file than the runbook.
+struct Elsewhere<'p> {
+    pending: &'p Pending,
+    stand: &'p Stand,
+    positions: Positions,
+}
+
+impl<'p> Elsewhere<'p> {
+    fn of(pending: &'p Pending) -> Option<Self> {
+        let stand = pending.stand.as_ref()?;
+        Some(Self { pending, stand, positions: Positions::read(&pending.text, pending.form) })
+    }
+}
+
 impl Checker<'_> {
     pub(super) fn check_pending(&self) {
         for pending in &self.pending {
@@ -74,40 +88,50 @@ impl Checker<'_> {
                     self.report.error(pending.place, format!("{} does not compile: {problem}", pending.what("the text")));
                 }
                 Ok(uses) => {
-                    uses.names.iter().for_each(|name| self.within(pending, name, || self.check_name(name, pending)));
-                    self.check_calls(&uses, pending);
-                    self.check_words(&uses, pending);
+                    let elsewhere = Elsewhere::of(pending);
+                    let elsewhere = elsewhere.as_ref();
+                    uses.names.iter().for_each(|name| self.within(elsewhere, name, || self.check_name(name, pending)));
+                    self.check_calls(&uses, pending, elsewhere);
+                    self.check_words(&uses, pending, elsewhere);
                 }
             }
         }
     }
 
     /// Checks a word of a text; what is found is said where the word stands, when that is in another file.
-    fn within(&self, pending: &Pending, word: &str, check: impl FnOnce()) {
-        let Some(stand) = &pending.stand else { return check() };
-        let note = format!("announced by {}:{}:{}", self.report.file(), pending.place.line, pending.place.column);
-        let place = stand.place(&pending.text, position(&pending.text, pending.form, word));
-        self.report.elsewhere(stand.file(), place, &note, check);
+    fn within(&self, elsewhere: Option<&Elsewhere<'_>>, word: &str, check: impl FnOnce()) {
+        let Some(Elsewhere { pending, stand, positions }) = elsewhere else { return check() };
+        self.report.elsewhere(check, |problem| {
+            stand.file().clone_into(&mut problem.file);
+            problem.place = stand.place(&pending.text, positions.of(word));
+            let Place { line, column, .. } = pending.place;
+            problem.note = Some(format!("announced by {}:{line}:{column}", self.report.file()));
+        });
+    }
+
+    /// What anything refers to that may be an output, with the step it stands in.
+    pub(super) fn output_names(&self) -> Vec<(usize, String)> {
+        let of = |pending: &Pending| {
+            let names = uses(&pending.text, pending.form).map(|uses| uses.names).unwrap_or_default();
+            let step = pending.of_step;
+            names.into_iter().filter(|name| name.split('.').any(|part| part == OUTPUTS)).map(move |name| (step, name))
+        };
+        self.pending.iter().flat_map(of).collect()
     }
 
     /// The outputs of a step that anything refers to.
-    pub(super) fn outputs_used(&self, index: usize) -> BTreeSet<String> {
+    pub(super) fn outputs_used(&self, index: usize, names: &[(usize, String)]) -> BTreeSet<String> {
         let Some(step) = self.steps.get(index) else { return BTreeSet::new() };
         let mut used = BTreeSet::new();
-        for pending in &self.pending {
-            let Ok(found) = uses(&pending.text, pending.form) else { continue };
-            for name in &found.names {
-                let parts: Vec<&str> = name.split('.').collect();
-                let output = match (parts.as_slice(), &step.each) {
-                    ([OUTPUTS, output, ..], _) if pending.of_step == index => Some(*output),
-                    (["steps", id, OUTPUTS, output, ..], None) if *id == step.base_id() => Some(*output),
-                    (["steps", id, item, OUTPUTS, output, ..], Some(each)) if *id == step.base_id() && item == each => {
-                        Some(*output)
-                    }
-                    _ => None,
-                };
-                used.extend(output.map(str::to_owned));
-            }
+        for (of_step, name) in names {
+            let parts: Vec<&str> = name.split('.').collect();
+            let output = match (parts.as_slice(), &step.each) {
+                ([OUTPUTS, output, ..], _) if *of_step == index => Some(*output),
+                (["steps", id, OUTPUTS, output, ..], None) if *id == step.base_id() => Some(*output),
+                (["steps", id, item, OUTPUTS, output, ..], Some(each)) if *id == step.base_id() && item == each => Some(*output),
+                _ => None,
+            };
+            used.extend(output.map(str::to_owned));
         }
         used
     }
@@ -256,10 +280,10 @@ impl Checker<'_> {
     }
 
     /// `done('…')` and its like name steps and phases in quotes, where the template engine does not look.
-    pub(super) fn check_calls(&self, uses: &Uses, pending: &Pending) {
+    fn check_calls(&self, uses: &Uses, pending: &Pending, elsewhere: Option<&Elsewhere<'_>>) {
         let is_taken = |root: &str| uses.names.iter().any(|name| name.split('.').next() == Some(root));
         for mention in &uses.mentions {
-            self.within(pending, &mention.name, || self.check_call(mention, is_taken, pending));
+            self.within(elsewhere, &mention.name, || self.check_call(mention, is_taken, pending));
         }
     }
 
@@ -311,10 +335,10 @@ impl Checker<'_> {
     }
 
     /// Words of the template engine that it would only miss when the text is written.
-    pub(super) fn check_words(&self, uses: &Uses, pending: &Pending) {
+    fn check_words(&self, uses: &Uses, pending: &Pending, elsewhere: Option<&Elsewhere<'_>>) {
         /// They bring in other templates, and there are none.
         const OF_OTHERS: [&str; 5] = ["block", "extends", "from", "import", "include"];
-        let error = |word: &str, what: String| self.within(pending, word, || self.report.error(pending.place, what));
+        let error = |word: &str, what: String| self.within(elsewhere, word, || self.report.error(pending.place, what));
         for filter in uses.filters.iter().filter(|filter| !template::knows_filter(filter)) {
             error(filter, format!("unknown {} `{filter}`", pending.what("filter")));
         }
