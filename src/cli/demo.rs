@@ -47,6 +47,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         None => Files::embedded(),
     };
     let settings = files.settings()?;
+    for warning in &settings.warnings {
+        tracing::warn!("{}:{}: {}", warning.file, warning.place.line, warning.what);
+    }
     std::fs::create_dir_all(&args.data).with_context(|| format!("the data folder {} can't be made", args.data.display()))?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {

@@ -36,7 +36,7 @@ pub struct Problem {
     /// What would be right, if that can be said.
     pub help: Option<String>,
     /// How it comes about, where the place alone does not show it.
-    pub note: Option<String>,
+    pub note: Option<Box<str>>,
 }
 
 impl Problem {
@@ -76,7 +76,7 @@ impl Problem {
                 text.push_str(&format!("{margin} |\n{number} | {line}\n{margin} | {pad}{underline}\n"));
             }
         }
-        for (label, said) in [("help", &self.help), ("note", &self.note)] {
+        for (label, said) in [("help", self.help.as_deref()), ("note", self.note.as_deref())] {
             if let Some(said) = said {
                 text.push_str(&format!("  = {label}: {}\n", visible(said)));
             }

@@ -461,7 +461,7 @@ phases: [{ phase: one, steps: [{ announce: note, to: [watch] }] }]
 ";
     let files =
         Files::default().with("config/tminus.yaml", "addresses: { x: {} }\n").with("config/runbooks/test.yaml", announces);
-    let names = |count: usize| (0..count).map(|i| format!("{{{{ n{i} }}}} ")).collect::<String>();
+    let names = |count: usize| (0..count).fold(String::new(), |all, i| all + &format!("{{{{ n{i} }}}} "));
     let all = said(&files.clone().with("messages/note.md", &names(500)));
     assert_eq!(all.matches("error: unknown name").count(), 200);
     assert!(all.contains("error: there are more than 200 errors; the others are not said"), "{all}");

@@ -105,7 +105,7 @@ impl Checker<'_> {
             stand.file().clone_into(&mut problem.file);
             problem.place = stand.place(&pending.text, positions.of(word));
             let Place { line, column, .. } = pending.place;
-            problem.note = Some(format!("announced by {}:{line}:{column}", self.report.file()));
+            problem.note = Some(format!("announced by {}:{line}:{column}", self.report.file()).into());
         });
     }
 
