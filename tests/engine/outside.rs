@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use chrono::TimeDelta;
-use tminus::domain::rollout::command::{CommandBody, StepRef};
+use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, StepRef};
+use tminus::engine::conductor::Advance;
 use tminus::engine::ports::{Found, Polled, Sent, StartError};
 
 use crate::stage::{Send, Stage, Start};
@@ -242,6 +243,23 @@ async fn what_ends_after_its_time_is_a_late_receipt_and_changes_nothing() {
     assert_eq!(happened.iter().filter(|kind| *kind == "action-ended").count(), 1, "{happened:?}");
     let unknown = stage.conductor.look(&id, |state, _, _| format!("{:?}", state.steps[0].status)).await.unwrap().unwrap();
     assert!(unknown.contains("unknown: true"), "a person says what became of it: {unknown}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn moving_the_clock_on_leaps_over_nothing_that_was_asked_and_waits_for_nobody_who_is_silent() {
+    for (start, expected) in [(Start::Slowly, 30), (Start::Hangs, 600)] {
+        let mut stage = Stage::with(PRESSED).await;
+        stage.outside.polls.lock().unwrap().extend([Ok(running(&stage)), Ok(running(&stage))]);
+        stage.outside.will_start(start);
+        let id = stage.start().await;
+        stage.until(&id, "environment-granted").await;
+        stage.does(&id, "maria", CommandBody::RunStep { step: StepRef::TheOpenOne }).await.unwrap();
+        // Nobody waits here for the system to have been called: what is next is its own next word, or else the time-out.
+        let (command, nobody) = (CommandId("on".into()), Actor::Engine);
+        stage.conductor.advance(&id, command, nobody, Advance::ToNext).await.unwrap();
+        let shifted = stage.conductor.look(&id, |state, _, _| state.shift_seconds).await.unwrap().unwrap();
+        assert_eq!(shifted, expected, "{:?}", stage.outside.calls());
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -45,6 +45,8 @@ pub enum Send {
 
 pub enum Start {
     Is(Result<(), StartError>),
+    /// It goes well, and takes a second.
+    Slowly,
     Hangs,
 }
 
@@ -111,6 +113,10 @@ impl Executor for Outside {
         let next = self.starts.lock().unwrap().pop_front();
         match next {
             Some(Start::Is(result)) => result,
+            Some(Start::Slowly) => {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                Ok(())
+            }
             Some(Start::Hangs) => std::future::pending().await,
             None => Ok(()),
         }

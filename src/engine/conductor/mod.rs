@@ -15,6 +15,7 @@ mod start;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -41,6 +42,8 @@ pub use self::registry::RegistryError;
 
 /// How many requests may wait for one rollout before it says that it is busy: a burst of clicks of a large roster fits.
 const INBOX_MAX: usize = 2048;
+/// How long moving clocks waits for what is on its way to come to rest: a call that hangs must not hold the clock up.
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many records are read from the journal at once.
 const READ_RECORDS_MAX: usize = 512;
 
@@ -164,6 +167,9 @@ enum Message {
     NextIn {
         reply: oneshot::Sender<Option<i64>>,
     },
+    Settled {
+        reply: oneshot::Sender<()>,
+    },
     Underway {
         reply: oneshot::Sender<BTreeMap<usize, Progress>>,
     },
@@ -269,6 +275,7 @@ impl Conductor {
     /// # Errors
     /// When its clock is the real one, or nothing waits for it.
     pub async fn advance(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
+        self.settle(std::slice::from_ref(id), advance).await;
         let checklists: Vec<RolloutId> = {
             let registry = self.shared.registry();
             registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(id)).map(|(id, _)| id.clone()).collect()
@@ -289,11 +296,32 @@ impl Conductor {
     /// and recognise a second arrival.
     async fn soonest(&self, ids: &[RolloutId], advance: Advance) -> Advance {
         let Advance::ToNext = advance else { return advance };
+        self.settle(ids, advance).await;
         let mut soonest = None;
         for id in ids {
             soonest = soonest.into_iter().chain(self.next_in(id).await).min();
         }
         soonest.map_or(Advance::ToNext, Advance::By)
+    }
+
+    /// Waits until what is on its way in these rollouts has arrived: what was asked of a system has begun, what was due has
+    /// happened. Otherwise a jump to the next moment would leap over what nobody has heard of yet.
+    async fn settle(&self, ids: &[RolloutId], advance: Advance) {
+        if advance != Advance::ToNext {
+            return;
+        }
+        let all = async {
+            for id in ids {
+                let Some(handle) = self.shared.handle(id) else { continue };
+                let (reply, settled) = oneshot::channel();
+                if handle.inbox.send(Message::Settled { reply }).await.is_ok() {
+                    // A rollout that is gone has come to rest.
+                    let _ = settled.await;
+                }
+            }
+        };
+        // What takes longer is not waited for: whoever moves the clock means it to move.
+        let _ = tokio::time::timeout(SETTLE_TIMEOUT, all).await;
     }
 
     async fn advance_one(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {

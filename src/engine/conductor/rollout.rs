@@ -93,6 +93,7 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
         woken_until: None,
         retry: false,
         ask_later: false,
+        settling: Vec::new(),
     };
     conducted.run(messages)
 }
@@ -122,6 +123,8 @@ struct Conducted {
     retry: bool,
     /// Whether the registry is asked again only after a pause.
     ask_later: bool,
+    /// Who waits for what is on its way to come to rest.
+    settling: Vec<oneshot::Sender<()>>,
 }
 
 /// A request of the batch under way, with where its answer goes.
@@ -151,6 +154,12 @@ impl Conducted {
             }
             self.dispatch();
             let due = self.next_wake();
+            if !self.settling.is_empty() && self.is_settled(due) {
+                // Who waited may have stopped waiting.
+                for waiting in self.settling.drain(..) {
+                    let _ = waiting.send(());
+                }
+            }
             let timer = async {
                 match due {
                     Some(due) => self.clock.sleep_until(due).await,
@@ -261,6 +270,7 @@ impl Conducted {
                     self.registry_asked.clear();
                     self.ask_later = true;
                 }
+                Message::Settled { reply } => self.settling.push(reply),
                 Message::NextIn { reply } => drop(reply.send(self.next_in())),
                 Message::Underway { reply } => {
                     let underway = self.progress.iter().filter(|(step, (attempt, ..))| self.state.awaits(**step, *attempt));
@@ -282,6 +292,26 @@ impl Conducted {
                 Refusal::new(RefusalKind::NotNow, format!("Nothing in {} waits for the clock: a person is next.", self.state.id))
             }),
         }
+    }
+
+    /// Whether nothing is on its way: what is due has happened, what was asked of others has begun or is in their hands.
+    fn is_settled(&self, due: Option<DateTime<Utc>>) -> bool {
+        let now = self.clock.now();
+        let begun = |effect: &Effect| match effect {
+            Effect::Act(action) => {
+                self.progress.get(&action.step).is_some_and(|(attempt, _, again)| *attempt == action.attempt && *again > now)
+            }
+            Effect::Check(check) => {
+                self.checks.get(&check.step).is_some_and(|(generation, due)| *generation == check.generation && *due > now)
+            }
+            // Whoever asks for its end goes on asking until it comes.
+            Effect::Cancel(_) => true,
+            Effect::ClaimEnvironment { environment, takeover: None } => {
+                self.shared.registry().environments.get(environment).is_some_and(|known| known.queue.contains(&self.state.id))
+            }
+            _ => false,
+        };
+        due.is_none_or(|due| due > now) && effects(&self.state).iter().all(begun)
     }
 
     /// In how many seconds something happens by itself; rounded up, so that the moment has come then.
