@@ -89,6 +89,32 @@ impl Caller {
         self.get("/api/rollouts/{id}", "/api/rollouts/andromeda-staging-4.3")
     }
 
+    /// A button of a rollout's card that somebody who is awaited can press, with what its form asks.
+    fn press_for(&self, view: &Value) -> Option<(String, Value)> {
+        let steps = view["phases"].as_array()?.iter().flat_map(|phase| phase["steps"].as_array().into_iter().flatten());
+        let step = steps.filter(|step| step["status"] == "open").find(|step| step["awaited"].get(0).is_some())?;
+        let verb = match step["kind"].as_str()? {
+            "acknowledge" => "ack",
+            "ask" => "answer",
+            "run" => "run",
+            "decide" => "go",
+            _ => "done",
+        };
+        let card = self.messages().into_iter().find(|message| message["card"] == true && message["rollout"] == view["id"])?;
+        let mut buttons = card["buttons"].as_array()?.iter();
+        let button = buttons.find(|button| button["id"].as_str().is_some_and(|id| id.contains(&format!(".{verb}."))))?;
+        let asked = card["fields"].as_array().into_iter().flatten();
+        let asked = asked.filter(|field| field["button"] == button["id"] && field["required"] == true);
+        let filled = |field: &Value| match field["type"].as_str() {
+            Some("confirm") => "yes".to_owned(),
+            _ => [&field["value"], &field["example"]].into_iter().find_map(Value::as_str).unwrap_or("x").to_owned(),
+        };
+        let fields: serde_json::Map<String, Value> =
+            asked.map(|field| (field["name"].as_str().expect("a name").to_owned(), filled(field).into())).collect();
+        let address = format!("/api/rooms/andromeda-rollouts/messages/{}/press", card["id"].as_str()?);
+        Some((address, json!({ "person": step["awaited"][0]["id"], "button": button["id"], "fields": fields })))
+    }
+
     fn messages(&self) -> Vec<Value> {
         let messages = self.get("/api/rooms/{room}/messages", "/api/rooms/andromeda-rollouts/messages");
         messages.as_array().expect("a list").clone()
@@ -225,46 +251,24 @@ fn answers_of_a_whole_rollout_have_the_described_form() {
     let caller = Caller::new();
     caller.get("/api/people", "/api/people");
     caller.get("/api/rooms", "/api/rooms");
-    let mut sequence = 0;
+    let mut before = Vec::new();
     for _ in 0..TRIES_MAX {
-        let rollout = caller.rollout();
-        if rollout["status"] == "ended" {
+        if caller.rollout()["status"] == "ended" {
             break;
         }
-        let steps =
-            rollout["phases"].as_array().into_iter().flatten().flat_map(|phase| phase["steps"].as_array().into_iter().flatten());
-        let awaited = steps.filter(|step| step["status"] == "open").find(|step| step["awaited"].get(0).is_some());
-        let card = caller.messages().into_iter().find(|message| message["card"] == true);
-        let is_settled = rollout["sequence"] == sequence;
-        sequence = rollout["sequence"].as_u64().expect("a number");
-        match (awaited, card) {
-            (Some(step), Some(card)) => {
-                let verb = match step["kind"].as_str() {
-                    Some("acknowledge") => "ack",
-                    Some("ask") => "answer",
-                    Some("run") => "run",
-                    Some("decide") => "go",
-                    _ => "done",
-                };
-                let buttons = card["buttons"].as_array().expect("a list");
-                if let Some(button) =
-                    buttons.iter().find(|button| button["id"].as_str().is_some_and(|id| id.contains(&format!(".{verb}."))))
-                {
-                    let own = card["fields"].as_array().into_iter().flatten().filter(|field| field["button"] == button["id"]);
-                    let filled = |field: &Value| {
-                        [&field["value"], &field["example"]].into_iter().find_map(Value::as_str).unwrap_or("x").to_owned()
-                    };
-                    let fields: serde_json::Map<String, Value> =
-                        own.map(|field| (field["name"].as_str().expect("a name").to_owned(), filled(field).into())).collect();
-                    let address = format!("/api/rooms/andromeda-rollouts/messages/{}/press", card["id"].as_str().expect("an id"));
-                    let press = json!({ "person": step["awaited"][0]["id"], "button": button["id"], "fields": fields });
-                    caller.post("/api/rooms/{room}/messages/{id}/press", &address, &press);
-                }
-            }
-            (None, _) if is_settled => {
-                caller.post("/api/clock/advance", "/api/clock/advance", &json!({ "to": "next" }));
-            }
-            _ => std::thread::sleep(TRY_EVERY),
+        // The rollout, and the checklists that belong to it.
+        let lines = caller.get("/api/rollouts", "/api/rollouts");
+        let open = lines.as_array().expect("a list").iter().filter(|line| line["status"] == "open");
+        let views: Vec<Value> = open
+            .map(|line| caller.get("/api/rollouts/{id}", &format!("/api/rollouts/{}", line["id"].as_str().expect("an id"))))
+            .collect();
+        let sequences: Vec<u64> = views.iter().filter_map(|view| view["sequence"].as_u64()).collect();
+        let is_settled = sequences == before;
+        before = sequences;
+        match views.iter().find_map(|view| caller.press_for(view)) {
+            Some((address, press)) => drop(caller.post("/api/rooms/{room}/messages/{id}/press", &address, &press)),
+            None if is_settled => drop(caller.post("/api/clock/advance", "/api/clock/advance", &json!({ "to": "next" }))),
+            None => std::thread::sleep(TRY_EVERY),
         }
     }
     assert_eq!(caller.rollout()["result"], "succeeded");
@@ -273,7 +277,11 @@ fn answers_of_a_whole_rollout_have_the_described_form() {
         events.as_array().map(Vec::len),
         caller.rollout()["sequence"].as_u64().and_then(|last| usize::try_from(last).ok())
     );
-    assert_eq!(caller.get("/api/rollouts", "/api/rollouts")[0]["result"], "succeeded");
+    let lines = caller.get("/api/rollouts", "/api/rollouts");
+    let results: Vec<(&Value, &Value)> =
+        lines.as_array().expect("a list").iter().map(|line| (&line["parent"], &line["result"])).collect();
+    let (alone, succeeded) = (json!(null), json!("succeeded"));
+    assert_eq!(results, [(&json!("andromeda-staging-4.3"), &succeeded), (&alone, &succeeded)], "the newest first");
     let announced = caller.get("/api/rooms/{room}/messages", "/api/rooms/slack-andromeda-preproduction-watch/messages");
     assert_eq!(announced.as_array().map(Vec::len), Some(3));
 }

@@ -156,6 +156,8 @@ pub struct Registered {
     pub by: Option<PersonId>,
     /// How it ended, once everything it owed was done.
     pub closed: Option<Outcome>,
+    /// When that was.
+    pub closed_at: Option<DateTime<Utc>>,
 }
 
 /// One environment.
@@ -185,6 +187,7 @@ impl Registry {
                     at: entry.at,
                     by: entry.by.clone(),
                     closed: None,
+                    closed_at: None,
                 };
                 self.rollouts.insert(id.clone(), registered);
                 self.started_by.insert(entry.command.clone(), id.clone());
@@ -214,6 +217,7 @@ impl Registry {
             RegistryEvent::RolloutClosed { id, result } => {
                 if let Some(rollout) = self.rollouts.get_mut(id) {
                     rollout.closed = Some(*result);
+                    rollout.closed_at = Some(entry.at);
                 }
             }
         }

@@ -99,6 +99,17 @@ impl App {
         told["answer"].as_str().unwrap_or_default().to_owned()
     }
 
+    /// Maria, who owns the rollouts of these tests, does something as soon as it is possible.
+    pub async fn done(&self, command: &str) {
+        self.eventually(&format!("it to be possible: {command}"), || async {
+            let message = json!({ "person": "maria", "text": command });
+            let (status, told) = self.post(&format!("/api/rooms/{ROOM}/messages"), &message, None).await;
+            let is_done = status == 200 && told["refused"].is_null() && told["form"].is_null();
+            is_done.then_some(())
+        })
+        .await;
+    }
+
     /// Somebody presses the button of the card that bears a label; what they are told.
     pub async fn presses(&self, person: &str, label: &str) -> String {
         self.fills_in(person, label, &json!({})).await
@@ -116,17 +127,34 @@ impl App {
     /// The message and the token of a button, once it is there.
     pub async fn button(&self, label: &str) -> (String, String) {
         self.eventually(&format!("the button {label}"), || async {
-            let card = self.card().await?;
-            let button = card["buttons"].as_array()?.iter().find(|button| button["label"] == label)?.clone();
-            Some((card["id"].as_str()?.to_owned(), button["id"].as_str()?.to_owned()))
+            let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+            // The newest card that has it: checklists have cards of their own.
+            messages.as_array()?.iter().rev().filter(|message| message["card"] == true).find_map(|card| {
+                let button = card["buttons"].as_array()?.iter().find(|button| button["label"] == label)?;
+                Some((card["id"].as_str()?.to_owned(), button["id"].as_str()?.to_owned()))
+            })
         })
         .await
     }
 
-    /// The newest card of the room.
+    /// The newest card of the room that is not a checklist's.
     pub async fn card(&self) -> Option<Value> {
+        let rollouts = self.get("/api/rollouts").await;
+        let of_its_own: Vec<&Value> =
+            rollouts.as_array()?.iter().filter(|line| line["parent"].is_null()).map(|line| &line["id"]).collect();
         let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
-        messages.as_array()?.iter().rfind(|message| message["card"] == true).cloned()
+        let card = |message: &&Value| message["card"] == true && of_its_own.contains(&&message["rollout"]);
+        messages.as_array()?.iter().rfind(card).cloned()
+    }
+
+    /// What the card of a rollout says, once it is there.
+    pub async fn card_of(&self, rollout: &str) -> String {
+        self.eventually(&format!("the card of {rollout}"), || async {
+            let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+            let card = messages.as_array()?.iter().rfind(|message| message["card"] == true && message["rollout"] == rollout)?;
+            card["text"].as_str().map(str::to_owned)
+        })
+        .await
     }
 
     /// Waits until the card says something.
@@ -147,8 +175,10 @@ impl App {
 
     /// The log: what stands in the card's thread.
     pub async fn log(&self) -> Vec<String> {
+        let card = self.card().await.map(|card| card["id"].clone());
         let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
-        let thread = messages.as_array().expect("a list").iter().filter(|message| !message["thread_of"].is_null());
+        let in_thread = |message: &&Value| card.as_ref().is_some_and(|card| message["thread_of"] == *card);
+        let thread = messages.as_array().expect("a list").iter().filter(in_thread);
         thread.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 

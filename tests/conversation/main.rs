@@ -1,6 +1,7 @@
 //! The conversation through the whole app: the real HTTP API over a journal in memory and a clock that the test moves.
 //! Somebody says something, and the reply is what the test says it is.
 
+mod andromeda;
 mod app;
 mod other_roads;
 mod replies;

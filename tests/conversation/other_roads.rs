@@ -3,28 +3,8 @@
 use serde_json::json;
 use tminus::settings::Files;
 
+use crate::andromeda::{WATCH, collects_the_evidence, tests_the_blue_side, until_the_decision, until_the_update};
 use crate::app::App;
-
-const WATCH: &str = "slack-andromeda-preproduction-watch";
-
-/// Plays until the voters are asked.
-async fn until_the_decision(app: &App) {
-    app.says("maria", "/rollout start 4.3").await;
-    app.jumps().await;
-    for person in ["ines", "tom", "ana", "raj", "li"] {
-        app.presses(person, "Acknowledge").await;
-    }
-    app.presses("maria", "Done: Confirm Go Call").await;
-    app.presses("maria", "Answer: Confirm the maintenance window").await;
-    let fields = json!({ "blue": "blue-17", "green": "green-16", "container": "4.3.0" });
-    app.fills_in("maria", "Answer: Fill in what Change Preparation needs", &fields).await;
-    app.jumps().await;
-    app.fills_in("maria", "Done: Kick off special pre-change backup", &json!({ "backup_id": "backup-7" })).await;
-    app.jumps_until_logged("“Update IaC Staging Stack to container version 4.3.0” is with Maria").await;
-    app.presses("maria", "Run: Update IaC Staging Stack to container version…").await;
-    app.jumps_until_logged("succeeded after 12m").await;
-    app.fills_in("maria", "Done: Test the Blue side with the checklist…", &json!({ "issue": "#4711" })).await;
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_no_go_is_announced_and_nothing_is_switched() {
@@ -38,7 +18,7 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     app.says("raj", "/rollout no-go latency doubled").await;
     app.jumps_until_logged("**NO-GO** on").await;
     app.logged("result: **NO-GO**").await;
-    app.fills_in("maria", "Done: Complete the \"Changeset Failure Post Mortem…", &json!({ "issue": "#4712" })).await;
+    collects_the_evidence(&app).await;
     app.presses("maria", "Done: Review the record and close").await;
     app.logged("ended **NO-GO**").await;
     assert_eq!(
@@ -79,7 +59,7 @@ async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
     app.logged("“Switch staging.andromeda.abccompany.com back to the Green stack” is with Maria").await;
     app.presses("maria", "Run: Switch staging.andromeda.abccompany.com back…").await;
     app.jumps_until_logged("result: **FAILED**").await;
-    app.fills_in("maria", "Done: Complete the \"Changeset Failure Post Mortem…", &json!({ "issue": "#4712" })).await;
+    collects_the_evidence(&app).await;
     app.presses("maria", "Done: Review the record and close").await;
     app.logged("ended **FAILED**").await;
     assert_eq!(
@@ -92,4 +72,54 @@ async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
     let texts: Vec<&str> = asked.as_array().expect("messages").iter().filter_map(|message| message["text"].as_str()).collect();
     assert_eq!(texts.len(), 1, "to vote: {texts:?}");
     assert!(texts[0].contains("Are we GO on updating the Staging stack?"), "{texts:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn blue_tests_that_fail_are_what_the_voters_look_at() {
+    let app = App::start().await;
+    until_the_update(&app).await;
+    let tests = app.card_of("blue-side-tests-staging-4.3").await;
+    assert!(tests.contains("Blue side tests of changeset 4.3 on Staging"), "{tests}");
+    assert!(tests.contains("Open the start page of blue-17 by the address of its own load balancer"), "{tests}");
+    assert!(app.card_says("Next by a person").await.contains("what the card of `blue-side-tests-staging-4.3` says"));
+    tests_the_blue_side(&app, "failed").await;
+    let card = app.card_says("Are we GO").await;
+    assert!(card.contains("FAILED"), "the voters see how the tests ended: {card}");
+    // Nothing but their votes decides.
+    for person in ["ana", "raj", "li"] {
+        app.presses(person, "GO").await;
+    }
+    app.jumps_until_logged("**GO** on").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_abort_switches_nothing_and_still_wraps_up() {
+    let app = App::start().await;
+    until_the_decision(&app).await;
+    app.presses("ana", "GO").await;
+    let said = app.says("maria", "/rollout abort the window is over").await;
+    assert_eq!(said, "Aborted andromeda-staging-4.3: the window is over.");
+    collects_the_evidence(&app).await;
+    app.presses("maria", "Done: Review the record and close").await;
+    app.logged("ended **ABORTED**").await;
+    assert_eq!(
+        app.texts(WATCH).await,
+        [
+            "Changeset 4.3 is commencing to the Staging environment for the Andromeda system.",
+            "Changeset 4.3 was aborted while being deployed to the Staging environment for the Andromeda system.",
+        ]
+    );
+    let log = app.log().await;
+    assert!(!log.iter().any(|line| line.contains("Prescale") && line.contains("is with")), "nothing goes on: {log:?}");
+    // The post mortem is not part of what was aborted: its analysis goes on.
+    let lines = app.get("/api/rollouts").await;
+    let post_mortem = lines.as_array().expect("a list").iter().find(|line| line["id"] == "failure-post-mortem-4.3");
+    assert_eq!(post_mortem.expect("it was started")["status"], "open");
+    app.done("/rollout done root_cause cause='nobody looked at the clock'").await;
+    app.done("/rollout done measures measures='a reminder'").await;
+    app.eventually("the post mortem to be over", || async {
+        let view = app.get("/api/rollouts/failure-post-mortem-4.3").await;
+        (view["status"] == "ended" && view["result"] == "succeeded").then_some(())
+    })
+    .await;
 }

@@ -2,6 +2,7 @@
 
 use serde_json::json;
 
+use crate::andromeda::tests_the_blue_side;
 use crate::app::{App, ROOM};
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,7 +33,8 @@ async fn from_start_to_succeeded() {
     assert_eq!(app.texts("slack-andromeda-preproduction-watch").await, Vec::<String>::new());
     app.jumps().await;
     app.presses("maria", "Tick: In backup system, select \"Staging Pre-change…").await;
-    app.fills_in("maria", "Done: Kick off special pre-change backup", &json!({ "backup_id": "backup-7" })).await;
+    app.fills_in("maria", "Done: Kick off special pre-change backup", &json!({ "backup_id": "backup-7", "finished": "yes" }))
+        .await;
     app.jumps_until_logged("“Update IaC Staging Stack to container version 4.3.0” is with Maria").await;
     let commencement = ["Changeset 4.3 is commencing to the Staging environment for the Andromeda system."];
     assert_eq!(app.texts("slack-andromeda-preproduction-watch").await, commencement);
@@ -40,7 +42,7 @@ async fn from_start_to_succeeded() {
     app.presses("maria", "Run: Update IaC Staging Stack to container version…").await;
     insta::assert_snapshot!("card_while_running", app.card_says("UPDATE\\_IN\\_PROGRESS").await);
     app.jumps_until_logged("succeeded after 12m").await;
-    app.fills_in("maria", "Done: Test the Blue side with the checklist…", &json!({ "issue": "#4711" })).await;
+    tests_the_blue_side(&app, "passed").await;
     assert_eq!(
         app.presses("ana", "GO").await,
         "Your vote on “Are we GO on updating the Staging stack?” is GO. Still to vote: Raj and Li."
@@ -123,14 +125,11 @@ async fn two_rollouts_share_a_room_and_wait_for_one_environment() {
         assert_eq!(view["phases"][0]["status"], "open", "{id}");
     }
     app.says("maria", "/rollout andromeda-staging-4.3 abort started twice").await;
-    for verb in ["done post_mortem issue=#1", "done review"] {
-        app.eventually(verb, || async {
-            app.says("maria", &format!("/rollout andromeda-staging-4.3 {verb}")).await.starts_with("Done").then_some(())
-        })
-        .await;
-    }
+    app.done("/rollout failure-post-mortem-4.3 done collected happened=x noticed=x impact=x").await;
+    app.done("/rollout andromeda-staging-4.3 done post_mortem issue=#1").await;
+    app.done("/rollout andromeda-staging-4.3 done review").await;
     app.eventually("the first to be over", || async {
-        (app.says("sam", "/rollout list").await.lines().count() == 2).then_some(())
+        (app.says("sam", "/rollout list").await.lines().count() == 3).then_some(())
     })
     .await;
 }

@@ -27,11 +27,12 @@ fn go_no_go() -> Table {
     table.does("maria", answer("confirm_window", &[]));
     table.does("maria", answer("preparation_inputs", &[("blue", "b"), ("green", "g"), ("container", "4.3.0")]));
     table.until("2026-11-25T09:00:00Z");
-    table.does("maria", done("backup", &[("backup_id", "4711")]));
+    table.does("maria", done("backup", &[("backup_id", "4711"), ("finished", "yes")]));
     table.until("2026-11-25T12:59:00Z");
     table.outside_does_its_part();
     table.does("maria", run("update_containers"));
     table.outside_does_its_part();
+    table.checklist_settles("blue_tests", Some(Outcome::Succeeded));
     table.does("maria", done("blue_tests", &[("issue", "#1")]));
     assert_eq!(table.open(), ["cutover"]);
     table
@@ -211,6 +212,7 @@ fn votes_follow_the_rule_and_settle_before_they_count() {
     let said = table.outside_does_its_part();
     assert_eq!(said[0], "email:andromeda-preproduction-watch: We are a **NO-GO** on updating the Staging stack.");
     assert!(said.contains(&"slack:andromeda-preproduction-watch: Changeset 4.3 was a no-go to deploy to the Staging environment for the Andromeda system.".to_owned()));
+    table.checklist_settles("post_mortem", None);
     table.does("maria", done("post_mortem", &[("issue", "#2")]));
     table.does("maria", done("review", &[]));
     assert_eq!(table.state.result, Some(Outcome::NoGo));
@@ -277,6 +279,7 @@ fn an_abort_closes_what_is_open_and_lets_what_wraps_up_run() {
             .refused("maria", CommandBody::Abort { reason: "again".into(), generation: None })
             .contains("The result of r is recorded: ABORTED.")
     );
+    table.checklist_settles("post_mortem", None);
     table.does("maria", done("post_mortem", &[("issue", "#2")]));
     table.does("maria", done("review", &[]));
     assert_eq!((table.state.result, table.state.ended.is_some()), (Some(Outcome::Aborted), true));
@@ -320,7 +323,7 @@ fn an_action_without_an_end_becomes_a_question_and_a_requirement_can_fail() {
     table.does("maria", answer("confirm_window", &[]));
     table.does("maria", answer("preparation_inputs", &[("blue", "b"), ("green", "g"), ("container", "c")]));
     table.until("2026-11-25T09:00:00Z");
-    table.does("maria", done("backup", &[("backup_id", "4711")]));
+    table.does("maria", done("backup", &[("backup_id", "4711"), ("finished", "yes")]));
     table.until("2026-11-25T12:59:00Z");
     // The notice is delivered, the environment granted; the stack that is read is another one.
     let step = table.state.runbook.step_index("blue_now").expect("the step");

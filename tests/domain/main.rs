@@ -6,6 +6,7 @@
 mod checks;
 mod course;
 mod decisions;
+mod docs;
 mod names;
 mod properties;
 mod schedule;

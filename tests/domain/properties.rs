@@ -2,11 +2,13 @@
 
 use chrono::TimeDelta;
 use proptest::prelude::*;
+use tminus::domain::conversation::form::{Field, FieldKind};
 use tminus::domain::message::card::card;
 use tminus::domain::rollout::command::{CommandBody, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::view::view;
+use tminus::domain::runbook::model::Outcome;
 
 use crate::support::{Table, form};
 
@@ -41,7 +43,7 @@ fn typed() -> impl Strategy<Value = std::collections::BTreeMap<String, String>> 
         Just(form(&[])),
         Just(form(&[("blue", "b"), ("green", "g"), ("container", "4.3.0")])),
         Just(form(&[("issue", "#1")])),
-        Just(form(&[("backup_id", "{{ x }} *_<b>")])),
+        Just(form(&[("backup_id", "{{ x }} *_<b>"), ("finished", "yes")])),
         Just(form(&[("window", "2026-12-24 02:00 for 2h")])),
         Just(form(&[("window", "nonsense"), ("stray", "1")])),
     ]
@@ -110,6 +112,12 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0u64..80, 0usize..3, 0u32..3).prop_map(move |(announcement, slot, attempt)| {
             Happening::Stray(CommandBody::RecordDelivery { announcement, slot, attempt, outcome: delivered() })
         }),
+        1 => (0usize..25, any::<bool>()).prop_map(|(step, ended)| {
+            let result = ended.then_some(Outcome::Failed);
+            Happening::Stray(CommandBody::RecordChildSettled { step, child: RolloutId("child".into()), result })
+        }),
+        1 => (0usize..25, 0u64..80).prop_map(|(step, sequence)| Happening::Stray(CommandBody::RecordChildTold { step, sequence })),
+        1 => (0usize..25).prop_map(|step| Happening::Stray(CommandBody::RecordChild { step, child: Ok(RolloutId("child".into())) })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentGranted)),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentTaken { by: RolloutId("other".into()), reason: "urgent".into() })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentReleased)),
@@ -182,8 +190,9 @@ fn sensible(table: &mut Table, which: u8) {
         let id = StepRef::Named(step.id.clone());
         let body = match &step.kind {
             StepKind::Acknowledge { .. } => CommandBody::Acknowledge { step: id },
-            StepKind::Task { evidence, .. } => {
-                let typed = evidence.iter().map(|field| (field.name.clone(), "#1".to_owned())).collect();
+            StepKind::Task { evidence, .. } | StepKind::Checklist { evidence, .. } => {
+                let value = |field: &Field| if field.kind == FieldKind::Confirm { "yes" } else { "#1" };
+                let typed = evidence.iter().map(|field| (field.name.clone(), value(field).to_owned())).collect();
                 CommandBody::CompleteStep { step: id, typed }
             }
             StepKind::Ask { fields, .. } => {
@@ -196,7 +205,13 @@ fn sensible(table: &mut Table, which: u8) {
         };
         Some((person, body))
     });
+    let child = table.state.steps.iter().position(|step| step.child.as_ref().is_some_and(|child| !child.settled));
     match next {
+        None if child.is_some_and(|_| which > 60) => {
+            let step = child.expect("one is under way");
+            let result = [None, Some(Outcome::Succeeded), Some(Outcome::Failed)][usize::from(which) % 3];
+            drop(table.give(None, CommandBody::RecordChildSettled { step, child: RolloutId("child".into()), result }));
+        }
         Some((person, body)) => drop(table.give(Some(person.as_str()), body)),
         None => match tminus::domain::rollout::next_due(&table.state, table.now, &table.people) {
             Some(due) => {

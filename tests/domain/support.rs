@@ -9,7 +9,7 @@ use tminus::domain::rollout::effect::{Effect, Recipient, effects};
 use tminus::domain::rollout::event::{ActionOutcome, ClockKind, DeliveryOutcome, Event, Recorded, Started};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::{handle, settle};
-use tminus::domain::runbook::model::Runbook;
+use tminus::domain::runbook::model::{Outcome, Runbook, StepKind};
 use tminus::settings::{Files, Settings};
 
 /// The settings that are built in, with one more runbook.
@@ -48,7 +48,13 @@ impl Table {
         Self::start(&settings, Runbook::clone(runbook), values)
     }
 
-    pub fn start(settings: &Settings, runbook: Runbook, values: &[(&str, &str)]) -> Self {
+    pub fn start(settings: &Settings, mut runbook: Runbook, values: &[(&str, &str)]) -> Self {
+        // As at a real start, those of its checklists are frozen with it.
+        let named = |name: &String| {
+            runbook.steps.iter().any(|s| matches!(&s.kind, StepKind::Checklist { runbook, .. } if runbook == name))
+        };
+        let children = settings.runbooks.iter().filter(|(name, _)| named(name));
+        runbook.children = children.map(|(name, child)| (name.clone(), Runbook::clone(child))).collect();
         let people = settings.people.clone();
         let now = utc("2026-11-20T12:00:00Z");
         let reading = tminus::domain::conversation::form::Reading { zone: runbook.timezone, now, people: &people };
@@ -68,6 +74,7 @@ impl Table {
             values,
             runbook,
             parent: None,
+            shift_seconds: 0,
         };
         let command = command(0, Some("maria"), now, CommandBody::Wake);
         let first = Recorded::new(&command.id, command.actor.person(), now, Event::Started(Box::new(started)));
@@ -161,6 +168,14 @@ impl Table {
             }
         }
         done
+    }
+
+    /// The checklist of a step ends, or gets as far as it has to.
+    pub fn checklist_settles(&mut self, step: &str, result: Option<Outcome>) {
+        self.outside_does_its_part();
+        let step = self.state.runbook.step_index(step).expect("a step");
+        let child = self.state.steps[step].child.as_ref().expect("it was started").rollout.clone();
+        self.give(None, CommandBody::RecordChildSettled { step, child, result }).expect("what a checklist says is not refused");
     }
 
     /// The ids of the open steps.

@@ -22,11 +22,20 @@ pub fn text(value: &Value) -> &str {
     value.as_str().expect("a text")
 }
 
-/// All events of the rollout, from the first.
-pub fn events(process: &Process) -> Vec<Value> {
+/// The rollout itself, and then its checklists, oldest first.
+pub fn family(process: &Process) -> Vec<String> {
+    let lines = process.get("/api/rollouts").expect("rollouts can be listed");
+    let ids = |wanted: &dyn Fn(&Value) -> bool| -> Vec<String> {
+        list(&lines).iter().rev().filter(|line| wanted(line)).map(|line| text(&line["id"]).to_owned()).collect()
+    };
+    [ids(&|line| line["id"] == ROLLOUT), ids(&|line| line["parent"] == ROLLOUT)].concat()
+}
+
+/// All events of a rollout, from the first.
+pub fn events(process: &Process, rollout: &str) -> Vec<Value> {
     let mut events: Vec<Value> = Vec::new();
     loop {
-        let path = format!("/api/rollouts/{ROLLOUT}/events?from={}", events.len() + 1);
+        let path = format!("/api/rollouts/{rollout}/events?from={}", events.len() + 1);
         let Some(piece) = process.get(&path) else { return events };
         if list(&piece).is_empty() {
             return events;
@@ -41,9 +50,9 @@ pub fn room(process: &Process, room: &str) -> Vec<Value> {
     list(&messages).to_vec()
 }
 
-/// The rollout's card among the messages of a room.
-pub fn card(room: &[Value]) -> Option<&Value> {
-    room.iter().find(|message| message["card"] == true && message["rollout"] == ROLLOUT)
+/// A rollout's card among the messages of a room.
+pub fn card<'r>(room: &'r [Value], rollout: &str) -> Option<&'r Value> {
+    room.iter().find(|message| message["card"] == true && message["rollout"] == rollout)
 }
 
 /// A view without what the passing of time alone changes.
@@ -56,14 +65,17 @@ pub fn timeless(view: &Value) -> Value {
     view
 }
 
+/// Events by rollout.
+pub type Events = BTreeMap<String, Vec<Value>>;
+
 /// The ids of all commands that became something.
-pub fn commands(events: &[Value]) -> HashSet<&str> {
-    events.iter().map(|event| text(&event["command"])).collect()
+pub fn commands(events: &Events) -> HashSet<&str> {
+    events.values().flatten().map(|event| text(&event["command"])).collect()
 }
 
 /// How many of the events came of a request.
-pub fn own_events(events: &[Value], asked: &Asked) -> usize {
-    events.iter().filter(|event| asked.command.as_deref() == event["command"].as_str()).count()
+pub fn own_events(events: &Events, asked: &Asked) -> usize {
+    events.values().flatten().filter(|event| asked.command.as_deref() == event["command"].as_str()).count()
 }
 
 fn recorded(events: &[Value]) -> Vec<Recorded> {
@@ -123,10 +135,10 @@ fn fact(event: &Value) -> String {
 }
 
 /// The rooms of the stakeholders and of single people: everything that was sent stands there exactly once, and nothing else does.
-pub fn announcements(process: &Process, events: &[Value]) {
+pub fn announcements(process: &Process, events: &Events) {
     let mut expected: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut written: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
-    for event in recorded(events) {
+    for event in events.values().flat_map(|events| recorded(events)) {
         match event.event {
             Event::AnnouncementIssued { subject, text, to, .. } => {
                 for address in to {
@@ -162,19 +174,21 @@ pub fn announcements(process: &Process, events: &[Value]) {
     assert!(expected.is_empty(), "announcements without a room: {expected:?}");
 }
 
-/// The hosting room: one card, and every line of the log once in its thread, in the order of the events.
-pub fn hosting_room(process: &Process, events: &[Value], people: &Directory) {
+/// The hosting room: one card each, and every line of the log once in its thread, in the order of the events.
+pub fn hosting_room(process: &Process, events: &Events, people: &Directory) {
     let room = room(process, ROOM);
     let cards: Vec<&Value> = room.iter().filter(|message| message["card"] == true).collect();
-    assert_eq!(cards.len(), 1, "one card: {cards:#?}");
-    assert!(text(&cards[0]["text"]).contains("SUCCEEDED"), "the card shows how it ended: {}", cards[0]["text"]);
-    assert!(list(&cards[0]["buttons"]).is_empty(), "nothing can be pressed any more");
-    let recorded = recorded(events);
-    let state = replay(&recorded);
-    let expected: Vec<String> = recorded.iter().filter_map(|event| log_line(&state, people, event)).collect();
-    let thread = room.iter().filter(|message| message["thread_of"] == cards[0]["id"]);
-    let stands: Vec<&str> = thread.map(|message| text(&message["text"])).collect();
-    assert_eq!(stands, expected, "the log in the card's thread");
+    assert_eq!(cards.len(), events.len(), "one card each: {cards:#?}");
+    for card in cards {
+        assert!(text(&card["text"]).contains("SUCCEEDED"), "the card shows how it ended: {}", card["text"]);
+        assert!(list(&card["buttons"]).is_empty(), "nothing can be pressed any more");
+        let recorded = recorded(&events[text(&card["rollout"])]);
+        let state = replay(&recorded);
+        let expected: Vec<String> = recorded.iter().filter_map(|event| log_line(&state, people, event)).collect();
+        let thread = room.iter().filter(|message| message["thread_of"] == card["id"]);
+        let stands: Vec<&str> = thread.map(|message| text(&message["text"])).collect();
+        assert_eq!(stands, expected, "the log in the card's thread");
+    }
 }
 
 /// What people said stands in the room once each.

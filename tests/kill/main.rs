@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tempfile::tempdir;
 use tminus::settings::Files;
 
-use self::player::Player;
+use self::player::{Player, ROLLOUT};
 use self::process::{Starting, demo, eventually, run};
 
 /// How often the process is killed, unless `TMINUS_KILLS` says otherwise.
@@ -44,14 +44,18 @@ fn a_rollout_survives_being_killed_at_any_moment() {
     let quiet = eventually("the rollout comes to rest", || player.look());
     player.kill_between(&quiet);
     player.repeat_all();
-    let view = eventually("the rollout comes to rest", || player.look()).view;
+    let quiet = eventually("the rollout comes to rest", || player.look());
+    let view = quiet.view();
     assert_eq!((&view["status"], &view["result"]), (&"ended".into(), &"succeeded".into()));
     player.read_events();
-    checks::stream(&player.events);
+    assert_eq!(player.events.len(), 2, "the rollout and its checklist: {:?}", player.events.keys());
+    for events in player.events.values() {
+        checks::stream(events);
+    }
     checks::announcements(player.process(), &player.events);
     checks::hosting_room(player.process(), &player.events, &people);
     checks::sayings(player.process(), &player.acknowledged);
-    checks::actions(&data, &player.events);
+    checks::actions(&data, &player.events[ROLLOUT]);
 
     // What named no rollout still means the one that was open then, now that another one is.
     let body = serde_json::json!({ "person": "maria", "text": "/rollout start 4.4" });

@@ -1,5 +1,6 @@
 //! Plays a whole rollout as its people would, and kills the process under them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -94,46 +95,59 @@ impl fmt::Display for Figures {
     }
 }
 
-/// A rollout at rest: everything that happens by itself has happened.
+/// A rollout and its checklists at rest: everything that happens by itself has happened.
 #[derive(Clone, Debug)]
 pub struct Quiet {
-    pub view: Value,
+    /// The rollout itself, and then its checklists.
+    pub views: Vec<Value>,
     pub room: Vec<Value>,
 }
 
 impl Quiet {
-    fn sequence(&self) -> u64 {
-        self.view["sequence"].as_u64().expect("a view has a sequence")
+    /// The rollout itself.
+    pub fn view(&self) -> &Value {
+        &self.views[0]
     }
 
-    fn steps(&self) -> impl Iterator<Item = &Value> {
-        checks::list(&self.view["phases"]).iter().flat_map(|phase| checks::list(&phase["steps"]))
+    fn sequences(&self) -> Vec<u64> {
+        self.views.iter().map(|view| view["sequence"].as_u64().expect("a view has a sequence")).collect()
+    }
+
+    /// The steps, each with the rollout that it belongs to.
+    fn steps(&self) -> impl Iterator<Item = (&Value, &Value)> {
+        let phases = |view| checks::list(Value::get(view, "phases").expect("a view has phases")).iter();
+        self.views.iter().flat_map(move |view| {
+            phases(view).flat_map(move |phase| checks::list(&phase["steps"]).iter().map(move |step| (view, step)))
+        })
     }
 
     fn is_acting(&self) -> bool {
-        self.steps().any(|step| step["status"] == "running")
+        self.steps().any(|(_, step)| step["status"] == "running")
     }
 
     fn is_over(&self) -> bool {
-        self.view["status"] == "ended"
+        self.views.iter().all(|view| view["status"] == "ended")
     }
 
     /// Whether nothing is on its way: what is still running waits for the clock.
     fn is_at_rest(&self) -> bool {
         let running = |step: &Value| step["status"] == "running" && step["begun"].is_null();
-        let travelling = checks::list(&self.view["announcements"])
+        let missing = |step: &Value| step["kind"] == "checklist" && step["status"] == "open" && step["checklist"].is_null();
+        let travelling = self
+            .views
             .iter()
+            .flat_map(|view| checks::list(&view["announcements"]))
             .flat_map(|announcement| announcement["destinations"].as_object().expect("destinations have names").values())
             .any(|status| status == "on-its-way");
         !travelling
-            && self.view["environment_stage"] != "claimed"
-            && !self.steps().any(running)
-            && checks::card(&self.room).is_some()
+            && self.views.iter().all(|view| view["environment_stage"] != "claimed")
+            && !self.steps().any(|(_, step)| running(step) || missing(step))
+            && self.views.iter().all(|view| checks::card(&self.room, checks::text(&view["id"])).is_some())
     }
 
     /// As it stands, but for what the passing of time alone changes.
-    fn timeless(&self) -> Value {
-        checks::timeless(&self.view)
+    fn timeless(&self) -> Vec<Value> {
+        self.views.iter().map(checks::timeless).collect()
     }
 }
 
@@ -146,8 +160,8 @@ pub struct Player {
     kills_wanted: usize,
     keys: usize,
     words: usize,
-    /// Every event that was ever seen: none of them may change or go.
-    pub events: Vec<Value>,
+    /// Every event that was ever seen, by rollout: none of them may change or go.
+    pub events: BTreeMap<String, Vec<Value>>,
     /// Every request that was answered and not refused, with its answer.
     pub acknowledged: Vec<(Asked, Value)>,
     pub figures: Figures,
@@ -163,7 +177,7 @@ impl Player {
             kills_wanted,
             keys: 0,
             words: 0,
-            events: Vec::new(),
+            events: BTreeMap::new(),
             acknowledged: Vec::new(),
             figures: Figures::default(),
         }
@@ -180,7 +194,11 @@ impl Player {
         let note = self.say("ana", "/rollout note It begins");
         assert!(self.perform(&note, None), "whichever rollout is open is meant");
         for turn in 0.. {
-            assert!(turn < TURNS_MAX, "the rollout goes round in circles: {:#?}", self.events.last());
+            assert!(
+                turn < TURNS_MAX,
+                "the rollout goes round in circles: {:#?}",
+                self.events.values().filter_map(|events| events.last()).collect::<Vec<_>>()
+            );
             let quiet = eventually("the rollout comes to rest", || self.look());
             if quiet.is_over() {
                 break;
@@ -196,7 +214,10 @@ impl Player {
             self.perform(&asked, Some(&quiet));
             if self.rng.u8(..10) < 4 {
                 let again = self.rng.usize(..self.acknowledged.len());
-                self.repeat(again);
+                // What was meant for all open rollouts means none once they are over.
+                if !(is_last && self.acknowledged[again].0.for_all) {
+                    self.repeat(again);
+                }
             }
         }
     }
@@ -210,8 +231,10 @@ impl Player {
     /// The rollout, when it is at rest; looked at twice, so that nothing is under way.
     pub fn look(&self) -> Option<Quiet> {
         let snapshot = || {
-            let view = self.process().get(&format!("/api/rollouts/{ROLLOUT}"))?;
-            Some(Quiet { view, room: checks::room(self.process(), ROOM) })
+            let family = checks::family(self.process());
+            let views: Option<Vec<Value>> = family.iter().map(|id| self.process().get(&format!("/api/rollouts/{id}"))).collect();
+            let views = views.filter(|views| !views.is_empty())?;
+            Some(Quiet { views, room: checks::room(self.process(), ROOM) })
         };
         let (first, second) = (snapshot()?, snapshot()?);
         (first.is_at_rest() && first.timeless() == second.timeless() && first.room == second.room).then_some(second)
@@ -229,26 +252,28 @@ impl Player {
             };
             return Some((self.say(person, &text), false));
         }
-        let awaited: Vec<(&Value, &Value)> = quiet
+        let awaited: Vec<(&Value, &Value, &Value)> = quiet
             .steps()
-            .filter(|step| step["status"] == "open")
-            .flat_map(|step| checks::list(&step["awaited"]).iter().map(move |person| (step, person)))
+            .filter(|(_, step)| step["status"] == "open")
+            .flat_map(|(view, step)| checks::list(&step["awaited"]).iter().map(move |person| (view, step, person)))
             .collect();
-        let Some((step, person)) = self.rng.choice(&awaited) else { return Some((self.advance(), false)) };
+        let Some((view, step, person)) = self.rng.choice(&awaited) else { return Some((self.advance(), false)) };
         let verb = match checks::text(&step["kind"]) {
             "acknowledge" => "ack",
-            "task" => "done",
+            "task" | "checklist" => "done",
             "ask" => "answer",
             "run" => "run",
             "decide" => "go",
             other => panic!("nobody is awaited by a step of the kind {other}"),
         };
-        let card = checks::card(&quiet.room)?;
+        let card = checks::card(&quiet.room, checks::text(&view["id"]))?;
         let wanted = format!(".{verb}.");
         let button =
             checks::list(&card["buttons"]).iter().map(|button| checks::text(&button["id"])).find(|id| id.contains(&wanted))?;
-        let fields = checks::list(&card["fields"]).iter().filter(|field| field["button"] == button).map(|field| {
-            let value = [&field["value"], &field["example"]].into_iter().find_map(Value::as_str).unwrap_or("x");
+        let asked = checks::list(&card["fields"]).iter().filter(|field| field["button"] == button && field["required"] == true);
+        let fields = asked.map(|field| {
+            let otherwise = if field["type"] == "confirm" { "yes" } else { "x" };
+            let value = [&field["value"], &field["example"]].into_iter().find_map(Value::as_str).unwrap_or(otherwise);
             (checks::text(&field["name"]).to_owned(), Value::from(value))
         });
         let person = checks::text(&person["id"]);
@@ -292,7 +317,7 @@ impl Player {
             let applied = self.is_applied(asked);
             self.figures.retried += usize::from(was_cut_off);
             self.figures.duplicates += usize::from(applied);
-            let events_before = self.events.len();
+            let own_before = own_events(&self.events, asked);
             let outcome = match (kills, self.rng.u8(..4)) {
                 (0, _) => self.ask(asked),
                 (_, 0) => {
@@ -309,8 +334,8 @@ impl Player {
                 self.read_events();
             }
             if applied && asked.command.is_some() {
-                let new = own_events(&self.events[events_before..], asked);
-                assert_eq!(new, 0, "a repetition of {asked:?} was applied a second time");
+                let new = own_events(&self.events, asked);
+                assert_eq!(new, own_before, "a repetition of {asked:?} was applied a second time");
             }
             match outcome {
                 None => {
@@ -353,11 +378,12 @@ impl Player {
         let (asked, told) = self.acknowledged[index].clone();
         eventually("the rollout comes to rest", || self.look());
         self.read_events();
-        let before = self.events.len();
+        let before = own_events(&self.events, &asked);
         let again = self.ask(&asked).expect("nobody kills here");
         assert_eq!(again, told, "the same answer to a repetition of {asked:?}");
         self.read_events();
-        assert_eq!(self.events.len(), before, "a repetition of {asked:?} was applied: {:?}", &self.events[before..]);
+        // What the rollout and its checklists tell each other may still arrive; nothing of it comes of this command.
+        assert_eq!(own_events(&self.events, &asked), before, "a repetition of {asked:?} was applied");
         self.figures.duplicates += 1;
     }
 
@@ -427,20 +453,26 @@ impl Player {
         let after = eventually("the rollout comes to rest after a restart", || self.look());
         self.read_events();
         checks::ledger(&self.data);
-        if let Some(before) = before.filter(|before| before.sequence() == after.sequence()) {
+        if let Some(before) = before.filter(|before| before.sequences() == after.sequences()) {
             assert_eq!(after.timeless(), before.timeless(), "nothing happened, and yet it looks different after a restart");
         }
-        if usize::try_from(after.sequence()).is_ok_and(|sequence| sequence == self.events.len()) {
-            let replayed = checks::replayed_view(&self.events, &self.people);
-            assert_eq!(after.timeless(), checks::timeless(&replayed), "a restarted rollout is what its events say");
+        for (view, sequence) in after.views.iter().zip(after.sequences()) {
+            let events = &self.events[checks::text(&view["id"])];
+            if usize::try_from(sequence).is_ok_and(|sequence| sequence == events.len()) {
+                let replayed = checks::replayed_view(events, &self.people);
+                assert_eq!(checks::timeless(view), checks::timeless(&replayed), "a restarted rollout is what its events say");
+            }
         }
     }
 
     /// Reads all events; what was seen before has to be there, unchanged.
     pub fn read_events(&mut self) {
-        let events = checks::events(self.process());
-        assert!(events.starts_with(&self.events), "events changed or went");
-        self.events = events;
+        for id in checks::family(self.process()) {
+            let events = checks::events(self.process(), &id);
+            let seen = self.events.entry(id).or_default();
+            assert!(events.starts_with(seen), "events changed or went");
+            *seen = events;
+        }
         let known = commands(&self.events);
         for (asked, told) in &self.acknowledged {
             let is_there = asked.command.as_deref().is_none_or(|command| known.contains(command));

@@ -72,7 +72,10 @@ export async function startRollout(page) {
 export async function fill(page, values = {}) {
   const dialog = page.getByRole('dialog');
   await dialog.waitFor();
-  for (const [label, value] of Object.entries(values)) await dialog.getByLabel(label).fill(value);
+  for (const [label, value] of Object.entries(values)) {
+    const field = dialog.getByLabel(label);
+    await (value === true ? field.check() : field.fill(value));
+  }
   await dialog.locator('#ask-send').click();
   await dialog.waitFor({ state: 'hidden' });
 }
@@ -95,27 +98,41 @@ export async function api(path, body) {
   return response.json();
 }
 
+const stepsOf = (view) => view.phases.flatMap((phase) => phase.steps);
+
+// The rollout, and those of its checklists that are open.
+async function family() {
+  const lines = await api('/api/rollouts');
+  const open = lines.filter((line) => line.parent === ID && line.status === 'open').map((line) => line.id);
+  return Promise.all([ID, ...open].map((id) => api(`/api/rollouts/${id}`)));
+}
+
 // Presses over the API what is not the point of a case: whoever is awaited does the first thing the card offers.
 export async function playUntil(done) {
-  const verbs = { acknowledge: 'ack', task: 'done', ask: 'answer', run: 'run', decide: 'go' };
+  const verbs = { acknowledge: 'ack', task: 'done', ask: 'answer', run: 'run', decide: 'go', checklist: 'done' };
   let before;
   for (let turn = 0; turn < 200; turn += 1) {
-    const rollout = await api(`/api/rollouts/${ID}`);
-    const steps = rollout.phases.flatMap((phase) => phase.steps);
-    if (done(steps)) return;
-    const step = steps.find((one) => one.status === 'open' && one.awaited.length > 0);
+    const views = await family();
+    if (done(stepsOf(views[0]))) return;
     const messages = await api(`/api/rooms/${ROOM}/messages`);
-    const shown = messages.find((message) => message.card);
-    const pressed = step && shown?.buttons.find((one) => one.id.includes(`.${verbs[step.kind]}.`));
-    if (pressed) {
-      const own = shown.fields.filter((field) => field.button === pressed.id);
-      const fields = Object.fromEntries(own.map((field) => [field.name, field.value ?? field.example ?? 'x']));
+    const presses = views.flatMap((view) => {
+      const step = stepsOf(view).find((one) => one.status === 'open' && one.awaited.length > 0);
+      const shown = messages.find((message) => message.card && message.rollout === view.id);
+      const pressed = step && shown?.buttons.find((one) => one.id.includes(`.${verbs[step.kind]}.`));
+      return pressed ? [{ step, shown, pressed }] : [];
+    });
+    const sequences = views.map((view) => view.sequence).join();
+    if (presses.length) {
+      const { step, shown, pressed } = presses[0];
+      const own = shown.fields.filter((field) => field.button === pressed.id && field.required);
+      const filled = (field) => field.value ?? field.example ?? (field.type === 'confirm' ? 'yes' : 'x');
+      const fields = Object.fromEntries(own.map((field) => [field.name, filled(field)]));
       await api(`/api/rooms/${ROOM}/messages/${shown.id}/press`, { person: step.awaited[0].id, button: pressed.id, fields });
-    } else if (!step && before === rollout.sequence) {
+    } else if (before === sequences && !views.some((view) => stepsOf(view).some((one) => one.awaited.length))) {
       // Nobody is awaited and nothing is under way any more: only time helps.
       await api('/api/clock/advance', { to: 'next' });
     }
-    before = rollout.sequence;
+    before = sequences;
     await new Promise((resolve) => { setTimeout(resolve, 100); });
   }
   assert.fail('the rollout did not get there');

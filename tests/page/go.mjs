@@ -28,7 +28,7 @@ await scenario(async ({ open }) => {
   await press(page, 'Tick: In backup system');
   await shows(page, '☑ In backup system');
   await press(page, 'Done: Kick off special pre-change backup');
-  await fill(page, { 'Backup job ID': 'backup-0815' });
+  await fill(page, { 'Backup job ID': 'backup-0815', 'Backup finished': true });
 
   await jumpUntil(page, 'Run: Update IaC Staging Stack');
   await press(page, 'Run: Update IaC Staging Stack');
@@ -39,7 +39,15 @@ await scenario(async ({ open }) => {
   await fill(page);
   await shows(page, /Running for/);
 
-  await jumpUntil(page, 'Done: Test the Blue side');
+  // The tests are a checklist with a card of its own.
+  await jumpUntil(page, 'Done: Open the start page');
+  for (const test of ['Open the start page', 'See that it says', 'Log in and walk', 'Look through the logs']) {
+    await press(page, `Done: ${test}`);
+    await button(page, `Done: ${test}`).waitFor({ state: 'hidden' });
+  }
+  await press(page, 'Answer: Did the Blue side pass?');
+  await fill(page);
+  await button(page, 'Done: Test the Blue side').waitFor();
   await press(page, 'Done: Test the Blue side');
   await fill(page, { 'Issue number of the completed tests': '#4711' });
   for (const [id, name] of [['ana', 'Ana'], ['raj', 'Raj'], ['li', 'Li']]) {

@@ -148,6 +148,10 @@ impl Voice<'_> {
         if let Some(open) = self.awaited_next() {
             return Some(open);
         }
+        let child = self.state.open_steps().find_map(|(_, _, step)| step.child.as_ref().filter(|child| !child.settled));
+        if let Some(child) = child {
+            return Some(format!("what the card of `{}` says", child.rollout));
+        }
         if let Some(phase) = (0..self.state.phases.len()).find(|phase| waits_for_opening(self.state, *phase)) {
             return Some(format!("{} opens {}", self.openers(phase), self.phase(phase)));
         }

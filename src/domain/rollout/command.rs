@@ -339,6 +339,8 @@ pub enum CommandBody {
         aborted: Option<String>,
         /// Its window.
         window: Option<Window>,
+        /// How far its clock was moved.
+        shift_seconds: i64,
     },
     /// Another rollout has the environment that this one held.
     RecordEnvironmentTaken {

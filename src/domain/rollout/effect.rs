@@ -347,8 +347,10 @@ fn children(state: &State) -> Vec<Effect> {
                 sequence: state.whole_sequence,
                 body: CommandBody::FollowParent {
                     held: state.held.is_some(),
-                    aborted: state.aborted.clone(),
+                    // What an `always` phase does is done after an abort too.
+                    aborted: state.aborted.clone().filter(|_| !state.runbook.phases[state.runbook.steps[index].phase].always),
                     window: state.window(),
+                    shift_seconds: state.shift_seconds,
                 },
             }),
             _ => {}

@@ -265,6 +265,14 @@ pub struct Started {
     /// The rollout whose checklist it is, if it is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<Parent>,
+    /// How far its clock was moved before it began: a checklist has the clock of the rollout it belongs to.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub shift_seconds: i64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &i64) -> bool {
+    *number == 0
 }
 
 /// The rollout and the step that another rollout was started for.

@@ -45,6 +45,8 @@ pub struct RolloutView {
     pub title: String,
     /// Its runbook's name.
     pub runbook: String,
+    /// The rollout whose checklist it is.
+    pub parent: Option<String>,
     /// Its environment.
     pub environment: Option<String>,
     /// Whether it has the environment: `not-needed`, `claimed`, `held`, `released`.
@@ -145,6 +147,8 @@ pub struct StepView {
     pub fields: Vec<NamedValue>,
     /// What an action gave.
     pub outputs: serde_json::Map<String, serde_json::Value>,
+    /// The rollout that a checklist runs as.
+    pub checklist: Option<String>,
     /// How long it usually takes.
     pub takes: Option<Takes>,
     /// When it opened.
@@ -203,6 +207,7 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
         number: state.number,
         title: state.title.clone(),
         runbook: state.runbook.name.clone(),
+        parent: state.parent.as_ref().map(|parent| parent.rollout.to_string()),
         environment: state.runbook.environment.clone(),
         environment_stage: match state.environment {
             EnvironmentStage::NotNeeded => "not-needed",
@@ -320,6 +325,7 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         settles: step.settling.map(|(_, until)| until),
         fields: named(voice, definition.kind.fields(), &step.fields),
         outputs: step.outputs.clone(),
+        checklist: step.child.as_ref().map(|child| child.rollout.to_string()),
         takes: definition.takes,
         opened: step.since(),
         begun,

@@ -1,19 +1,25 @@
 //! The desk: where what people say and press, on any platform, becomes a request to the right rollout.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
+use chrono::TimeDelta;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::conversation::answer::{self, Answer};
 use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::grammar::{self, Ask};
 use crate::domain::people::{Directory, PersonId};
+use crate::domain::registry::Registered;
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::event::{Choice, Fate};
-use crate::domain::rollout::state::State;
+use crate::domain::rollout::state::{RECENT_HOURS_MAX, State};
 
 use super::start::{Starting, choose, read_values, runbooks_of};
 use super::{Conductor, Rejected, Request, registry};
+
+/// Among how many of the room's closed rollouts a command that arrives again is looked for: a rollout and its checklists fit.
+const CLOSED_SEARCHED_MAX: usize = 8;
 
 /// Something a person said in a room.
 #[derive(Clone, Debug)]
@@ -148,13 +154,16 @@ impl Conductor {
     }
 
     /// The rollout of this room that has this command already. What arrives again means what it meant the first time, also
-    /// when another rollout is the open one by now; one that closed since is looked for among the room's last.
+    /// when another rollout is the open one by now; one that closed since is looked for among the room's last ones.
     async fn already_with(&self, said: &Said) -> Result<Option<RolloutId>, Rejected> {
         let candidates: Vec<RolloutId> = {
             let registry = self.shared.registry();
             let here = || registry.rollouts.iter().filter(|(_, r)| r.rooms.contains(&said.room));
-            let last_closed = here().filter(|(_, r)| r.closed.is_some()).max_by_key(|(_, r)| r.number);
-            here().filter(|(_, r)| r.closed.is_none()).chain(last_closed).map(|(id, _)| id.clone()).collect()
+            let remembered_since = self.now() - TimeDelta::hours(RECENT_HOURS_MAX);
+            let mut closed: Vec<_> = here().filter(|(_, r)| r.closed_at.is_some_and(|at| at >= remembered_since)).collect();
+            closed.sort_by_key(|(_, r)| Reverse(r.number));
+            closed.truncate(CLOSED_SEARCHED_MAX);
+            here().filter(|(_, r)| r.closed.is_none()).chain(closed).map(|(id, _)| id.clone()).collect()
         };
         for id in candidates {
             // Any part may be the one that was done: the others may have been refused.
@@ -174,19 +183,22 @@ impl Conductor {
             return Ok(RolloutId(named));
         }
         let registry = self.shared.registry();
-        // A checklist is meant by its id, or by its steps' names; without either, the rollout that it belongs to is.
+        // A checklist is meant by its id, or by its steps' names; without either, the rollout that it belongs to is. One that
+        // goes on after that rollout is meant when there is nothing else to be done.
+        let is_here = |r: &Registered| r.rooms.iter().any(|known| known == room);
         let is_open = |id: &RolloutId| registry.rollouts.get(id).is_some_and(|rollout| rollout.closed.is_none());
-        let here: Vec<&RolloutId> = registry
-            .open()
-            .filter(|(_, r)| r.rooms.iter().any(|known| known == room) && !r.parent.as_ref().is_some_and(is_open))
-            .map(|(id, _)| id)
-            .collect();
+        let open = || registry.open().filter(|(_, r)| is_here(r));
+        let mut here: Vec<&RolloutId> = open().filter(|(_, r)| r.parent.is_none()).map(|(id, _)| id).collect();
+        if here.is_empty() && !also_over {
+            here = open().filter(|(_, r)| !r.parent.as_ref().is_some_and(is_open)).map(|(id, _)| id).collect();
+        }
         match here[..] {
             [only] => Ok(only.clone()),
             [] => {
-                let in_room = registry.rollouts.iter().filter(|(_, r)| r.rooms.iter().any(|known| known == room));
-                let last = in_room.max_by_key(|(_, r)| r.number).map(|(id, _)| id.clone()).filter(|_| also_over);
-                last.ok_or_else(|| {
+                let in_room = registry.rollouts.iter().filter(|(_, r)| is_here(r));
+                // One that stands alone before a checklist, and then the newest.
+                let last = in_room.max_by_key(|(_, r)| (r.parent.is_none(), r.number)).map(|(id, _)| id.clone());
+                last.filter(|_| also_over).ok_or_else(|| {
                     Refusal::new(
                         RefusalKind::NotNow,
                         "No rollout is open in this room. `/rollout start` begins one, `/rollout list` shows all.",

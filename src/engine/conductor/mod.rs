@@ -270,7 +270,7 @@ impl Conductor {
         self.exchange(id, |reply| Message::Do { request: request.clone(), reply }, &request).await
     }
 
-    /// Moves a rollout's clock forward, and with it those of its checklists.
+    /// Moves a rollout's clock forward; those of its checklists follow it. The next moment is the next one in any of them.
     ///
     /// # Errors
     /// When its clock is the real one, or nothing waits for it.
@@ -280,16 +280,9 @@ impl Conductor {
             let registry = self.shared.registry();
             registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(id)).map(|(id, _)| id.clone()).collect()
         };
-        if checklists.is_empty() {
-            return self.advance_one(id, command, actor, advance).await;
-        }
-        let family: Vec<RolloutId> = [id.clone()].into_iter().chain(checklists.clone()).collect();
-        let advance = self.soonest(&family, advance).await;
-        let answer = self.advance_one(id, command.clone(), actor.clone(), advance).await?;
-        for checklist in checklists {
-            self.advance_one(&checklist, for_one(&command, &checklist), actor.clone(), advance).await?;
-        }
-        Ok(answer)
+        let family: Vec<RolloutId> = [id.clone()].into_iter().chain(checklists).collect();
+        let advance = if family.len() > 1 { self.soonest(&family, advance).await } else { advance };
+        self.advance_one(id, command, actor, advance).await
     }
 
     /// To the next moment at which something happens in any of them. Where nothing waits, the rollouts say so themselves,
@@ -355,8 +348,14 @@ impl Conductor {
             open = moved_before;
         }
         let advance = self.soonest(&open, advance).await;
+        // Checklists follow the rollout they belong to.
+        let roots: Vec<RolloutId> = {
+            let registry = self.shared.registry();
+            let parent = |id: &RolloutId| registry.rollouts.get(id).and_then(|rollout| rollout.parent.clone());
+            open.iter().filter(|id| parent(id).is_none_or(|parent| !open.contains(&parent))).cloned().collect()
+        };
         let mut says = Vec::new();
-        for id in &open {
+        for id in &roots {
             says.push(self.advance_one(id, for_one(&command, id), actor.clone(), advance).await?.text);
         }
         Ok(Answer { text: says.join(" "), rollout: None })

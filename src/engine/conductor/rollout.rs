@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::conversation::answer::{Answer, answer};
@@ -661,24 +661,16 @@ pub(super) async fn answer_again(
     Ok(answer(&state, &shared.plan.people, state.last_at, request.actor.person(), &own))
 }
 
-/// Makes the first events of a rollout: its start, and what follows from it at once. A checklist has the clock of the
-/// rollout it belongs to.
+/// Makes the first events of a rollout: its start, and what follows from it at once.
 pub(super) fn first_events(
     shared: &Shared,
     request: &Request,
     started: Event,
     at: DateTime<Utc>,
-    shift_seconds: i64,
 ) -> Option<(State, Vec<Recorded>)> {
     let first = Recorded::new(&request.id, request.actor.person(), at, started);
     let mut state = State::begin(&first)?;
     let mut recorded = vec![first];
-    if shift_seconds != 0 {
-        let moved = Recorded::new(&request.id, None, at, Event::ClockAdvanced { seconds: shift_seconds });
-        state.evolve(&moved);
-        recorded.push(moved);
-    }
-    let at = at + TimeDelta::seconds(shift_seconds);
     let command = request.clone().at(at);
     crate::domain::rollout::settle(&mut state, &command, at, &shared.plan.people, &mut recorded);
     Some((state, recorded))

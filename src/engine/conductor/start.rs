@@ -42,12 +42,29 @@ pub(super) struct Begun {
 }
 
 /// The runbooks of a room: those that are meant when none is named, and those that have to be named. One that names the room
-/// goes before one that names none, so that a runbook for every room takes no word away from a room's own.
+/// goes before one that names none, so that a runbook for every room takes no word away from a room's own. What others have as
+/// their checklist is seldom started alone, and is named then.
 pub(super) fn runbooks_of(all: &BTreeMap<String, Arc<Runbook>>, room: &str) -> (Vec<Arc<Runbook>>, Vec<Arc<Runbook>>) {
     let of_room = |runbook: &&Arc<Runbook>| runbook.rooms.iter().any(|known| known == room);
+    let checklists: BTreeSet<&str> = all.values().flat_map(|runbook| checklists_of(runbook)).collect();
     let own: Vec<_> = all.values().filter(of_room).cloned().collect();
-    let anywhere: Vec<_> = all.values().filter(|runbook| runbook.rooms.is_empty()).cloned().collect();
-    if own.is_empty() { (anywhere, own) } else { (own, anywhere) }
+    let anywhere = all.values().filter(|runbook| runbook.rooms.is_empty()).cloned();
+    let (named, anywhere): (Vec<_>, Vec<_>) = anywhere.partition(|runbook| checklists.contains(runbook.name.as_str()));
+    if own.is_empty() && anywhere.is_empty() {
+        (named, own)
+    } else if own.is_empty() {
+        (anywhere, named)
+    } else {
+        (own, anywhere.into_iter().chain(named).collect())
+    }
+}
+
+/// The runbooks that are checklists of another one.
+fn checklists_of(runbook: &Runbook) -> impl Iterator<Item = &str> {
+    runbook.steps.iter().filter_map(|step| match &step.kind {
+        StepKind::Checklist { runbook, .. } => Some(runbook.as_str()),
+        _ => None,
+    })
 }
 
 /// Chooses the runbook that is meant: the one named first, or the room's only one. Answers it with the words that are left.
@@ -209,11 +226,8 @@ fn frozen(shared: &Shared, starting: &Starting) -> Result<Runbook, Rejected> {
 }
 
 fn with_children(shared: &Shared, runbook: &mut Runbook, depth: usize) -> Result<(), Rejected> {
-    let names = runbook.steps.iter().filter_map(|step| match &step.kind {
-        StepKind::Checklist { runbook, .. } => Some(runbook.clone()),
-        _ => None,
-    });
-    for name in names.collect::<BTreeSet<_>>() {
+    let names: BTreeSet<String> = checklists_of(runbook).map(str::to_owned).collect();
+    for name in names {
         let Some(depth) = depth.checked_sub(1) else {
             let says = format!("`{}` can't be started: its checklists contain each other.", runbook.name);
             return Err(Refusal::new(RefusalKind::Invalid, says).into());
@@ -249,7 +263,8 @@ pub(super) fn read_child_values(
 /// Makes the first events, with everything frozen that is frozen at the start.
 pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -> Result<Begun, Rejected> {
     let runbook = &starting.runbook;
-    let at = shared.clock.now();
+    let shift_seconds = starting.parent.as_ref().map_or(0, |(_, shift)| *shift);
+    let at = shared.clock.now() + TimeDelta::seconds(shift_seconds);
     let positional =
         runbook.inputs.iter().find(|input| input.positional).and_then(|input| starting.values.get(&input.field.name));
     let tells_apart = match positional {
@@ -278,11 +293,11 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
         values: starting.values.clone(),
         runbook: frozen(shared, starting)?,
         parent: starting.parent.as_ref().map(|(parent, _)| parent.clone()),
+        shift_seconds,
     };
     let parent = starting.parent.as_ref().map(|(parent, _)| parent.rollout.clone());
     let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms, parent };
-    let shift_seconds = starting.parent.as_ref().map_or(0, |(_, shift)| *shift);
-    let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at, shift_seconds)
+    let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at)
         .ok_or_else(|| Rejected::NotRecorded("a rollout did not begin with its start".to_owned()))?;
     if starting.parent.is_none() {
         may_start(shared, &state, starting)?;

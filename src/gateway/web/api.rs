@@ -336,6 +336,8 @@ pub(super) struct RolloutLine {
     pub rooms: Vec<String>,
     pub started: DateTime<Utc>,
     pub started_by: Option<String>,
+    /// The rollout whose checklist it is.
+    pub parent: Option<RolloutId>,
 }
 
 /// All rollouts, newest first.
@@ -360,6 +362,7 @@ pub(super) async fn rollout_lines(web: &Web) -> Result<Vec<RolloutLine>, Problem
             rooms: rollout.rooms,
             started: rollout.at,
             started_by: rollout.by.as_ref().map(ToString::to_string),
+            parent: rollout.parent,
         });
     }
     Ok(lines)

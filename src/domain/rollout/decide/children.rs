@@ -2,7 +2,7 @@
 
 use crate::domain::conversation::form::{FieldValue, Window};
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::event::Event;
+use crate::domain::rollout::event::{ClockKind, Event};
 use crate::domain::rollout::state::StepStatus;
 use crate::domain::runbook::model::{Outcome, StepKind};
 
@@ -55,14 +55,25 @@ impl Desk<'_> {
         }
     }
 
-    /// Hold, abort and window of the parent reach its checklists.
-    pub(super) fn follow_parent(&self, held: bool, aborted: Option<&str>, window: Option<Window>) -> Vec<Event> {
+    /// Hold, abort, window and clock of the parent reach its checklists.
+    pub(super) fn follow_parent(
+        &self,
+        held: bool,
+        aborted: Option<&str>,
+        window: Option<Window>,
+        shift_seconds: i64,
+    ) -> Vec<Event> {
         if self.state.ended.is_some() || self.state.parent.is_none() {
             return Vec::new();
         }
         let mut events = Vec::new();
+        let behind = shift_seconds - self.state.shift_seconds;
+        if behind > 0 && self.state.clock == ClockKind::Shifted {
+            events.push(Event::ClockAdvanced { seconds: behind });
+        }
         if let Some(reason) = aborted.filter(|_| self.state.result.is_none()) {
-            return vec![Event::Aborted { reason: reason.to_owned() }];
+            events.push(Event::Aborted { reason: reason.to_owned() });
+            return events;
         }
         let input = self.state.runbook.window_input().map(|input| input.field.name.clone());
         if let (Some(input), Some(window)) = (input, window.filter(|window| self.state.window() != Some(*window))) {

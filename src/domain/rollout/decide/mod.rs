@@ -55,7 +55,9 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
             let news = state.parent.is_some() && state.parent_told.is_none_or(|told| !told && *ended);
             Ok(if news { vec![Event::ParentTold { ended: *ended }] } else { Vec::new() })
         }
-        CommandBody::FollowParent { held, aborted, window } => Ok(desk.follow_parent(*held, aborted.as_deref(), *window)),
+        CommandBody::FollowParent { held, aborted, window, shift_seconds } => {
+            Ok(desk.follow_parent(*held, aborted.as_deref(), *window, *shift_seconds))
+        }
         CommandBody::RecordEnvironmentGranted => {
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }

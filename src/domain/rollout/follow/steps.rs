@@ -125,7 +125,8 @@ impl Watch<'_> {
             return Event::StepFailed { step: index, reason: format!("the message `{message}` is missing") };
         };
         let scope = scope(self.state, self.now);
-        let text = template::render(&found.body, Landing::Markdown, &scope);
+        // A tag on a line of its own leaves that line; nobody means it.
+        let text = template::render(&found.body, Landing::Markdown, &scope).map(|text| text.trim().to_owned());
         let subject = found.subject.as_ref().map(|subject| template::render(subject, Landing::Plain, &scope)).transpose();
         let mut addresses: Vec<Address> = Vec::new();
         for address in to.iter().filter_map(|audience| self.state.runbook.audiences.get(audience)).flatten() {
@@ -134,6 +135,9 @@ impl Watch<'_> {
             }
         }
         match (text, subject) {
+            (Ok(text), _) if text.is_empty() => {
+                Event::StepFailed { step: index, reason: format!("the message `{message}` says nothing as things stand") }
+            }
             (Ok(text), Ok(subject)) => Event::AnnouncementIssued {
                 step: index,
                 message: message.to_owned(),

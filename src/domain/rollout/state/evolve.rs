@@ -313,7 +313,11 @@ impl State {
         }
         if matches!(
             recorded.event,
-            Event::Held { .. } | Event::Resumed | Event::Aborted { .. } | Event::InputSet { value: FieldValue::Window(_), .. }
+            Event::Held { .. }
+                | Event::Resumed
+                | Event::Aborted { .. }
+                | Event::ClockAdvanced { .. }
+                | Event::InputSet { value: FieldValue::Window(_), .. }
         ) {
             self.whole_sequence = self.sequence;
         }

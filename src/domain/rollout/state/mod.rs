@@ -23,7 +23,7 @@ use self::recent::Recent;
 
 pub use self::announcement::{Announcement, Destination};
 pub use self::phase::PhaseState;
-pub use self::recent::RECENT_COMMANDS_MAX;
+pub use self::recent::{RECENT_COMMANDS_MAX, RECENT_HOURS_MAX};
 pub use self::step::{ActionStage, ActionState, Checks, Child, Skipped, StepState, StepStatus, Vote};
 
 /// How many events the card may show, and some more.
@@ -145,7 +145,8 @@ impl State {
     #[must_use]
     pub fn begin(recorded: &Recorded) -> Option<Self> {
         let Event::Started(started) = &recorded.event else { return None };
-        let Started { id, number, house, title, rooms, link, clock, values, runbook, parent } = (**started).clone();
+        let Started { id, number, house, title, rooms, link, clock, values, runbook, parent, shift_seconds } =
+            (**started).clone();
         let mut state = Self {
             id,
             number,
@@ -157,7 +158,7 @@ impl State {
             parent_told: None,
             whole_sequence: 0,
             clock,
-            shift_seconds: 0,
+            shift_seconds,
             starter: recorded.by.clone(),
             started: recorded.at,
             values,

@@ -9,7 +9,7 @@ use crate::domain::rollout::command::CommandId;
 /// How many commands are remembered, so that a second arrival is recognised.
 pub const RECENT_COMMANDS_MAX: usize = 4096;
 /// How long they are remembered: longer than any platform redelivers.
-const RECENT_HOURS_MAX: i64 = 24;
+pub const RECENT_HOURS_MAX: i64 = 24;
 
 /// The commands of the last day and which events they became.
 #[derive(Clone, Debug, Default, PartialEq)]
