@@ -7,12 +7,12 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use crate::domain::conversation::form::FieldValue;
-use crate::domain::conversation::voice::Voice;
+use crate::domain::conversation::voice::{Voice, capital};
 use crate::domain::message::template::escape_markdown;
-use crate::domain::people::{Directory, PersonId};
+use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, NoteKind, PassedOver};
-use crate::domain::rollout::state::{PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::state::{Amended, PhaseState, State, StepState, StepStatus};
 use crate::domain::runbook::model::{Outcome, Step, StepKind};
 use crate::domain::time::{say_between, say_seconds, write_time};
 
@@ -44,6 +44,8 @@ pub struct Report {
     pub slowest: Vec<Slow>,
     /// What was skipped, waived, handed over or left, with reasons.
     pub deviations: Vec<String>,
+    /// What was changed of the runbook for this rollout, and by whom.
+    pub amendments: Vec<String>,
     /// The problems, resolutions and remarks that people noted.
     pub notes: Vec<String>,
     /// Announcements and where they arrived.
@@ -107,6 +109,7 @@ pub fn report(state: &State, people: &Directory) -> Report {
         approvals: writer.approvals(),
         slowest: writer.slowest(),
         deviations: writer.deviations(),
+        amendments: writer.amendments(),
         notes: writer.notes(),
         deliveries: writer.deliveries(),
         inputs: writer.inputs(),
@@ -208,6 +211,15 @@ impl Writer<'_> {
             }
         }
         lines
+    }
+
+    fn amendments(&self) -> Vec<String> {
+        let line = |amended: &Amended| {
+            let people: Vec<String> = amended.by.iter().map(|person| self.name(person)).collect();
+            let difference = capital(&amended.amendment.said(self.state));
+            format!("{difference} ({}, {})", list_names(&people), self.time(amended.at))
+        };
+        self.state.amendments.iter().map(line).collect()
     }
 
     fn notes(&self) -> Vec<String> {
@@ -338,6 +350,7 @@ const fn passed_over(why: PassedOver) -> &'static str {
         PassedOver::Skipped => "skipped",
         PassedOver::PhaseOver => "ended with its phase",
         PassedOver::BackedOff => "left by back-off",
+        PassedOver::Dropped => "dropped",
     }
 }
 
@@ -373,6 +386,7 @@ impl Report {
             ("Decisions", self.approvals.clone()),
             ("Slowest steps", slowest.collect()),
             ("Out of the ordinary", self.deviations.clone()),
+            ("Amendments", self.amendments.clone()),
             ("Notes", self.notes.clone()),
             ("Announcements", self.deliveries.clone()),
         ];

@@ -7,8 +7,8 @@ use crate::app::App;
 /// Where stakeholders read announcements.
 pub const WATCH: &str = "slack-andromeda-preproduction-watch";
 
-/// Plays from the start until the stack is being updated.
-pub async fn until_the_update(app: &App) {
+/// Plays from the start until Maria is asked to press Run on the update of the stack.
+pub async fn until_the_update_is_asked(app: &App) {
     app.says("maria", "/rollout start 4.3").await;
     app.jumps().await;
     for person in ["ines", "tom", "ana", "raj", "li"] {
@@ -22,6 +22,11 @@ pub async fn until_the_update(app: &App) {
     app.fills_in("maria", "Done: Kick off special pre-change backup", &json!({ "backup_id": "backup-7", "finished": "yes" }))
         .await;
     app.jumps_until_logged("“Update IaC Staging Stack to container version 4.3.0” is with Maria").await;
+}
+
+/// Plays from the start until the stack is updated.
+pub async fn until_the_update(app: &App) {
+    until_the_update_is_asked(app).await;
     app.presses("maria", "Run: Update IaC Staging Stack to container version…").await;
     app.jumps_until_logged("succeeded after 12m").await;
 }

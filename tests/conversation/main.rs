@@ -4,5 +4,6 @@
 mod andromeda;
 mod app;
 mod other_roads;
+mod repairs;
 mod replies;
 mod straight_road;

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use proptest::prelude::*;
 use tminus::domain::conversation::form::{Field, FieldKind};
 use tminus::domain::message::card::card;
-use tminus::domain::rollout::command::{CommandBody, RolloutId, StepRef};
+use tminus::domain::rollout::command::{Change, CommandBody, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::view::view;
@@ -75,6 +75,8 @@ fn body() -> impl Strategy<Value = CommandBody> {
         1 => (step_ref(), reason()).prop_map(|(step, text)| CommandBody::Correct { step, text }),
         1 => reason().prop_map(|text| CommandBody::Announce { text, audience: "watch".into() }),
         1 => reason().prop_map(|reason| CommandBody::TakeOver { reason }),
+        2 => (step_ref(), change()).prop_map(|(step, change)| CommandBody::Amend { step, change }),
+        2 => Just(CommandBody::AgreeToAmendment { generation: None }),
         1 => Just(CommandBody::Hold),
         2 => Just(CommandBody::Resume { generation: None }),
         1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default(), generation: None }),
@@ -84,6 +86,16 @@ fn body() -> impl Strategy<Value = CommandBody> {
 
 fn reason() -> impl Strategy<Value = String> {
     prop_oneof![1 => Just(String::new()), 6 => "[a-z]{1,5}"]
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    prop_oneof![
+        Just(Change::Nothing),
+        "[a-z{ ]{0,8}".prop_map(Change::Add),
+        reason().prop_map(Change::Drop),
+        "[a-z]{1,3}".prop_map(|text| Change::Inputs(form(&[("ContainerVersion", text.as_str()), ("stack", "x")]))),
+        Just(Change::Inputs(form(&[("record", "other.example.com")]))),
+    ]
 }
 
 fn fate() -> impl Strategy<Value = Fate> {

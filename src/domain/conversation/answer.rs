@@ -146,6 +146,10 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             };
             format!("On hold: nothing new starts by itself. {running} `/rollout resume` lets it go on.")
         }
+        Event::AmendmentProposed { amendment } => {
+            format!("You propose an amendment: {}. A second person has to agree: `/rollout amend`.", amendment.markdown(state))
+        }
+        Event::Amended { amendment, .. } => format!("Amended, for this rollout only: {}.", amendment.markdown(state)),
         Event::Resumed => "It goes on.".to_owned(),
         Event::TakeoverAsked { .. } => {
             let environment = escape_markdown(state.runbook.environment.as_deref()?);

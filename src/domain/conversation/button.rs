@@ -42,6 +42,8 @@ pub enum Verb {
     Open(usize),
     /// Leave the phase and go back.
     BackOff,
+    /// Agree to the amendment that is proposed.
+    Agree,
     /// Hold the rollout.
     Hold,
     /// Let it go on.
@@ -83,6 +85,7 @@ impl fmt::Display for Verb {
             Self::Unclear => f.write_str("unclear"),
             Self::BackOff => f.write_str("back-off"),
             Self::Open(phase) => write!(f, "open{phase}"),
+            Self::Agree => f.write_str("agree"),
             Self::Hold => f.write_str("hold"),
             Self::Resume => f.write_str("resume"),
             Self::Abort => f.write_str("abort"),
@@ -127,6 +130,7 @@ impl ButtonToken {
             "look" => Verb::Look,
             "unclear" => Verb::Unclear,
             "back-off" => Verb::BackOff,
+            "agree" => Verb::Agree,
             "hold" => Verb::Hold,
             "resume" => Verb::Resume,
             "abort" => Verb::Abort,
@@ -147,8 +151,8 @@ mod tests {
 
     fn verb() -> impl Strategy<Value = Verb> {
         use Verb::{
-            Abort, Ack, Answer, BackOff, Cancel, Confirm, Done, Fail, Go, Hold, Item, Look, NoGo, Open, Ran, Rerun, Resume, Run,
-            Skip, Unclear,
+            Abort, Ack, Agree, Answer, BackOff, Cancel, Confirm, Done, Fail, Go, Hold, Item, Look, NoGo, Open, Ran, Rerun,
+            Resume, Run, Skip, Unclear,
         };
         prop_oneof![
             Just(Ack),
@@ -158,6 +162,7 @@ mod tests {
             Just(Go),
             Just(NoGo),
             Just(Run),
+            Just(Agree),
             Just(Hold),
             Just(Resume),
             Just(Abort),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use crate::domain::problem::did_you_mean;
-use crate::domain::rollout::command::{CommandBody, Refusal, RefusalKind, StepRef};
+use crate::domain::rollout::command::{Change, CommandBody, Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::event::{Choice, Fate, NoteKind};
 
 /// The longest text that is read as a command, in characters.
@@ -70,7 +70,7 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 34] = [
+pub const COMMANDS: [Help; 35] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
@@ -94,6 +94,11 @@ pub const COMMANDS: [Help; 34] = [
     help("handover", "PERSON", "gives the rollout to somebody else"),
     help("waive", "PERSON|DESTINATION REASON", "goes on without an acknowledgement, or without a destination"),
     help("set", "INPUT VALUE", "changes what may still change: `set container 4.3.1`"),
+    help(
+        "amend",
+        "[STEP INPUT=VALUE…|STEP add TEXT|STEP drop REASON]",
+        "changes the runbook for this rollout only, by two people; alone it agrees",
+    ),
     help("reschedule", "TIME", "moves T-0: `reschedule 2026-12-01 02:00 for 2h`"),
     help("preview", "STEP", "shows an announcement before it goes"),
     help("correct", "STEP TEXT", "follows an announcement with a correction"),
@@ -108,7 +113,7 @@ pub const COMMANDS: [Help; 34] = [
 ];
 
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 6] = ["amend", "rollback", "lock", "unlock", "link", "rehearsal"];
+const LATER: [&str; 5] = ["rollback", "lock", "unlock", "link", "rehearsal"];
 
 /// Other words for the same command.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -241,6 +246,7 @@ fn one_thing(verb: &str, mut words: Words<'_>) -> Result<CommandBody, Refusal> {
         "handover" => CommandBody::HandOver { to: words.needed("handover PERSON")? },
         "waive" => CommandBody::Waive { whom: words.needed("waive PERSON REASON")?, reason: words.rest() },
         "set" => CommandBody::SetInput { input: words.needed("set INPUT VALUE")?, text: words.rest() },
+        "amend" => words.amendment()?,
         "reschedule" => {
             // `reschedule to …` is how people say it.
             words.take_if(&|word| matches!(word, "to" | "at"));
@@ -402,6 +408,32 @@ impl Words<'_> {
         (!rest.is_empty()).then(|| rest.to_owned())
     }
 
+    /// `amend` alone agrees; `amend STEP …` proposes.
+    fn amendment(&mut self) -> Result<CommandBody, Refusal> {
+        let Some(step) = self.next() else { return Ok(CommandBody::AgreeToAmendment { generation: None }) };
+        let change = match self.take_if(&|word| matches!(word, "add" | "drop")).as_deref() {
+            Some("add") => Change::Add(self.rest()),
+            Some(_) => Change::Drop(self.rest()),
+            None => {
+                let mut inputs = BTreeMap::new();
+                while let Some(word) = self.next_raw() {
+                    // Inputs of systems are called as the systems call them: `parameters.ContainerVersion`.
+                    let Some((name, value)) = word.equals.map(|at| word.text.split_at(at)).filter(|(name, _)| !name.is_empty())
+                    else {
+                        return Err(invalid(&format!(
+                            "`{}` says nothing of `{}`. Write `INPUT=VALUE`, `add TEXT` or `drop REASON`.",
+                            clean(&word.text),
+                            clean(&step)
+                        )));
+                    };
+                    inputs.insert(name.to_owned(), value[1..].to_owned());
+                }
+                if inputs.is_empty() { Change::Nothing } else { Change::Inputs(inputs) }
+            }
+        };
+        Ok(CommandBody::Amend { step: StepRef::Named(step), change })
+    }
+
     fn names_and_fields(&mut self) -> Result<(Vec<String>, BTreeMap<String, String>), Refusal> {
         let (mut names, mut typed) = (Vec::new(), BTreeMap::new());
         while let Some(word) = self.next_raw() {
@@ -513,6 +545,20 @@ mod tests {
             ),
             ("/rollout backoff", None, Ask::Do(vec![CommandBody::BackOff { generation: None }])),
             ("/rollout mine", None, Ask::Mine),
+            ("/rollout amend", None, Ask::Do(vec![CommandBody::AgreeToAmendment { generation: None }])),
+            (
+                "/rollout amend dns parameters.Size='a b' group=x",
+                None,
+                Ask::Do(vec![CommandBody::Amend {
+                    step: named("dns"),
+                    change: Change::Inputs(typed(&[("parameters.Size", "a b"), ("group", "x")])),
+                }]),
+            ),
+            (
+                "/rollout amend dns add Tell the support desk",
+                None,
+                Ask::Do(vec![CommandBody::Amend { step: named("dns"), change: Change::Add("Tell the support desk".into()) }]),
+            ),
         ];
         for (text, rollout, ask) in cases {
             assert_eq!(said(text), Ok(Said { rollout: rollout.map(str::to_owned), ask }), "{text}");
@@ -524,7 +570,8 @@ mod tests {
         for (text, expected) in [
             ("/rollout strat 4.3", "I don't know `strat`. Did you mean `start`?"),
             ("/rollout xyzzy", "I don't know `xyzzy`. `/rollout help` lists what I know."),
-            ("/rollout amend it", "`amend` is not supported by this version. `/rollout help` lists what is."),
+            ("/rollout amend it now", "`now` says nothing of `it`. Write `INPUT=VALUE`, `add TEXT` or `drop REASON`."),
+            ("/rollout link it", "`link` is not supported by this version. `/rollout help` lists what is."),
             ("/rollout start 4.3 at", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
             ("/rollout skip", "Something is missing: `/rollout skip STEP REASON`."),
             ("/rollout fate dns perhaps", "A fate is `ran`, `rerun`, `look` or `hold`, not `perhaps`."),

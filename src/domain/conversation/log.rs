@@ -230,6 +230,13 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::EnvironmentTaken { by, reason } => {
             format!("{by} took {} over: {}", escape_markdown(state.runbook.environment.as_deref()?), escape_markdown(reason))
         }
+        Event::AmendmentProposed { amendment } => {
+            format!("{who} proposes an amendment: {}", amendment.markdown(state))
+        }
+        Event::Amended { amendment, proposed_by } => {
+            let both = voice.names([proposed_by].into_iter().chain(&recorded.by));
+            format!("{both} amended it: {}", amendment.markdown(state))
+        }
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),

@@ -163,6 +163,11 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
         sections.push(section(&voice, index, definition, step, progress(index).as_ref()));
         buttons.extend(step_buttons(state, index));
     }
+    if let Some(proposed) = state.amendment.as_ref().filter(|_| state.ended.is_none()) {
+        let what = capital(&proposed.amendment.markdown(state));
+        let who = format!("{} proposed it; a second person has to agree", voice.call(&proposed.by));
+        sections.push(CardSection { heading: "Amendment, for this rollout only".to_owned(), lines: vec![what, who] });
+    }
     let questions = open_questions(&voice);
     if !questions.is_empty() {
         sections.push(CardSection { heading: "Open questions".to_owned(), lines: questions });
@@ -590,6 +595,12 @@ fn rollout_buttons(state: &State) -> Vec<Button> {
         fields: Vec::new(),
     };
     let mut buttons = Vec::new();
+    if let Some(proposed) = &state.amendment {
+        let generation = u32::try_from(proposed.sequence).unwrap_or(u32::MAX);
+        let id = ButtonToken { rollout: state.number, step: None, verb: Verb::Agree, generation }.to_string();
+        let confirm = Some("Change the runbook for this rollout, as the card says?".to_owned());
+        buttons.push(Button { id, confirm, ..button(Verb::Agree, "Agree to amend".to_owned(), ButtonStyle::Primary) });
+    }
     for phase in (0..state.phases.len()).filter(|phase| waits_for_opening(state, *phase)) {
         let title = shorten(&state.phase_title(phase), BUTTON_TITLE_CHARS_MAX);
         buttons.push(button(Verb::Open(phase), format!("Open: {title}"), ButtonStyle::Primary));

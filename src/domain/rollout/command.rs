@@ -98,6 +98,19 @@ pub enum StepRef {
     },
 }
 
+/// How a step is to be amended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// Nothing was said.
+    Nothing,
+    /// What it asks a system with, by name, as typed.
+    Inputs(BTreeMap<String, String>),
+    /// A task after it.
+    Add(String),
+    /// It is dropped; why.
+    Drop(String),
+}
+
 /// What is asked.
 #[derive(Clone, Debug, PartialEq)]
 pub enum CommandBody {
@@ -241,6 +254,18 @@ pub enum CommandBody {
         /// To which audience.
         audience: String,
     },
+    /// Propose a change of the runbook, for this rollout only.
+    Amend {
+        /// Of or after which step.
+        step: StepRef,
+        /// What.
+        change: Change,
+    },
+    /// Agree to the change that is proposed.
+    AgreeToAmendment {
+        /// For which proposal the button was made, if it was one.
+        generation: Option<u32>,
+    },
     /// Start nothing new by itself.
     Hold,
     /// Take the environment over from whoever holds it.
@@ -379,6 +404,7 @@ impl CommandBody {
         | Self::CancelStep { step }
         | Self::SayFate { step, .. }
         | Self::AssignStep { step, .. }
+        | Self::Amend { step, .. }
         | Self::Correct { step, .. }) = self
         else {
             return None;

@@ -10,7 +10,7 @@ use crate::domain::people::PersonId;
 use crate::domain::runbook::model::{Address, Call, Outcome, Runbook, StepKind, Wait};
 
 use super::command::{CommandBody, RolloutId};
-use super::decide::fill_json;
+use super::decide::call_inputs;
 use super::event::{Nudge, Parent};
 use super::scope::scope_of_step;
 use super::state::{ActionStage, EnvironmentStage, State, StepStatus};
@@ -412,7 +412,7 @@ fn check(state: &State, index: usize) -> Option<Check> {
         generation: (step.generation, state.generation),
         system: call.system.clone(),
         operation: call.operation.clone(),
-        inputs: fill_json(&call.with, &scope_of_step(state, index, state.last_at)),
+        inputs: call_inputs(state, index, call, state.last_at),
         values: state.values_as_text(),
         since,
         every_seconds,

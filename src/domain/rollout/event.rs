@@ -9,6 +9,7 @@ use crate::domain::conversation::form::FieldValue;
 use crate::domain::people::PersonId;
 use crate::domain::runbook::model::{Address, Outcome, Runbook, Venue};
 
+use super::amendment::Amendment;
 use super::command::{CommandId, RolloutId};
 
 /// The version that events are written in. Older ones are brought up on reading, newer ones are refused.
@@ -130,6 +131,8 @@ pub enum PassedOver {
     PhaseOver,
     /// Its phase was left by **Back off**.
     BackedOff,
+    /// Two people dropped it for this rollout.
+    Dropped,
 }
 
 /// What a note is about.
@@ -677,6 +680,18 @@ pub enum Event {
     ParentTold {
         /// Whether it ended; otherwise it reached its phase.
         ended: bool,
+    },
+    /// A person wants a change of the runbook, for this rollout only; a second person has to agree.
+    AmendmentProposed {
+        /// What would change.
+        amendment: Amendment,
+    },
+    /// A second person agreed to a change.
+    Amended {
+        /// What changed.
+        amendment: Amendment,
+        /// Who proposed it.
+        proposed_by: PersonId,
     },
     /// It waits for its environment.
     EnvironmentClaimed,

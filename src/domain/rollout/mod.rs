@@ -8,6 +8,7 @@
 //!
 //! [`handle`] is the whole of it for one command. Live and replay share [`State::evolve`].
 
+pub mod amendment;
 pub mod command;
 mod decide;
 pub mod effect;

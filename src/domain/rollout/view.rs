@@ -125,7 +125,7 @@ pub struct StepView {
     pub title: String,
     /// Its kind, as runbooks write it.
     pub kind: &'static str,
-    /// `pending`, `open`, `running`, `failed`, `done`, `not-applicable`, `aborted`, `skipped`, `over`, `backed-off`.
+    /// `pending`, `open`, `running`, `failed`, `done`, `not-applicable`, `aborted`, `skipped`, `over`, `backed-off`, `dropped`.
     pub status: &'static str,
     /// Why it failed.
     pub reason: Option<String>,
@@ -287,6 +287,7 @@ const fn passed_over(why: super::event::PassedOver) -> &'static str {
         super::event::PassedOver::Skipped => "skipped",
         super::event::PassedOver::PhaseOver => "over",
         super::event::PassedOver::BackedOff => "backed-off",
+        super::event::PassedOver::Dropped => "dropped",
     }
 }
 

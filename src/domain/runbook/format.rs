@@ -2,6 +2,7 @@
 
 use crate::domain::conversation::form::{Field, FieldKind, compile_pattern};
 use crate::domain::problem::Place;
+use crate::domain::runbook::names::slug;
 use crate::domain::section::{Located, Report, Section, text_of};
 use crate::domain::yaml::{Node, Value};
 
@@ -34,23 +35,6 @@ pub(super) fn id(report: &Report, located: Located<'_>) -> Option<String> {
 fn is_id(text: &str) -> bool {
     text.starts_with(|c: char| c.is_ascii_lowercase())
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_')
-}
-
-/// An id made of a sentence: `Confirm Go Call` becomes `confirm_go_call`.
-pub(super) fn slug(text: &str) -> String {
-    /// Long enough to tell steps apart, short enough to type.
-    const CHARS_MAX: usize = 32;
-    let mut slug = String::new();
-    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
-        if !slug.is_empty() && slug.len() + 1 + word.len() > CHARS_MAX {
-            break;
-        }
-        if !slug.is_empty() {
-            slug.push('_');
-        }
-        slug.push_str(&word.to_ascii_lowercase());
-    }
-    if slug.starts_with(|c: char| c.is_ascii_lowercase()) { slug } else { format!("s_{slug}") }
 }
 
 /// A title made of an id: `pre_flight` becomes `Pre flight`.

@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::Field;
+use crate::domain::runbook::names::is_reserved;
 use crate::domain::time::{Offset, local_moment};
 
 pub use super::step::{Bad, Call, Due, Requirement, Rule, Step, StepKind, Wait};
@@ -323,6 +324,16 @@ impl Runbook {
     #[must_use]
     pub fn step_index(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
+    }
+
+    /// Whether an id means nothing yet: phases, steps, inputs and what is worked out share one namespace.
+    #[must_use]
+    pub fn is_free(&self, id: &str) -> bool {
+        let worked_out = |step: &Step| matches!(&step.kind, StepKind::Let { name, .. } if name == id);
+        !self.steps.iter().any(|step| step.base_id() == id || worked_out(step))
+            && !self.phases.iter().any(|phase| phase.id == id)
+            && !self.inputs.iter().any(|input| input.field.name == id)
+            && !is_reserved(id)
     }
 
     /// The steps of a phase in the order people see: what it needs first, then its steps, then what lives beside them.

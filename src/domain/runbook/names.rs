@@ -127,3 +127,21 @@ pub(super) fn is_reserved(name: &str) -> bool {
     let values = Name::ALL.into_iter().filter(|value| *value != Name::Window).map(Name::name);
     values.chain(Function::ALL.map(Function::name)).chain(LATER).chain(others).any(|reserved| reserved == name)
 }
+
+/// An id made of a sentence: `Confirm Go Call` becomes `confirm_go_call`.
+#[must_use]
+pub fn slug(text: &str) -> String {
+    /// Long enough to tell steps apart, short enough to type.
+    const CHARS_MAX: usize = 32;
+    let mut slug = String::new();
+    for word in text.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty()) {
+        if !slug.is_empty() && slug.len() + 1 + word.len() > CHARS_MAX {
+            break;
+        }
+        if !slug.is_empty() {
+            slug.push('_');
+        }
+        slug.push_str(&word.to_ascii_lowercase());
+    }
+    if slug.starts_with(|c: char| c.is_ascii_lowercase()) { slug } else { format!("s_{slug}") }
+}

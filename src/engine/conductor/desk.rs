@@ -136,6 +136,7 @@ impl Conductor {
                 CommandBody::OpenPhase { phase: self.look(&id, name).await?.flatten() }
             }
             Verb::BackOff => CommandBody::BackOff { generation: Some(token.generation) },
+            Verb::Agree => CommandBody::AgreeToAmendment { generation: Some(token.generation) },
             Verb::Hold => CommandBody::Hold,
             Verb::Resume => CommandBody::Resume { generation: Some(token.generation) },
             Verb::Abort => CommandBody::Abort { reason: press.reason.unwrap_or_default(), generation: Some(token.generation) },

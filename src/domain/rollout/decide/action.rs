@@ -7,10 +7,11 @@ use chrono::{DateTime, Utc};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::event::{ActionOutcome, Choice, Event, Fate};
-use crate::domain::rollout::scope::{scope_of_step, scope_with_outputs};
+use crate::domain::rollout::scope::scope_with_outputs;
 use crate::domain::rollout::state::{ActionStage, State, StepStatus};
-use crate::domain::runbook::model::{Bad, Call, StepKind, Wait};
+use crate::domain::runbook::model::{Bad, StepKind, Wait};
 
+use super::amend::call_inputs;
 use super::{Desk, verbs};
 
 impl Desk<'_> {
@@ -181,18 +182,15 @@ impl Desk<'_> {
 
 /// The event that wants an action, with its inputs filled in.
 pub(in crate::domain::rollout) fn request_action(state: &State, index: usize, now: DateTime<Utc>) -> Result<Event, String> {
-    let StepKind::Run { call: Call { with, .. }, .. } = &state.runbook.steps[index].kind else {
+    let StepKind::Run { call, .. } = &state.runbook.steps[index].kind else {
         return Err("it is not an action".to_owned());
     };
-    let inputs = fill_json(with, &scope_of_step(state, index, now))?;
+    let inputs = call_inputs(state, index, call, now)?;
     let attempt = state.steps[index].action.as_ref().map_or(1, |action| action.attempt + 1);
     Ok(Event::ActionRequested { step: index, attempt, inputs })
 }
 
-pub(in crate::domain::rollout) fn fill_json(
-    value: &serde_json::Value,
-    scope: &minijinja::Value,
-) -> Result<serde_json::Value, String> {
+pub(super) fn fill_json(value: &serde_json::Value, scope: &minijinja::Value) -> Result<serde_json::Value, String> {
     use serde_json::Value;
     Ok(match value {
         Value::String(text) => Value::String(template::render(text, Landing::Plain, scope)?),

@@ -1,6 +1,7 @@
 //! What a command becomes: events, or a refusal that says why and what is possible. Changes nothing itself.
 
 mod action;
+mod amend;
 mod children;
 mod course;
 mod schedule;
@@ -21,7 +22,8 @@ use super::event::Event;
 use super::follow::{meant, offers_done};
 use super::state::{EnvironmentStage, PhaseState, State, StepState, StepStatus};
 
-pub(super) use self::action::{fill_json, request_action};
+pub(super) use self::action::request_action;
+pub(super) use self::amend::call_inputs;
 pub use self::vote::tally;
 
 /// How long a decision can still be changed after its rule is met.
@@ -106,6 +108,8 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::BackOff { generation } => desk.fresh(*generation).and_then(|()| desk.back_off()),
                 CommandBody::Correct { step, text } => desk.correct(step, text),
                 CommandBody::Announce { text, audience } => desk.announce(text, audience),
+                CommandBody::Amend { step, change } => desk.amend(step, change),
+                CommandBody::AgreeToAmendment { generation } => desk.agree(*generation),
                 CommandBody::Hold => desk.hold(),
                 CommandBody::TakeOver { reason } => desk.take_over(reason),
                 CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),

@@ -8,8 +8,8 @@ use crate::domain::rollout::event::{ActionOutcome, Event, Fate, Nudge, PassedOve
 use crate::domain::runbook::model::Outcome;
 
 use super::{
-    ActionStage, ActionState, Announcement, Checks, Child, Destination, EnvironmentStage, Held, NEWEST_MAX, Note, PhaseState,
-    Skipped, State, StepState, StepStatus, Vote,
+    ActionStage, ActionState, Amended, Announcement, Checks, Child, Destination, EnvironmentStage, Held, NEWEST_MAX, Note,
+    PhaseState, Proposed, Skipped, State, StepState, StepStatus, Vote,
 };
 
 impl State {
@@ -298,6 +298,15 @@ impl State {
                 }
             }),
             Event::ParentTold { ended } => self.parent_told = Some(*ended),
+            Event::AmendmentProposed { amendment } => {
+                self.amendment = by.clone().map(|by| Proposed { amendment: amendment.clone(), by, sequence });
+            }
+            Event::Amended { amendment, proposed_by } => {
+                self.amendment = None;
+                self.amend(amendment);
+                let by = [proposed_by.clone()].into_iter().chain(by.clone()).collect();
+                self.amendments.push(Amended { amendment: amendment.clone(), by, at });
+            }
             Event::EnvironmentClaimed | Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
             Event::TakeoverAsked { reason } => self.takeover = Some(reason.clone()),
             Event::EnvironmentGranted => {
@@ -379,7 +388,7 @@ impl State {
         }
     }
 
-    fn on_step(&mut self, step: usize, change: impl FnOnce(&mut StepState)) {
+    pub(super) fn on_step(&mut self, step: usize, change: impl FnOnce(&mut StepState)) {
         if let Some(step) = self.steps.get_mut(step) {
             change(step);
         }

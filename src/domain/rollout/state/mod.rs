@@ -1,5 +1,6 @@
 //! The state of one rollout. [`evolve`](State::evolve) is the only way it changes.
 
+mod amended;
 mod announcement;
 mod evolve;
 mod phase;
@@ -21,6 +22,7 @@ use super::event::{ClockKind, Event, NoteKind, Parent, Recorded, Started};
 
 use self::recent::Recent;
 
+pub use self::amended::{Amended, Proposed};
 pub use self::announcement::{Announcement, Destination};
 pub use self::phase::PhaseState;
 pub use self::recent::{RECENT_COMMANDS_MAX, RECENT_HOURS_MAX};
@@ -92,6 +94,10 @@ pub struct State {
     pub takeover: Option<String>,
     /// The card's message in every room, on every platform that the room is on.
     pub cards: BTreeMap<Venue, String>,
+    /// The change of the runbook that waits for a second person.
+    pub amendment: Option<Proposed>,
+    /// The changes of the runbook that two agreed on.
+    pub amendments: Vec<Amended>,
     /// Notes left.
     pub notes: Vec<Note>,
     /// The sequence of the last event.
@@ -176,6 +182,8 @@ impl State {
             environment: EnvironmentStage::NotNeeded,
             takeover: None,
             cards: BTreeMap::new(),
+            amendment: None,
+            amendments: Vec::new(),
             notes: Vec::new(),
             sequence: 1,
             last_at: recorded.at,

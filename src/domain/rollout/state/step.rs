@@ -105,6 +105,8 @@ pub struct StepState {
     pub escalated: bool,
     /// What the checks of a `wait` said.
     pub checks: Checks,
+    /// What a system is asked with instead of what the runbook says, by path.
+    pub amended: BTreeMap<String, serde_json::Value>,
     /// The rollout that it runs as, where it is a checklist.
     pub child: Option<Child>,
 }
@@ -171,6 +173,7 @@ impl StepState {
             nudged: BTreeMap::new(),
             escalated: false,
             checks: Checks::default(),
+            amended: BTreeMap::new(),
             child: None,
         }
     }

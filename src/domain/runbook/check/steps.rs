@@ -103,8 +103,8 @@ impl Checker<'_> {
 
         let id = match written_id {
             Some(located) => format::id(self.report, located)?,
-            None if matches!(kind_name, "let" | "result") => self.unused_id(&format::slug(&format!("{kind_name} {}", main.text))),
-            None => self.unused_id(&format::slug(main.text)),
+            None if matches!(kind_name, "let" | "result") => self.unused_id(&names::slug(&format!("{kind_name} {}", main.text))),
+            None => self.unused_id(&names::slug(main.text)),
         };
         self.define(&id, written_id.map_or(main.place, |located| located.place), "step");
         let title = title_written.map_or(default_title, |t| self.template(t));
