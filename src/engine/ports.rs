@@ -163,6 +163,10 @@ pub trait Executor: Send + Sync + 'static {
     /// # Errors
     /// The system's words, when it can't be stopped or did not answer.
     async fn cancel(&self, action: &Action, now: DateTime<Utc>) -> Result<(), CancelError>;
+    /// What it says once more of an action whose end it has told, if it is a system that may say things twice.
+    async fn said_again(&self, _action: &Action) -> Option<ActionOutcome> {
+        None
+    }
 }
 
 /// Why an action was not asked to stop.

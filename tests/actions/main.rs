@@ -37,6 +37,7 @@ fn action(number: u32, operation: &str, inputs: Value) -> Action {
         inputs,
         values: BTreeMap::new(),
         attempted: Some(now()),
+        looked: 0,
     }
 }
 

@@ -4,6 +4,7 @@
 mod andromeda;
 mod app;
 mod other_roads;
+mod outside;
 mod repairs;
 mod replies;
 mod straight_road;

@@ -424,8 +424,8 @@ fn run_lines(voice: &Voice<'_>, definition: &Step, step: &StepState, pressed: bo
     let mut lines = Vec::new();
     let expected = definition.takes.map(|takes| takes.to_string());
     match step.action.as_ref().map(|action| (&action.stage, action)) {
-        Some((ActionStage::Attempted { at }, _)) if step.is_running() => {
-            let elapsed = (voice.now - *at).num_seconds().max(0);
+        Some((ActionStage::Attempted { at }, action)) if step.is_running() => {
+            let elapsed = (voice.now - action.begun.unwrap_or(*at)).num_seconds().max(0);
             let against = match definition.takes {
                 Some(takes) if elapsed > takes.seconds_max => format!(", {} over", say_seconds(elapsed - takes.seconds_max)),
                 Some(takes) => format!(" of {takes}"),

@@ -157,6 +157,8 @@ pub struct Action {
     pub values: std::collections::BTreeMap<String, String>,
     /// When the adapter was about to be called; none while it was not.
     pub attempted: Option<DateTime<Utc>>,
+    /// How often a person wanted it looked up again.
+    pub looked: u32,
 }
 
 /// A checklist to be started.
@@ -297,6 +299,7 @@ pub fn effects(state: &State) -> Vec<Effect> {
                 inputs: action.inputs.clone(),
                 values: state.values_as_text(),
                 attempted,
+                looked: action.looked,
             };
             if action.attempted.is_some() && state.steps[index].action.as_ref().is_some_and(|action| action.cancelled.is_some()) {
                 owed.push(Effect::Cancel(action.clone()));

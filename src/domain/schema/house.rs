@@ -175,6 +175,9 @@ fn script() -> Value {
             key("progress", list(&text()), "What it says on the way"),
             key("outputs", outputs, "What comes out of it; templates over its inputs and the rollout's"),
             key("fails", text(), "Why it fails, if it does"),
+            key("silent", flag(), "Whether nothing more is heard of it once it has begun"),
+            key("loses-answer", flag(), "Whether the answer to its beginning is lost, and only a second look finds it"),
+            key("twice", flag(), "Whether its end is said twice"),
         ],
     )
 }

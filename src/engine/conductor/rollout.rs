@@ -13,7 +13,7 @@ use crate::domain::message::card::{Progress, card};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
 use crate::domain::rollout::effect::{Effect, EffectId, effects};
 use crate::domain::rollout::event::{Event, Recorded};
-use crate::domain::rollout::state::{EnvironmentStage, State};
+use crate::domain::rollout::state::{ActionStage, EnvironmentStage, State};
 use crate::domain::rollout::{handle, next_due};
 use crate::domain::runbook::model::Venue;
 use crate::engine::clock::RolloutClock;
@@ -464,6 +464,16 @@ impl Conducted {
         }
     }
 
+    /// Nobody follows an action that has ended; one that is to be looked up again is dispatched again.
+    fn forget_ended(&mut self) {
+        let actions = self.state.steps.iter().filter_map(|step| step.action.as_ref());
+        let ended: HashSet<u64> =
+            actions.filter(|action| matches!(action.stage, ActionStage::Ended { .. })).map(|action| action.sequence).collect();
+        if !ended.is_empty() {
+            self.dispatched.retain(|effect| !ended.contains(&effect.sequence));
+        }
+    }
+
     async fn reload(&mut self) {
         match load(self.shared.journal.as_ref(), self.state.number).await {
             Ok(state) => {
@@ -482,6 +492,7 @@ impl Conducted {
         if self.shared.stopped.borrow().is_some() || self.retry {
             return;
         }
+        self.forget_ended();
         let owed = effects(&self.state);
         // A check is wanted, not owed: nothing waits for its end.
         let nothing_owed = owed.iter().all(|effect| matches!(effect, Effect::Check(_)));

@@ -35,12 +35,20 @@ pub(super) async fn run(
         // The semaphore is never closed; without a permit there would be nothing to do but go on.
         permit = budget.acquire_owned() => permit.ok(),
     };
+    let heard = executor.clone();
     let outcome = match executor {
         None => Some(ActionOutcome::Failed { reason: format!("the system `{}` is not connected", action.system) }),
         Some(executor) => Watch { executor, conductor: conductor.clone(), closing }.see_through(&action, permit).await,
     };
-    if let Some(outcome) = outcome {
-        receipt(&conductor, &action, outcome.bounded()).await;
+    let Some(outcome) = outcome else { return };
+    receipt(&conductor, &action, "", outcome.bounded()).await;
+    // A system that says things twice is heard twice: the second word is late, and changes nothing.
+    let again = match heard {
+        Some(executor) => timeout(CALL_TIMEOUT, executor.said_again(&action)).await.ok().flatten(),
+        None => None,
+    };
+    if let Some(outcome) = again {
+        receipt(&conductor, &action, ".again", outcome.bounded()).await;
     }
 }
 
@@ -181,7 +189,15 @@ fn attempt_id(action: &Action, clock: &RolloutClock) -> String {
     format!("{}.attempt.{}", action.id, clock.now().timestamp_millis())
 }
 
-async fn receipt(conductor: &Conductor, action: &Action, outcome: ActionOutcome) {
+/// A receipt is recognised when it arrives again; what is found out when somebody wants it looked up again is another one.
+fn receipt_id(action: &Action, name: &str, which: &str) -> String {
+    match action.looked {
+        0 => format!("{}.{name}{which}", action.id),
+        looked => format!("{}.{name}{which}.look-{looked}", action.id),
+    }
+}
+
+async fn receipt(conductor: &Conductor, action: &Action, which: &str, outcome: ActionOutcome) {
     let name = match outcome {
         ActionOutcome::Succeeded { .. } => "succeeded",
         ActionOutcome::Failed { .. } => "failed",
@@ -189,7 +205,7 @@ async fn receipt(conductor: &Conductor, action: &Action, outcome: ActionOutcome)
     };
     metrics::counter!("tminus_actions_total", "outcome" => name).increment(1);
     let body = CommandBody::RecordAction { step: action.step, attempt: action.attempt, outcome };
-    if let Err(rejected) = bring_back(conductor, &action.rollout, format!("{}.{name}", action.id), body).await {
+    if let Err(rejected) = bring_back(conductor, &action.rollout, receipt_id(action, name, which), body).await {
         // It stays owed, and is looked up when the rollout is taken up again.
         tracing::error!(rollout.id = %action.rollout, "A receipt was not recorded: {rejected}");
     }

@@ -75,6 +75,7 @@ fn action(check: &Check, turn: i64, now: DateTime<Utc>) -> Action {
         inputs: check.inputs.clone().unwrap_or_default(),
         values: check.values.clone(),
         attempted: Some(now),
+        looked: 0,
     }
 }
 

@@ -3,7 +3,7 @@
 //! It is the outside world of the demo and of rehearsals, so it has a memory of its own: a ledger file with one line per
 //! thing it was asked to do. That is what `find` looks in after a crash, and what shows that nothing was asked twice.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -22,6 +22,9 @@ use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 /// How long an operation takes when its script does not say.
 const SECONDS_DEFAULT: i64 = 20;
 
+/// How long nobody looks at an operation that says nothing.
+const SILENT_SECONDS: i64 = 600;
+
 /// What a pretended operation plays.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Script {
@@ -33,6 +36,12 @@ pub struct Script {
     pub outputs: BTreeMap<String, String>,
     /// How it fails, if it does.
     pub fails: Option<String>,
+    /// Whether nothing more is heard of it once it has begun.
+    pub silent: bool,
+    /// Whether the answer to its beginning is lost, and only a second look finds it.
+    pub loses_answer: bool,
+    /// Whether its end is said twice.
+    pub twice: bool,
 }
 
 /// The memory of everything pretended: one file for all pretended systems.
@@ -43,6 +52,8 @@ pub struct Ledger {
 struct Inner {
     file: Option<File>,
     begun: HashMap<String, Line>,
+    /// What was looked for since the process began.
+    looked_for: HashSet<String>,
 }
 
 /// One thing that was asked.
@@ -76,13 +87,13 @@ impl Ledger {
                 begun.insert(line.effect.clone(), line);
             }
         }
-        Ok(Arc::new(Self { inner: Mutex::new(Inner { file: Some(file), begun }) }))
+        Ok(Arc::new(Self { inner: Mutex::new(Inner { file: Some(file), begun, looked_for: HashSet::new() }) }))
     }
 
     /// A ledger that is forgotten with the process: simulations and tests.
     #[must_use]
     pub fn in_memory() -> Arc<Self> {
-        Arc::new(Self { inner: Mutex::new(Inner { file: None, begun: HashMap::new() }) })
+        Arc::new(Self { inner: Mutex::new(Inner { file: None, begun: HashMap::new(), looked_for: HashSet::new() }) })
     }
 
     fn begin(&self, line: Line) -> std::io::Result<()> {
@@ -101,6 +112,11 @@ impl Ledger {
             Some(line) if line.cancelled.is_some() => Ok(true),
             Some(line) => inner.write(Line { cancelled: Some(at), ..line }).map(|()| true),
         }
+    }
+
+    /// Whether this is the first time since the process began that it is looked for.
+    fn is_first_look(&self, effect: &str) -> bool {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner).looked_for.insert(effect.to_owned())
     }
 
     fn begun(&self, effect: &str) -> Option<Line> {
@@ -153,11 +169,20 @@ impl Executor for Pretend {
             inputs: action.inputs.clone(),
             cancelled: None,
         };
-        self.ledger.begin(line).map_err(|error| StartError::Unclear { why: format!("the ledger of pretended actions: {error}") })
+        self.ledger
+            .begin(line)
+            .map_err(|error| StartError::Unclear { why: format!("the ledger of pretended actions: {error}") })?;
+        if self.script(&action.operation).loses_answer {
+            return Err(StartError::Unclear { why: format!("{} was asked, and its answer was lost", action.system) });
+        }
+        Ok(())
     }
 
     async fn find(&self, action: &Action) -> Found {
         let token = action.id.token();
+        if self.script(&action.operation).loses_answer && self.ledger.is_first_look(&token) {
+            return Found::CannotTell { why: format!("{} does not say whether it has begun", action.system) };
+        }
         match self.ledger.begun(&token) {
             Some(_) => Found::There { reference: token },
             None => Found::Absent,
@@ -171,6 +196,10 @@ impl Executor for Pretend {
         }
         let begun = line.at;
         let script = self.script(&action.operation);
+        if script.silent {
+            let progress = Progress { line: None, link: None };
+            return Ok(Polled::Running { progress, again: now + TimeDelta::seconds(SILENT_SECONDS) });
+        }
         let seconds = script.seconds.unwrap_or(SECONDS_DEFAULT).max(0);
         let ends = begun + TimeDelta::seconds(seconds);
         if now >= ends {
@@ -181,6 +210,11 @@ impl Executor for Pretend {
         let next = begun + TimeDelta::milliseconds(seconds * 1000 * (stage + 1) / stages);
         let line = usize::try_from(stage).ok().and_then(|stage| script.progress.get(stage)).cloned();
         Ok(Polled::Running { progress: Progress { line, link: None }, again: next.clamp(now + TimeDelta::seconds(1), ends) })
+    }
+
+    async fn said_again(&self, action: &Action) -> Option<ActionOutcome> {
+        let script = self.script(&action.operation);
+        script.twice.then(|| outcome(&script, action))
     }
 
     async fn cancel(&self, action: &Action, now: DateTime<Utc>) -> Result<(), CancelError> {

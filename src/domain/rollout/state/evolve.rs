@@ -176,8 +176,8 @@ impl State {
                 if let Some(action) = step.action.as_mut().filter(|action| action.attempt == *attempt)
                     && *fate == Fate::Look
                 {
-                    // It is looked up by its identity, as after a crash.
-                    action.stage = ActionStage::Attempted { at: action.begun.unwrap_or(at) };
+                    // It is looked up by its identity, as after a crash, and has its time once more.
+                    action.stage = ActionStage::Attempted { at };
                     action.looked += 1;
                     step.status = StepStatus::Open { since };
                 }
