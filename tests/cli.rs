@@ -52,3 +52,92 @@ fn schema_prints_the_shipped_schemas() {
     assert_eq!(tminus(root, &["schema"]).1, tminus(root, &["schema", "--for", "runbook"]).1);
     assert_eq!(tminus(root, &["schema", "--for", "poems"]).0, Some(2));
 }
+
+const WINDOW: &str = "2026-12-01 02:00 for 2h";
+
+/// Simulates the promotion of Andromeda with an answers file.
+fn simulated(answers: &str) -> (Option<i32>, String, String) {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("answers.yaml"), answers).expect("written");
+    tminus(dir.path(), &["simulate", "andromeda-staging", "4.3", "--window", WINDOW, "--answers", "answers.yaml"])
+}
+
+#[test]
+fn a_simulation_plays_the_whole_rollout_and_says_every_message() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, said, error) = tminus(dir.path(), &["simulate", "andromeda-staging", "4.3", "--window", WINDOW]);
+    assert_eq!((code, error.as_str()), (Some(0), ""), "{said}");
+    let expected = [
+        "T-0 is 2026-12-01 02:00 EST for 2h. Nothing is sent, and nothing is asked of a system.",
+        "2026-11-26 02:00 EST  “Pre-Flight” opened",
+        "2026-12-01 01:59 EST  announcement “commencement” goes to 2 destinations",
+        "      to email:andromeda-preproduction-watch, slack:andromeda-preproduction-watch",
+        "      | Changeset 4.3 is commencing to the Staging environment for the Andromeda system.",
+        "2026-12-01 02:11 EST  [blue-side-tests-staging-4.3] ended SUCCEEDED (2026-12-01 02:11 EST)",
+        "      | We are a GO on updating the Staging stack.",
+        "      | Changeset 4.3 was successfully deployed to the Staging environment for the Andromeda system.",
+        "Ends SUCCEEDED at 2026-12-01 02:22 EST, 22m 5s after T-0 (the window is 2h).",
+    ];
+    let mut lines = said.lines();
+    for line in expected {
+        assert!(lines.any(|said| said == line), "in this order: {line}\n{said}");
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).expect("readable").count(), 0, "nothing is remembered");
+    // The same again is the same again.
+    let (_, again, _) = tminus(dir.path(), &["simulate", "andromeda-staging", "4.3", "--window", WINDOW]);
+    assert_eq!(again, said);
+    let (_, json, _) = tminus(dir.path(), &["simulate", "andromeda-staging", "4.3", "--window", WINDOW, "--format", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!((&json["result"], &json["waits_for"]), (&"succeeded".into(), &serde_json::json!([])));
+    let messages = json["scenes"].as_array().expect("a list").iter().filter(|scene| scene["message"]["subject"].is_string());
+    assert_eq!(messages.count(), 3);
+}
+
+#[test]
+fn a_simulation_takes_the_other_roads_that_its_answers_say() {
+    let (code, said, _) = simulated("cutover: { ana: no-go }\naware: { silent: [li] }\n");
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("Maria waived “You know of this promotion and have subscribed to it” for Li: never answered"),
+        "{said}"
+    );
+    assert!(said.contains("      | We are a NO-GO on updating the Staging stack."), "{said}");
+    assert!(said.contains("Ends NO-GO at 2026-12-01 02:12 EST"), "{said}");
+    let (_, said, _) = simulated("post_tests: { fails: 7 of 120 checks failed }\nupdate_containers: { takes: 20m }\n");
+    assert!(said.contains("succeeded after 20m") && said.contains("Maria backed off from “GO Decision”"), "{said}");
+    assert!(said.contains("Ends FAILED at 2026-12-01 02:31 EST"), "{said}");
+    let (_, said, _) = simulated("post_tests: { fails: 7 of 120 checks failed, then: retry }\n");
+    assert!(said.contains("(attempt 2)") && said.contains("Ends SUCCEEDED"), "{said}");
+    // What does not hold is not passed over, and what nothing moves any more is said.
+    let (code, said, _) = simulated("confirm_window: { window: never }\n");
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("It does not end. It waits:") && said.contains("“never” is not a time"), "{said}");
+}
+
+#[test]
+fn a_simulation_that_is_not_right_says_what_is_not() {
+    let (code, said, error) = simulated("cutofer: no-go\nbackup: { bakup_id: 1 }\nreview: { x: 1 }\ncommencement: go\n");
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    for part in [
+        "did you mean `cutover`?",
+        "did you mean `backup_id`?",
+        "unknown field `x`",
+        "a step of the kind `announce`, which nobody answers",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    for (args, expected) in [
+        (&["andromeda-stagin", "4.3"][..], "Did you mean `andromeda-staging`?"),
+        (&["andromeda-staging", "4.3"], "say when with --window"),
+        (&["andromeda-staging", "4", "--window", WINDOW], "must match"),
+        (&["andromeda-staging", "4.3", "verson=4.3", "--window", WINDOW], "Did you mean `version`?"),
+        (&["andromeda-staging", "4.3", "--window", "soon"], "“soon” is not a time"),
+        (&["minimal", "web", "--window", WINDOW], "`minimal` has no window"),
+        (&["minimal", "web", "--as", "mara"], "Did you mean `maria`?"),
+    ] {
+        let (code, said, error) = tminus(dir.path(), &[&["simulate"], args].concat());
+        assert_eq!((code, said.as_str()), (Some(1), ""), "{args:?}");
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+}

@@ -6,6 +6,7 @@ mod journal;
 mod report;
 mod schema;
 pub mod serve;
+mod simulate;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,8 @@ struct Cli {
 enum Command {
     /// Plays rollouts on this machine: rooms on a local page, pretended systems, a clock that can be moved
     Demo(demo::Args),
+    /// Plays a whole rollout in no time, with every message in full; nothing is sent or asked
+    Simulate(simulate::Args),
     /// Writes a rollout down as the checklist it was, with figures
     Report(report::Args),
     /// Says everything that is wrong with a configuration, with its place and what would be right
@@ -39,6 +42,7 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Simulate(args) => simulate::run(&args),
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),

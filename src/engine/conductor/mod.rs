@@ -297,6 +297,12 @@ impl Conductor {
         soonest.map_or(Advance::ToNext, Advance::By)
     }
 
+    /// Waits until nothing is on its way in any open rollout: simulations look only then.
+    pub async fn at_rest(&self) {
+        let open: Vec<RolloutId> = self.shared.registry().open().map(|(id, _)| id.clone()).collect();
+        self.settle(&open, Advance::ToNext).await;
+    }
+
     /// Waits until what is on its way in these rollouts has arrived: what was asked of a system has begun, what was due has
     /// happened. Otherwise a jump to the next moment would leap over what nobody has heard of yet.
     async fn settle(&self, ids: &[RolloutId], advance: Advance) {
