@@ -1,5 +1,7 @@
 //! The command line as scripts use it: what it prints, and how it ends.
 
+mod demo;
+
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -140,4 +142,107 @@ fn a_simulation_that_is_not_right_says_what_is_not() {
         assert_eq!((code, said.as_str()), (Some(1), ""), "{args:?}");
         assert!(error.contains(expected), "{args:?}: {error}");
     }
+}
+
+#[test]
+fn say_print_and_report_work_when_chat_is_down() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let demo = demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts");
+    let url = demo.url.clone();
+    let say = |args: &[&str]| tminus(dir.path(), &[&["say", "--url", &url], args].concat());
+    let (code, said, _) = say(&["start 4.3", "--as", "maria"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("Started andromeda-staging-4.3: Promote Changeset v4.3 To Staging."), "{said}");
+    // What is refused changes nothing, and says so by its code; what is missing is asked for.
+    let (code, said, _) = say(&["ack", "--as", "ana"]);
+    assert_eq!(code, Some(1), "{said}");
+    let (code, said, _) = say(&["start", "--as", "maria"]);
+    assert_eq!(code, Some(1));
+    assert!(said.contains("  version=…   Changeset version, for example 4.3"), "{said}");
+    let (code, _, error) = say(&["mine"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("who are you?"), "{error}");
+
+    // With a token nobody says who they are.
+    let (_, token, _) = tminus(dir.path(), &["token", "ana", "--url", &url]);
+    std::fs::write(dir.path().join("token"), &token).expect("written");
+    let (code, said, error) = say(&["note seen it", "--token-file", "token"]);
+    assert_eq!((code, said.as_str()), (Some(0), "Noted.\n"), "{error}");
+    let (code, _, error) = say(&["note seen it", "--token-file", "token", "--as", "maria"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("The token is ana's."), "{error}");
+    std::fs::write(dir.path().join("token"), "0123").expect("written");
+    let (code, _, error) = say(&["mine", "--token-file", "token"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("This token is not known, or it has expired."), "{error}");
+
+    let (code, over_api, _) = tminus(dir.path(), &["print", "andromeda-staging-4.3", "--url", &url]);
+    assert_eq!(code, Some(0));
+    for line in [
+        "Owner: Maria Keller",
+        "  [ ] Kick off special pre-change backup",
+        "      Ana Silva: GO / NO-GO",
+        "      Backup job ID: ______________________",
+    ] {
+        assert!(over_api.lines().any(|said| said == line), "{line}\n{over_api}");
+    }
+    assert!(over_api.lines().all(|line| line.chars().count() <= 100), "{over_api}");
+    let (code, _, error) = tminus(dir.path(), &["print", "andromeda-staging-4.3", "--data", "data"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("ask that one: --url"), "{error}");
+    let (code, _, error) = tminus(dir.path(), &["print", "../people", "--url", &url]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("There is no rollout"), "{error}");
+    let (_, report, _) = tminus(dir.path(), &["report", "andromeda-staging-4.3", "--url", &url]);
+    assert!(report.contains("seen it (Ana Silva"), "{report}");
+
+    // Nothing runs any more: the folder is read.
+    drop(demo);
+    let (code, from_folder, error) = tminus(dir.path(), &["print", "andromeda-staging-4.3", "--data", "data"]);
+    assert_eq!(code, Some(0), "{error}");
+    let without_time = |text: &str| text.lines().filter(|line| !line.contains("as of")).map(str::to_owned).collect::<Vec<_>>();
+    assert_eq!(without_time(&from_folder), without_time(&over_api));
+    let (code, _, error) = say(&["mine", "--as", "ana"]);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("does not answer; --url says where T-minus runs"), "{error}");
+}
+
+#[test]
+fn a_lost_answer_is_asked_for_again_with_the_same_key() {
+    use std::io::{BufRead, BufReader, Read, Write};
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        let mut keys = Vec::new();
+        for answers in [false, true] {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            let mut reader = BufReader::new(stream.try_clone().expect("a second handle"));
+            let (mut length, mut line) = (0, String::new());
+            while reader.read_line(&mut line).expect("a header") > 2 {
+                let header = line.to_lowercase();
+                if let Some(key) = header.strip_prefix("idempotency-key:") {
+                    keys.push(key.trim().to_owned());
+                }
+                if let Some(said) = header.strip_prefix("content-length:") {
+                    length = said.trim().parse().expect("a number");
+                }
+                line.clear();
+            }
+            reader.read_exact(&mut vec![0; length]).expect("the body");
+            // The first time it is heard and dies before it answers.
+            if answers {
+                let body = r#"{"answer":"Noted.","refused":null}"#;
+                write!(stream, "HTTP/1.1 200 OK\r\ncontent-length: {}\r\nconnection: close\r\n\r\n{body}", body.len())
+                    .expect("sent");
+            }
+        }
+        keys
+    });
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, said, error) = tminus(dir.path(), &["say", "note x", "--as", "ana", "--room", "r", "--url", &url]);
+    assert_eq!((code, said.as_str()), (Some(0), "Noted.\n"), "{error}");
+    let keys = server.join().expect("the server ends");
+    assert!(keys.len() == 2 && keys[0] == keys[1] && !keys[0].is_empty(), "{keys:?}");
 }

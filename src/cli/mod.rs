@@ -1,9 +1,11 @@
 //! The command line.
 
 mod check;
+mod client;
 mod demo;
 mod journal;
 mod report;
+mod say;
 mod schema;
 pub mod serve;
 mod simulate;
@@ -26,6 +28,12 @@ enum Command {
     Demo(demo::Args),
     /// Plays a whole rollout in no time, with every message in full; nothing is sent or asked
     Simulate(simulate::Args),
+    /// Says a command to a running T-minus, when chat is down
+    Say(say::Args),
+    /// Asks a running demo for a token of a person, for `say`
+    Token(say::TokenArgs),
+    /// Prints the checklist of a rollout as it stands, with what is to come: for a wall, for paper
+    Print(report::PrintArgs),
     /// Writes a rollout down as the checklist it was, with figures
     Report(report::Args),
     /// Says everything that is wrong with a configuration, with its place and what would be right
@@ -43,6 +51,9 @@ pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
         Command::Simulate(args) => simulate::run(&args),
+        Command::Say(args) => Ok(say::say(&args)),
+        Command::Token(args) => say::token(&args),
+        Command::Print(args) => report::print(&args),
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
@@ -55,4 +66,18 @@ pub fn run() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Markdown as it is read: without the signs that escape or stress.
+fn plain(markdown: &str) -> String {
+    let mut text = String::with_capacity(markdown.len());
+    let mut chars = markdown.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => text.extend(chars.next()),
+            '*' if chars.peek() == Some(&'*') => drop(chars.next()),
+            c => text.push(c),
+        }
+    }
+    text
 }

@@ -1,53 +1,111 @@
-//! `tminus report`: a rollout written down as the checklist it was, from the folder when nothing runs.
+//! `tminus report` and `tminus print`: a rollout written down, from the folder when nothing runs, or over the API.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::Context;
 
+use crate::domain::paper::paper;
+use crate::domain::people::Directory;
 use crate::domain::report::report;
 use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::state::State;
 use crate::engine::conductor::read_rollout;
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::settings::Files;
 
-/// Which rollout, and how it is written.
+use super::client::{Api, Where};
+
+/// Which rollout, and where it is read from.
 #[derive(Debug, clap::Args)]
-pub(super) struct Args {
+struct Which {
     /// The rollout: andromeda-staging-4.3
     id: String,
-    /// The data folder. While a process works on it, ask that one: GET /api/rollouts/ID/report
-    #[arg(long, value_name = "DIR", default_value = super::demo::DATA_DEFAULT)]
+    /// Where T-minus runs; without it, the data folder is read
+    #[arg(long, value_name = "URL")]
+    url: Option<String>,
+    /// The data folder. While a process works on it, ask that one with --url
+    #[arg(long, value_name = "DIR", default_value = super::demo::DATA_DEFAULT, conflicts_with = "url")]
     data: PathBuf,
     /// A folder with config/ to read people's names from, instead of what is built in
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", conflicts_with = "url")]
     config: Option<PathBuf>,
+}
+
+/// How a report is written.
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    #[command(flatten)]
+    which: Which,
     /// As JSON instead of Markdown
     #[arg(long)]
     json: bool,
 }
 
+/// What is printed.
+#[derive(Debug, clap::Args)]
+pub(super) struct PrintArgs {
+    #[command(flatten)]
+    which: Which,
+}
+
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let dir = args.data.join(super::serve::JOURNAL_DIR);
-    if !dir.is_dir() {
-        anyhow::bail!("{} holds no journal. Name the data folder with --data DIR.", args.data.display());
-    }
-    let files = match &args.config {
-        Some(dir) => Files::read(dir)?,
-        None => Files::embedded(),
-    };
-    let people = files.settings()?.people;
-    let journal = SledJournal::open(&dir, &SledOptions::default())?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let id = RolloutId(args.id.clone());
-    let found = runtime.block_on(read_rollout(&journal, &id));
-    journal.close();
-    let state = found?.with_context(|| format!("there is no rollout `{id}` in {}", args.data.display()))?;
-    let report = report(&state, &people);
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(&report)?);
-    } else {
-        print!("{}", report.markdown(state.runbook.timezone));
-    }
+    let format = if args.json { "json" } else { "markdown" };
+    let text = args.which.written(format, &|state, people| {
+        let report = report(state, people);
+        Ok(if args.json { serde_json::to_string_pretty(&report)? } else { report.markdown(state.runbook.timezone) })
+    })?;
+    println!("{}", text.trim_end());
     Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn print(args: &PrintArgs) -> anyhow::Result<ExitCode> {
+    // Nothing runs, so no clock is ahead of what was written last.
+    let text = args.which.written("paper", &|state, people| Ok(paper(state, people, state.last_at)))?;
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Writes a rollout down.
+type Write<'w> = &'w dyn Fn(&State, &Directory) -> anyhow::Result<String>;
+
+impl Which {
+    fn written(&self, format: &str, write: Write<'_>) -> anyhow::Result<String> {
+        match &self.url {
+            Some(url) => {
+                let api = Api::new(&Where { url: url.clone(), token_file: None })?;
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+                runtime.block_on(api.get(&format!("/api/rollouts/{}/report?format={format}", path_segment(&self.id))))
+            }
+            None => self.read_folder(&self.data, write),
+        }
+    }
+
+    fn read_folder(&self, data: &Path, write: Write<'_>) -> anyhow::Result<String> {
+        let dir = data.join(super::serve::JOURNAL_DIR);
+        if !dir.is_dir() {
+            anyhow::bail!(
+                "{} holds no journal. Name the data folder with --data DIR, or a running T-minus with --url URL.",
+                data.display()
+            );
+        }
+        let files = match &self.config {
+            Some(dir) => Files::read(dir)?,
+            None => Files::embedded(),
+        };
+        let people = files.settings()?.people;
+        let journal = SledJournal::open(&dir, &SledOptions::default())
+            .context("the journal can't be read; while a process works on it, ask that one: --url http://…")?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+        let id = RolloutId(self.id.clone());
+        let found = runtime.block_on(read_rollout(&journal, &id));
+        journal.close();
+        let state = found?.with_context(|| format!("there is no rollout `{id}` in {}", data.display()))?;
+        write(&state, &people)
+    }
+}
+
+/// An id as part of an address: what does not belong there leads nowhere instead of elsewhere.
+fn path_segment(id: &str) -> String {
+    id.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '~' }).collect()
 }

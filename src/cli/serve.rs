@@ -28,7 +28,7 @@ use crate::gateway::action::http::{self, Http};
 use crate::gateway::action::pretend::{Ledger, Pretend};
 use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::chat::local::outbound::{room_of_address, room_of_person};
-use crate::gateway::web::{self, Keys, Web};
+use crate::gateway::web::{self, Keys, Tokens, Web};
 use crate::settings::{Means, Programs, Settings};
 
 /// The folder of the journal within the data folder.
@@ -123,10 +123,10 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));
     let closing = watch::Sender::new(false);
     tokio::spawn(sweep(scratch.clone(), conductor.clone(), closing.subscribe()));
-    let keys = Keys::new(scratch);
+    let (keys, tokens) = (Keys::new(scratch.clone()), Tokens::new(scratch));
     let hosts = settings.public_url.as_deref().and_then(host_of).into_iter().collect();
     let closed = closing.subscribe();
-    let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts, keys, metrics, closing: closed };
+    let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts, keys, tokens, metrics, closing: closed };
     let server = tokio::spawn(serve(listener, web, closing.subscribe()));
     Ok(Running { address, conductor, closing, server, outbox, outbox_closing })
 }

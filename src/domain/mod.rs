@@ -7,13 +7,14 @@
 //! - [`registry`]: which rollouts there are, and who holds which environment.
 //! - [`conversation`]: what people can say and press, and what they are answered.
 //! - [`message`]: templates and the card.
-//! - [`report`]: a rollout written down as the checklist it was, with figures.
+//! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come.
 //! - [`people`], [`time`], [`catalogue`]: who there is, when it is, what systems can do.
 //! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it; [`schema`] says it to editors.
 
 pub mod catalogue;
 pub mod conversation;
 pub mod message;
+pub mod paper;
 pub mod people;
 pub mod problem;
 pub mod registry;

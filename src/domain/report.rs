@@ -117,9 +117,10 @@ pub fn report(state: &State, people: &Directory) -> Report {
     }
 }
 
-struct Writer<'a> {
-    voice: Voice<'a>,
-    state: &'a State,
+/// Writes the parts of a report.
+pub(super) struct Writer<'a> {
+    pub(super) voice: Voice<'a>,
+    pub(super) state: &'a State,
 }
 
 impl Writer<'_> {
@@ -127,7 +128,7 @@ impl Writer<'_> {
         write_time(at, self.state.runbook.timezone)
     }
 
-    fn name(&self, person: &PersonId) -> String {
+    pub(super) fn name(&self, person: &PersonId) -> String {
         self.voice.people.person(person).map_or_else(|| person.to_string(), |person| person.name.clone())
     }
 
@@ -139,7 +140,7 @@ impl Writer<'_> {
         self.state.ordered_steps().filter_map(|index| self.state.step(index).map(|(step, state)| (index, step, state)))
     }
 
-    fn inputs(&self) -> Vec<(String, String)> {
+    pub(super) fn inputs(&self) -> Vec<(String, String)> {
         let known = self.state.runbook.inputs.iter().filter_map(|input| Some((input, self.state.values.get(&input.field.name)?)));
         known.map(|(input, value)| (input.field.label.clone(), self.said(value))).collect()
     }
@@ -213,7 +214,7 @@ impl Writer<'_> {
         lines
     }
 
-    fn amendments(&self) -> Vec<String> {
+    pub(super) fn amendments(&self) -> Vec<String> {
         let line = |amended: &Amended| {
             let people: Vec<String> = amended.by.iter().map(|person| self.name(person)).collect();
             let difference = capital(&amended.amendment.said(self.state));
@@ -276,7 +277,7 @@ impl Writer<'_> {
         PhaseReport { title: self.state.phase_title(phase), note, lines }
     }
 
-    fn step(&self, index: usize, lines: &mut Vec<Line>) {
+    pub(super) fn step(&self, index: usize, lines: &mut Vec<Line>) {
         let Some((definition, step)) = self.state.step(index) else { return };
         let done = matches!(step.status, StepStatus::Done { .. });
         let note = match &step.status {

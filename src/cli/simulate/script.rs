@@ -4,6 +4,7 @@ use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 
+use crate::cli::plain;
 use crate::domain::conversation::log::sentence;
 use crate::domain::people::Directory;
 use crate::domain::rollout::command::RolloutId;
@@ -159,40 +160,23 @@ impl Script {
             }
         }
         text.push('\n');
-        match (self.result, self.ended) {
-            (Some(result), Some(ended)) => {
-                let against = self.window_starts.map(|starts| {
-                    if ended >= starts {
-                        format!(", {} after T-0", say_between(starts, ended))
-                    } else {
-                        format!(", {} before T-0", say_between(ended, starts))
-                    }
-                });
-                let window = self.window_seconds.map(|seconds| format!(" (the window is {})", say_seconds(seconds)));
-                let (against, window) = (against.unwrap_or_default(), window.unwrap_or_default());
-                text.push_str(&format!("Ends {} at {}{against}{window}.\n", result.title(), write_time(ended, self.zone)));
-            }
-            _ => {
-                text.push_str("It does not end. It waits:\n");
-                for waits in &self.waits_for {
-                    text.push_str(&format!("  {}\n", plain(waits)));
+        if let (Some(result), Some(ended)) = (self.result, self.ended) {
+            let against = self.window_starts.map(|starts| {
+                if ended >= starts {
+                    format!(", {} after T-0", say_between(starts, ended))
+                } else {
+                    format!(", {} before T-0", say_between(ended, starts))
                 }
+            });
+            let window = self.window_seconds.map(|seconds| format!(" (the window is {})", say_seconds(seconds)));
+            let (against, window) = (against.unwrap_or_default(), window.unwrap_or_default());
+            text.push_str(&format!("Ends {} at {}{against}{window}.\n", result.title(), write_time(ended, self.zone)));
+        } else {
+            text.push_str("It does not end. It waits:\n");
+            for waits in &self.waits_for {
+                text.push_str(&format!("  {}\n", plain(waits)));
             }
         }
         text
     }
-}
-
-/// Markdown as it is read: without the signs that escape or stress.
-fn plain(markdown: &str) -> String {
-    let mut text = String::with_capacity(markdown.len());
-    let mut chars = markdown.chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => text.extend(chars.next()),
-            '*' if chars.peek() == Some(&'*') => drop(chars.next()),
-            c => text.push(c),
-        }
-    }
-    text
 }

@@ -28,7 +28,7 @@ use self::state::State;
 
 pub use self::command::{Refusal, RefusalKind};
 pub use self::decide::{SETTLE_SECONDS, decide, tally, verbs};
-pub use self::follow::{due_of, follow, next_due, next_move, offers_done, step_moves, waits_for_opening};
+pub use self::follow::{due_of, follow, meant, next_due, next_move, offers_done, step_moves, waits_for_opening};
 
 /// How many rounds of consequences one command may have. A runbook of [`STEPS_MAX`](super::runbook) steps that all
 /// settle by themselves needs two a step; beyond that something runs in a circle.

@@ -14,6 +14,7 @@ use crate::domain::conversation::answer::Answer;
 use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::grammar::addressed;
 use crate::domain::message::card::{ButtonStyle, FormField};
+use crate::domain::paper::paper;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::Registry;
@@ -49,6 +50,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/api/rollouts/{id}/events", get(events))
         .route("/api/rollouts/{id}/report", get(report))
         .route("/api/clock/advance", post(advance))
+        .route("/api/tokens", post(mint))
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -225,7 +227,7 @@ async fn say(
     headers: HeaderMap,
     Json(body): Json<SayBody>,
 ) -> Result<axum::Json<Told>, Problem> {
-    let person = person(&web, body.person.as_deref())?;
+    let person = person(&web, &headers, body.person.as_deref())?;
     let text = body.text.trim();
     let chars = text.chars().count();
     if chars == 0 || chars > TEXT_CHARS_MAX {
@@ -259,7 +261,7 @@ async fn press(
     headers: HeaderMap,
     Json(body): Json<PressBody>,
 ) -> Result<axum::Json<Told>, Problem> {
-    let person = person(&web, body.person.as_deref())?;
+    let person = person(&web, &headers, body.person.as_deref())?;
     let found = match message.parse::<u64>() {
         Ok(id) => web.rooms.message(&room, id).await?,
         Err(_) => None,
@@ -284,8 +286,20 @@ fn belongs(web: &Web, message: &RoomMessage, button: &str) -> Result<(), Problem
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says))
 }
 
-/// Who acts. In the demo the body says so.
-fn person(web: &Web, named: Option<&str>) -> Result<PersonId, Problem> {
+/// Who acts: the token says so, or else, in the demo, the body.
+fn person(web: &Web, headers: &HeaderMap, named: Option<&str>) -> Result<PersonId, Problem> {
+    if let Some(bearer) = web.tokens.bearer(headers, web.conductor.now())? {
+        let says_another = named.and_then(|named| web.conductor.people().find(named)).is_some_and(|other| other.id != bearer);
+        if says_another {
+            let says = format!("The token is {bearer}'s. Leave `person` out: nobody acts as somebody else.");
+            return Err(Problem::new(StatusCode::FORBIDDEN, says));
+        }
+        return Ok(bearer);
+    }
+    named_in_the_body(web, named)
+}
+
+fn named_in_the_body(web: &Web, named: Option<&str>) -> Result<PersonId, Problem> {
     if !web.demo {
         return Err(Problem::new(StatusCode::UNAUTHORIZED, "Log in first."));
     }
@@ -301,6 +315,21 @@ fn person(web: &Web, named: Option<&str>) -> Result<PersonId, Problem> {
         let hint = near.map_or_else(|| "GET /api/people lists everybody.".to_owned(), |near| format!("Did you mean `{near}`?"));
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("There is no person `{named}`. {hint}"))
     })
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct MintBody {
+    person: String,
+}
+
+/// A token of a person: in the demo, where anybody may be anybody.
+async fn mint(State(web): State<Web>, Json(body): Json<MintBody>) -> Result<Response, Problem> {
+    if !web.demo {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "Tokens are given out like this in the demo only."));
+    }
+    let person = named_in_the_body(&web, Some(&body.person))?;
+    Ok(axum::Json(web.tokens.mint(&person, web.conductor.now())?).into_response())
 }
 
 /// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance. The same key
@@ -396,6 +425,8 @@ enum ReportFormat {
     #[default]
     Json,
     Markdown,
+    /// The checklist with what is to come, in plain text.
+    Paper,
 }
 
 /// The report as data, or as the Markdown that people read.
@@ -404,14 +435,15 @@ async fn report(
     Path(id): Path<String>,
     Query(Format { format }): Query<Format>,
 ) -> Result<Response, Problem> {
-    let write = |state: &RolloutState, people: &Directory, _| {
+    let write = |state: &RolloutState, people: &Directory, now| {
         let report = report::report(state, people);
         let markdown = report.markdown(state.runbook.timezone);
-        (report, markdown)
+        (report, markdown, paper(state, people, now))
     };
-    let (report, markdown) = web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))?;
+    let (report, markdown, paper) = web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))?;
     Ok(match format {
         ReportFormat::Json => axum::Json(report).into_response(),
+        ReportFormat::Paper => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], paper).into_response(),
         ReportFormat::Markdown => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], markdown).into_response(),
     })
 }
@@ -471,7 +503,7 @@ async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<Ad
     };
     let (actor, id) = match &body.person {
         Some(named) => {
-            let id = person(&web, Some(named))?;
+            let id = person(&web, &headers, Some(named))?;
             let command = command_id(&web, &headers, &id, &body)?;
             (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
         }

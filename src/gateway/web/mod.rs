@@ -9,6 +9,7 @@ mod live;
 mod markdown;
 mod pages;
 mod problem;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,6 +29,7 @@ use crate::engine::ports::HouseRooms;
 use self::problem::Problem;
 
 pub use self::keys::Keys;
+pub use self::tokens::Tokens;
 
 /// The largest request body, in bytes: a long form with every field full is far below it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -51,6 +53,8 @@ pub struct Web {
     pub hosts: Vec<String>,
     /// Which request every idempotency key was used for.
     pub keys: Keys,
+    /// The tokens that persons act with.
+    pub tokens: Tokens,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.

@@ -170,6 +170,14 @@ impl Desk<'_> {
     }
 }
 
+impl State {
+    /// What a step would ask a system with now, by path and as people read it.
+    #[must_use]
+    pub fn inputs_of(&self, index: usize) -> Vec<(String, String)> {
+        inputs_now(self, index).into_iter().map(|(path, value)| (path, said_value(&value))).collect()
+    }
+}
+
 /// The inputs of what a step asks of a system, as they would be now, by path: `parameters.ContainerVersion`.
 fn inputs_now(state: &State, index: usize) -> Vec<(String, Value)> {
     let Some(call) = state.runbook.steps[index].kind.call() else { return Vec::new() };
