@@ -5,6 +5,7 @@ mod andromeda;
 mod app;
 mod other_roads;
 mod outside;
+mod recorder;
 mod repairs;
 mod replies;
 mod straight_road;

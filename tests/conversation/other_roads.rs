@@ -36,6 +36,7 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     assert_eq!((&report["result"], &report["seconds_after_t0"]), (&json!("no-go"), &json!(725)));
     let written = app.says("sam", "/rollout report").await;
     insta::assert_snapshot!("report_of_a_no_go", written);
+    app.is_recorded("no-go").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,6 +73,7 @@ async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
     let texts: Vec<&str> = asked.as_array().expect("messages").iter().filter_map(|message| message["text"].as_str()).collect();
     assert_eq!(texts.len(), 1, "to vote: {texts:?}");
     assert!(texts[0].contains("Are we GO on updating the Staging stack?"), "{texts:?}");
+    app.is_recorded("failed").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -83,6 +83,7 @@ async fn from_start_to_succeeded() {
     // It is over: nothing changes it any more, and it can still be looked at.
     assert!(app.says("maria", "/rollout andromeda-staging-4.3 note too late").await.contains("ended SUCCEEDED at"));
     assert!(app.says("maria", "/rollout status").await.contains("**SUCCEEDED**"));
+    app.is_recorded("succeeded").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

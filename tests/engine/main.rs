@@ -5,4 +5,5 @@
 mod family;
 mod faults;
 mod outside;
+mod replay;
 mod stage;
