@@ -32,6 +32,17 @@ const TURNS_MAX: usize = 150;
 /// How many notes and how much chatter people leave on the way.
 const WORDS_MAX: usize = 8;
 
+/// Which way a rollout goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Road {
+    /// Everybody says GO and everything goes well.
+    Succeeded,
+    /// Somebody says NO-GO.
+    NoGo,
+    /// The tests after the cutover fail, and everything is taken back.
+    Failed,
+}
+
 /// A request that changes something, with the key that makes its repetition the same request.
 #[derive(Clone, Debug)]
 pub struct Asked {
@@ -154,6 +165,7 @@ impl Quiet {
 /// Everybody who takes part, and what they remember: more than the process may forget.
 pub struct Player {
     rng: Rng,
+    road: Road,
     people: Arc<Directory>,
     data: PathBuf,
     process: Option<Process>,
@@ -168,9 +180,10 @@ pub struct Player {
 }
 
 impl Player {
-    pub fn begin(data: &Path, people: Arc<Directory>, seed: u64, kills_wanted: usize) -> Self {
+    pub fn begin(data: &Path, people: Arc<Directory>, road: Road, seed: u64, kills_wanted: usize) -> Self {
         Self {
             rng: Rng::with_seed(seed),
+            road,
             people,
             data: data.to_owned(),
             process: Some(Starting::spawn(data).ready()),
@@ -193,6 +206,7 @@ impl Player {
         while !self.perform(&start, None) {}
         let note = self.say("ana", "/rollout note It begins");
         assert!(self.perform(&note, None), "whichever rollout is open is meant");
+        let mut over = false;
         for turn in 0.. {
             assert!(
                 turn < TURNS_MAX,
@@ -212,10 +226,11 @@ impl Player {
                 self.kill_between(&quiet);
             }
             self.perform(&asked, Some(&quiet));
+            over |= is_last;
             if self.rng.u8(..10) < 4 {
                 let again = self.rng.usize(..self.acknowledged.len());
                 // What was meant for all open rollouts means none once they are over.
-                if !(is_last && self.acknowledged[again].0.for_all) {
+                if !(over && self.acknowledged[again].0.for_all) {
                     self.repeat(again);
                 }
             }
@@ -254,15 +269,19 @@ impl Player {
         }
         let awaited: Vec<(&Value, &Value, &Value)> = quiet
             .steps()
-            .filter(|(_, step)| step["status"] == "open")
+            .filter(|(_, step)| step["status"] == "open" || step["status"] == "failed")
             .flat_map(|(view, step)| checks::list(&step["awaited"]).iter().map(move |person| (view, step, person)))
             .collect();
         let Some((view, step, person)) = self.rng.choice(&awaited) else { return Some((self.advance(), false)) };
         let verb = match checks::text(&step["kind"]) {
+            // Nobody knows what became of it, or it failed and leads back.
+            _ if step["status"] == "failed" => ["look", "ran", "back-off"][self.rng.usize(..3)],
             "acknowledge" => "ack",
             "task" | "checklist" => "done",
             "ask" => "answer",
             "run" => "run",
+            // One is enough, and what the others say is not.
+            "decide" if self.road == Road::NoGo && (person["id"] == "raj" || self.rng.bool()) => "no-go",
             "decide" => "go",
             other => panic!("nobody is awaited by a step of the kind {other}"),
         };

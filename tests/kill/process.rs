@@ -15,6 +15,8 @@ use serde_json::Value;
 pub const DEADLINE: Duration = Duration::from_secs(30);
 /// How often a condition is looked at that should become true.
 const POLL_PAUSE: Duration = Duration::from_millis(10);
+/// The folder beside the data that holds another configuration than what is built in.
+pub const CONFIG_DIR: &str = "settings";
 /// How much of the program's own log a failure shows.
 const LOG_LINES_SHOWN: usize = 40;
 
@@ -52,12 +54,14 @@ impl Starting {
         let log = data.with_extension("log");
         let stderr: File = OpenOptions::new().create(true).append(true).open(&log).expect("the log can be opened");
         let since = Instant::now();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_tminus"))
-            .args(demo("127.0.0.1:0", data))
-            .stdout(Stdio::piped())
-            .stderr(stderr)
-            .spawn()
-            .expect("the program can be started");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_tminus"));
+        command.args(demo("127.0.0.1:0", data));
+        // A configuration of its own lies beside the data.
+        let config = data.with_file_name(CONFIG_DIR);
+        if config.is_dir() {
+            command.arg("--config").arg(config);
+        }
+        let mut child = command.stdout(Stdio::piped()).stderr(stderr).spawn().expect("the program can be started");
         let stdout = child.stdout.take().expect("its standard output is a pipe");
         let (sender, lines) = mpsc::channel();
         thread::spawn(move || {
