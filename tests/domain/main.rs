@@ -13,3 +13,4 @@ mod properties;
 mod schedule;
 mod schema;
 mod support;
+mod window;

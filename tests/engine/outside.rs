@@ -322,3 +322,26 @@ async fn an_environment_is_taken_over_with_a_reason_and_who_held_it_is_put_on_ho
     stage.does(&first, "maria", CommandBody::RunStep { step: StepRef::TheOpenOne }).await.unwrap();
     stage.until(&first, "action-ended").await;
 }
+
+const WINDOWED: &str = "
+runbook: test
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+inputs: { window: { type: window, default: '2026-11-20 14:00' } }
+phases: [{ phase: one, steps: [{ task: Do it, id: it }] }]
+";
+
+#[tokio::test(start_paused = true)]
+async fn the_card_says_anew_how_far_t0_is_although_nothing_happens() {
+    let mut stage = Stage::with(WINDOWED).await;
+    let id = stage.start().await;
+    stage.until(&id, "step-opened").await;
+    let sequence = stage.conductor.look(&id, |state, _, _| state.sequence).await.unwrap().unwrap();
+    stage.until_shown(sequence).await;
+    stage.passes(TimeDelta::minutes(60)).await;
+    stage.until_card_says("in 1h)").await;
+    stage.passes(TimeDelta::minutes(45)).await;
+    stage.until_card_says("in 15m)").await;
+    let happened = stage.conductor.look(&id, |state, _, _| state.sequence).await.unwrap().unwrap();
+    assert_eq!(happened, sequence, "time alone is not journaled");
+}

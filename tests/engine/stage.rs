@@ -257,6 +257,18 @@ impl Stage {
         panic!("waited in vain for the card at {sequence}");
     }
 
+    /// Waits until the newest card that a room shows says something.
+    pub async fn until_card_says(&self, part: &str) {
+        for _ in 0..2000 {
+            if self.outside.cards.lock().unwrap().last().is_some_and(|shown| shown.card.markdown().contains(part)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        let last = self.outside.cards.lock().unwrap().last().map(|shown| shown.card.markdown());
+        panic!("waited in vain for the card to say {part}: {last:?}");
+    }
+
     /// Waits until the rollout has a task that answers.
     pub async fn until_loaded(&self, id: &RolloutId) {
         for n in 0..2000 {

@@ -6,3 +6,4 @@ pub mod form;
 pub mod grammar;
 pub mod log;
 pub mod voice;
+pub mod window;

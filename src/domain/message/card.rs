@@ -7,9 +7,11 @@ use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::form::{Field, FieldKind};
 use crate::domain::conversation::log::sentence;
 use crate::domain::conversation::voice::{Voice, capital};
+use crate::domain::conversation::window::window_line;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::state::{ActionStage, PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::event::NoteKind;
+use crate::domain::rollout::state::{ActionStage, Note, PhaseState, State, StepState, StepStatus};
 use crate::domain::rollout::{due_of, offers_done, step_moves, verbs, waits_for_opening};
 use crate::domain::runbook::model::{Question, Step, StepKind, Wait};
 use crate::domain::time::{clock_time, say_between, say_seconds};
@@ -20,7 +22,9 @@ use super::template::escape_markdown;
 const NEWEST_SHOWN: usize = 3;
 /// Up to so many names of a roster get a tick each; above, only the awaited are named.
 const ROSTER_NAMES_MAX: usize = 20;
-/// How many awaited people are named at most.
+/// Up to so many names of a roster all who are awaited are named; above, only the first.
+const ROSTER_AWAITED_MAX: usize = 60;
+/// How many awaited people are named then.
 const AWAITED_NAMES_MAX: usize = 15;
 /// How many characters of a step's sentence a button shows; Slack takes 75 in all.
 const BUTTON_TITLE_CHARS_MAX: usize = 48;
@@ -152,6 +156,7 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
         };
         headline.push(format!("T-0: {} ({distance})", voice.time(window.starts)));
     }
+    headline.extend(window_line(&voice));
     if let Some(held) = &state.held {
         let by = held.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
         let why = held.reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
@@ -289,6 +294,7 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
             for step in evidence {
                 lines.push(format!("Evidence: {}", evidence_line(voice, *step)));
             }
+            lines.extend(open_problems(voice));
             lines.extend(voice.decision(index).map(|text| capital(&text)));
             let awaited = voice.awaited(index);
             if !awaited.is_empty() {
@@ -392,8 +398,9 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
             members.iter().map(tick).collect::<Vec<_>>().join("  ")
         } else {
             let awaited: Vec<&PersonId> = members.iter().copied().filter(|person| !has_answered(step, person)).collect();
-            let more = awaited.len().saturating_sub(AWAITED_NAMES_MAX);
-            let named = awaited.iter().take(AWAITED_NAMES_MAX).map(|person| voice.call(person)).collect::<Vec<_>>().join(", ");
+            let shown = if step.people.len() <= ROSTER_AWAITED_MAX { awaited.len() } else { AWAITED_NAMES_MAX };
+            let more = awaited.len().saturating_sub(shown);
+            let named = awaited.iter().take(shown).map(|person| voice.call(person)).collect::<Vec<_>>().join(", ");
             if more > 0 { format!("awaited: {named}, and {more} more") } else { format!("awaited: {named}") }
         };
         lines.push(format!("{} ({have} of {}): {names}", escape_markdown(group), members.len()));
@@ -483,13 +490,46 @@ fn evidence_line(voice: &Voice<'_>, index: usize) -> String {
     match &step.status {
         StepStatus::Done { since, at, .. } => {
             let began = step.action.as_ref().and_then(|action| action.begun).unwrap_or(*since);
-            format!("{title} done in {}", say_between(began, *at))
+            let child = step.child.as_ref().and_then(|child| child.result);
+            let how = child.map_or_else(|| "done".to_owned(), |result| format!("**{}**", result.title()));
+            let recorded = recorded(voice, index);
+            format!("{title} {how} in {}{recorded}", say_between(began, *at))
         }
         StepStatus::Failed { reason, .. } => format!("{title} failed: {}", escape_markdown(reason)),
         StepStatus::Open { .. } => format!("{title} is still open"),
         StepStatus::Pending => format!("{title} has not begun"),
         StepStatus::PassedOver(_) => format!("{title} does not apply"),
     }
+}
+
+/// What was recorded with a step, or came out of it, as far as it fits a line.
+fn recorded(voice: &Voice<'_>, index: usize) -> String {
+    /// The rest is on the rollout's page.
+    const CHARS_MAX: usize = 160;
+    let Some((definition, step)) = voice.state.step(index) else { return String::new() };
+    let zone = voice.state.runbook.timezone;
+    let fields = definition.kind.fields().iter().filter_map(|field| {
+        let value = step.fields.get(&field.name)?.said(zone, &|id| voice.people.call(id));
+        Some(format!("{}: {value}", field.label))
+    });
+    let outputs = step
+        .outputs
+        .iter()
+        .map(|(name, value)| format!("{name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned)));
+    let all: Vec<String> = fields.chain(outputs).collect();
+    if all.is_empty() { String::new() } else { format!(" ({})", escape_markdown(&shorten(&all.join(", "), CHARS_MAX))) }
+}
+
+/// Problems that people noted and nobody noted a resolution after: a decision is made with them in sight.
+fn open_problems(voice: &Voice<'_>) -> Vec<String> {
+    let notes = &voice.state.notes;
+    let resolved = notes.iter().rposition(|note| note.kind == NoteKind::Resolution).map_or(0, |last| last + 1);
+    let problems = notes[resolved..].iter().filter(|note| note.kind == NoteKind::Problem);
+    let line = |note: &Note| {
+        let by = note.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
+        format!("**Problem** noted{by} at {}: {}", voice.time(note.at), escape_markdown(&note.text))
+    };
+    problems.map(line).collect()
 }
 
 /// What can be pressed for one step.

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::conversation::answer::{Answer, answer};
 use crate::domain::conversation::log::log_line;
+use crate::domain::conversation::window::next_refresh;
 use crate::domain::message::card::{Progress, card};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
 use crate::domain::rollout::effect::{Effect, EffectId, effects};
@@ -94,6 +95,7 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
         retry: false,
         ask_later: false,
         settling: Vec::new(),
+        refreshed: None,
     };
     conducted.run(messages)
 }
@@ -125,6 +127,8 @@ struct Conducted {
     ask_later: bool,
     /// Who waits for what is on its way to come to rest.
     settling: Vec<oneshot::Sender<()>>,
+    /// When the card was last made to say anew how far T-0 is.
+    refreshed: Option<DateTime<Utc>>,
 }
 
 /// A request of the batch under way, with where its answer goes.
@@ -166,6 +170,13 @@ impl Conducted {
                     None => std::future::pending().await,
                 }
             };
+            let refresh_at = self.next_refresh();
+            let refresh = async {
+                match refresh_at {
+                    Some(at) => self.clock.sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            };
             let retry = async { if self.retry { tokio::time::sleep(RETRY_PAUSE).await } else { std::future::pending().await } };
             let closing = self.shared.closing.clone();
             tokio::select! {
@@ -186,6 +197,10 @@ impl Conducted {
                     } else {
                         tokio::time::sleep(RETRY_PAUSE).await;
                     }
+                }
+                () = refresh => {
+                    self.refreshed = Some(self.now());
+                    self.dirty = true;
                 }
                 () = retry => self.dirty = true,
             }
@@ -225,6 +240,11 @@ impl Conducted {
     fn wake(&self) -> Pending {
         let id = CommandId(format!("wake-{}-{}", self.state.sequence, self.clock.now().timestamp_millis()));
         Pending { request: Request { id, actor: Actor::Engine, room: None, body: CommandBody::Wake }, reply: None }
+    }
+
+    /// When the card says anew how far T-0 is, although nothing happened.
+    fn next_refresh(&self) -> Option<DateTime<Utc>> {
+        next_refresh(&self.state, self.refreshed.map_or_else(|| self.now(), |refreshed| refreshed))
     }
 
     fn next_wake(&self) -> Option<DateTime<Utc>> {
