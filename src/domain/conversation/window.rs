@@ -37,8 +37,8 @@ pub fn window_line(voice: &Voice<'_>) -> Option<String> {
     // The way back that would be gone now: of a phase that is open, or else of the next that has one.
     let leads_back = |phase: usize| state.runbook.phases[phase].back_off;
     let open = (0..state.phases.len()).filter(|phase| matches!(state.phases[*phase], PhaseState::Open { .. }));
-    let way_back = open.chain((0..state.phases.len()).filter(is_ahead)).find_map(leads_back);
-    let back = way_back.map_or(0, |phase| seconds_of(voice, phase));
+    let leads_to = open.chain((0..state.phases.len()).filter(is_ahead)).find_map(leads_back);
+    let back = leads_to.map_or(0, |phase| seconds_of(voice, phase));
     if voice.now >= ends {
         let over = say_between(ends, voice.now);
         return Some(format!("**The window is over since {over}**; remaining steps about {}", say_seconds(remaining)));

@@ -244,7 +244,7 @@ impl Conducted {
 
     /// When the card says anew how far T-0 is, although nothing happened.
     fn next_refresh(&self) -> Option<DateTime<Utc>> {
-        next_refresh(&self.state, self.refreshed.map_or_else(|| self.now(), |refreshed| refreshed))
+        next_refresh(&self.state, self.refreshed.unwrap_or_else(|| self.now()))
     }
 
     fn next_wake(&self) -> Option<DateTime<Utc>> {
