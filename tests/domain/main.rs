@@ -14,3 +14,4 @@ mod schedule;
 mod schema;
 mod support;
 mod window;
+mod words;

@@ -9,7 +9,7 @@ use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::due_of;
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{Choice, Event, Fate, Recorded};
-use crate::domain::rollout::scope::scope;
+use crate::domain::rollout::scope::scope_of_message;
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::StepKind;
 
@@ -282,7 +282,7 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
         return Err(Refusal::new(RefusalKind::Unknown, says));
     };
     let template = state.runbook.messages.get(message);
-    let text = template.map(|found| template::render(&found.body, Landing::Markdown, &scope(state, now)));
+    let text = template.map(|found| template::render(&found.body, Landing::Markdown, &scope_of_message(state, *index, now, "")));
     match text {
         Some(Ok(text)) => {
             let title = voice.step(*index);

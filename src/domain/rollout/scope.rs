@@ -45,6 +45,23 @@ pub fn scope_of_step(state: &State, step: usize, now: DateTime<Utc>) -> Value {
     Value::from_pairs(values)
 }
 
+/// The same, for a message about a step that awaits these people: it also sees where the rollout is.
+#[must_use]
+pub fn scope_of_message(state: &State, step: usize, now: DateTime<Utc>, awaited: &str) -> Value {
+    let mut values = values(state, now);
+    values.extend(each_of(state, step));
+    let about = Some(About { step, awaited });
+    values.insert(Name::Rollout.name().to_owned(), rollout(state, now, about));
+    Value::from_pairs(values)
+}
+
+/// What a message is about, besides its rollout.
+#[derive(Clone, Copy)]
+struct About<'a> {
+    step: usize,
+    awaited: &'a str,
+}
+
 fn each_of(state: &State, step: usize) -> Option<(String, Value)> {
     let each = state.runbook.steps.get(step)?.each.as_ref()?;
     Some((EACH.to_owned(), Value::from(each.as_str())))
@@ -97,10 +114,8 @@ fn value(state: &State, now: DateTime<Utc>, name: Name) -> Value {
         Name::Result => state.result.map_or_else(nothing, |result| Value::from(result.name())),
         Name::Now => Value::from(time::write_time(now, zone)),
         Name::Window => state.window().map_or_else(nothing, |window| Value::from(window.written(zone))),
-        Name::Rollout => {
-            let members = Member::ALL.into_iter().map(|member| (member.name().to_owned(), of_rollout(state, now, member)));
-            Value::from_object(Lenient::of(members.collect()))
-        }
+        // Titles are texts too: only messages see the titles of phases and steps, or else they would see themselves.
+        Name::Rollout => rollout(state, now, None),
     }
 }
 
@@ -168,13 +183,68 @@ fn decisions(state: &State) -> Value {
     Value::from_object(Lenient::of(taken.collect()))
 }
 
-fn of_rollout(state: &State, now: DateTime<Utc>, member: Member) -> Value {
+fn rollout(state: &State, now: DateTime<Utc>, about: Option<About<'_>>) -> Value {
+    let members = Member::ALL.into_iter().map(|member| (member.name().to_owned(), of_rollout(state, now, about, member)));
+    Value::from_object(Lenient::of(members.collect()))
+}
+
+/// The steps that were done since the last recurring announcement, or since the start.
+fn done_lately(state: &State) -> Vec<String> {
+    let recurs = |index: usize| {
+        let step = state.runbook.steps.get(index);
+        step.is_some_and(|step| matches!(step.kind, StepKind::Announce { every_seconds: Some(_), .. }))
+    };
+    let last = state.announcements.iter().rfind(|announcement| announcement.step.is_some_and(recurs)).map(|last| last.issued);
+    let done = state.ordered_steps().filter(|index| match &state.steps[*index].status {
+        StepStatus::Done { at, .. } => last.is_none_or(|last| *at > last),
+        _ => false,
+    });
+    let done = done.filter(|index| !matches!(state.runbook.steps[*index].kind, StepKind::Announce { .. }));
+    done.map(|index| state.step_title(index)).collect()
+}
+
+/// The phase that comes after the one it is in, with its time.
+fn next_phase(state: &State) -> Option<String> {
+    let next = (state.current_phase() + 1..state.phases.len()).find(|phase| state.phases[*phase] == PhaseState::Waiting)?;
+    let at = state.due_of_phase(next).map(|at| format!(" at {}", time::write_time(at, state.runbook.timezone)));
+    Some(format!("{}{}", state.phase_title(next), at.unwrap_or_default()))
+}
+
+/// Now, and what every step that is open or to come takes at most; nothing while the runbook says nothing of that.
+fn expected_end(state: &State, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+    let left = state.runbook.steps.iter().zip(&state.steps).filter(|(_, step)| !step.status.is_settled());
+    let seconds: i64 = left.filter_map(|(definition, _)| Some(definition.takes?.seconds_max)).sum();
+    (seconds > 0 && state.ended.is_none()).then(|| now + chrono::TimeDelta::seconds(seconds))
+}
+
+fn of_rollout(state: &State, now: DateTime<Utc>, about: Option<About<'_>>, member: Member) -> Value {
+    let zone = state.runbook.timezone;
     match member {
         Member::Id => Value::from(state.id.as_str()),
         Member::Title => Value::from(state.title.as_str()),
         Member::Link => Value::from(state.link.as_deref().unwrap_or_default()),
-        Member::Started => Value::from(time::write_time(state.started, state.runbook.timezone)),
+        Member::Started => Value::from(time::write_time(state.started, zone)),
         Member::Duration => Value::from(time::say_between(state.started, state.ended.unwrap_or(now))),
+        _ => about.and_then(|about| of_message(state, now, about, member)).map_or_else(nothing, Value::from),
+    }
+}
+
+/// What only messages see.
+fn of_message(state: &State, now: DateTime<Utc>, about: About<'_>, member: Member) -> Option<String> {
+    let zone = state.runbook.timezone;
+    match member {
+        Member::Phase => Some(state.phase_title(state.current_phase())),
+        Member::Progress => {
+            let settled = state.steps.iter().filter(|step| step.status.is_settled()).count();
+            Some(format!("{settled} of {} steps settled", state.steps.len()))
+        }
+        Member::Done => Some(done_lately(state).join(", ")).filter(|done| !done.is_empty()),
+        Member::Next => next_phase(state),
+        Member::Ends => expected_end(state, now).map(|at| time::write_time(at, zone)),
+        Member::Step => Some(state.step_title(about.step)),
+        Member::Due => super::due_of(state, about.step).map(|due| time::write_time(due, zone)),
+        Member::Awaited => Some(about.awaited.to_owned()).filter(|names| !names.is_empty()),
+        _ => None,
     }
 }
 

@@ -51,11 +51,41 @@ pub enum Member {
     Started,
     /// How long it has taken.
     Duration,
+    /// The phase that it is in.
+    Phase,
+    /// How many of its steps are settled.
+    Progress,
+    /// What was done since the last recurring announcement.
+    Done,
+    /// What comes after the phase that it is in.
+    Next,
+    /// When it should be over, as far as the runbook says how long things take.
+    Ends,
+    /// The step that a message is about.
+    Step,
+    /// By when that step should be done.
+    Due,
+    /// Who is awaited by that step.
+    Awaited,
 }
 
 impl Member {
     /// All of them.
-    pub const ALL: [Self; 5] = [Self::Id, Self::Title, Self::Link, Self::Started, Self::Duration];
+    pub const ALL: [Self; 13] = [
+        Self::Id,
+        Self::Title,
+        Self::Link,
+        Self::Started,
+        Self::Duration,
+        Self::Phase,
+        Self::Progress,
+        Self::Done,
+        Self::Next,
+        Self::Ends,
+        Self::Step,
+        Self::Due,
+        Self::Awaited,
+    ];
 
     /// As templates write it after `rollout.`.
     #[must_use]
@@ -66,6 +96,14 @@ impl Member {
             Self::Link => "link",
             Self::Started => "started",
             Self::Duration => "duration",
+            Self::Phase => "phase",
+            Self::Progress => "progress",
+            Self::Done => "done",
+            Self::Next => "next",
+            Self::Ends => "ends",
+            Self::Step => "step",
+            Self::Due => "due",
+            Self::Awaited => "awaited",
         }
     }
 }

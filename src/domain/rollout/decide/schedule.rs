@@ -3,12 +3,13 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue};
-use crate::domain::message::template::escape_markdown;
+use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::{Refusal, RefusalKind};
 use crate::domain::rollout::event::{Event, Nudge};
 use crate::domain::rollout::follow::waits_for_opening;
-use crate::domain::rollout::state::{PhaseState, StepStatus};
+use crate::domain::rollout::scope::scope_of_message;
+use crate::domain::rollout::state::{PhaseState, State, StepStatus};
 use crate::domain::runbook::model::StepKind;
 
 use super::{Desk, code};
@@ -81,6 +82,8 @@ impl Desk<'_> {
             return events;
         }
         let again = self.asks_again(old.starts, new.starts);
+        let mut after = self.state.clone();
+        after.values.insert(name.to_owned(), value.clone());
         for (index, definition) in self.state.runbook.steps.iter().enumerate() {
             let step = &self.state.steps[index];
             let began = step.status.is_open() || matches!(step.status, StepStatus::Done { .. });
@@ -96,9 +99,10 @@ impl Desk<'_> {
             if again {
                 events.push(Event::AskedAgain { step: index });
             }
-            let asked = if again { " What you said for the old time is asked again." } else { "" };
-            let text =
-                format!("T-0 of {} moved from {} to {}.{asked}", self.state.id, self.say(old.starts), self.say(new.starts));
+            let text = own_retimed(&after, index, self.now()).unwrap_or_else(|| {
+                let asked = if again { " What you said for the old time is asked again." } else { "" };
+                format!("T-0 of {} moved from {} to {}.{asked}", self.state.id, self.say(old.starts), self.say(new.starts))
+            });
             events.push(Event::Nudged { step: index, people: step.people.clone(), nudge: Nudge::Needed, text });
         }
         events
@@ -184,4 +188,12 @@ impl Desk<'_> {
         }
         Ok(vec![Event::BackedOff { phase }])
     }
+}
+
+/// What a team wrote in `messages/retimed.md`, when T-0 is what it is then.
+fn own_retimed(after: &State, index: usize, now: DateTime<Utc>) -> Option<String> {
+    let message = after.runbook.messages.get("retimed")?;
+    let scope = scope_of_message(after, index, now, "");
+    let text = template::render(&message.body, Landing::Markdown, &scope).ok()?;
+    Some(text.trim().to_owned()).filter(|text| !text.is_empty())
 }

@@ -5,7 +5,7 @@ use chrono::{DateTime, NaiveTime, TimeDelta, Utc};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{PersonId, list_names};
 use crate::domain::rollout::event::{Event, Nudge};
-use crate::domain::rollout::scope::scope_of_step;
+use crate::domain::rollout::scope::scope_of_message;
 use crate::domain::rollout::state::{State, StepState, StepStatus};
 use crate::domain::runbook::model::{Due, StepKind};
 use crate::domain::time::{local_moment, say_between, say_time};
@@ -152,12 +152,16 @@ impl Watch<'_> {
     /// What a team wrote in `messages/` for it.
     fn own_words(&self, index: usize, nudge: Nudge) -> Option<String> {
         let name = match nudge {
-            Nudge::Needed => return None,
+            Nudge::Needed => "needed",
             Nudge::Reminder => "reminder",
             Nudge::Escalation => "escalation",
         };
         let message = self.state.runbook.messages.get(name)?;
-        template::render(&message.body, Landing::Markdown, &scope_of_step(self.state, index, self.now)).ok()
+        let awaited: Vec<String> = self.awaited(index).iter().map(|person| self.people.call(person)).collect();
+        let scope = scope_of_message(self.state, index, self.now, &list_names(&awaited));
+        // Where it can't be written as things stand, T-minus says it in its own words.
+        let text = template::render(&message.body, Landing::Markdown, &scope).ok()?;
+        Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
     fn default_words(&self, index: usize, nudge: Nudge) -> String {

@@ -6,7 +6,7 @@ use crate::domain::conversation::form::FieldValue;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::rollout::decide::request_action;
 use crate::domain::rollout::event::{ActionOutcome, Choice, Event};
-use crate::domain::rollout::scope::{LET_FIELD, scope, scope_of_step};
+use crate::domain::rollout::scope::{LET_FIELD, scope_of_message, scope_of_step};
 use crate::domain::rollout::state::{ActionStage, Announcement, StepStatus};
 use crate::domain::runbook::model::{Address, StepKind, Wait};
 use crate::domain::time::say_seconds;
@@ -124,7 +124,7 @@ impl Watch<'_> {
         let Some(found) = self.state.runbook.messages.get(message) else {
             return Event::StepFailed { step: index, reason: format!("the message `{message}` is missing") };
         };
-        let scope = scope(self.state, self.now);
+        let scope = scope_of_message(self.state, index, self.now, "");
         // A tag on a line of its own leaves that line; nobody means it.
         let text = template::render(&found.body, Landing::Markdown, &scope).map(|text| text.trim().to_owned());
         let subject = found.subject.as_ref().map(|subject| template::render(subject, Landing::Plain, &scope)).transpose();

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::catalogue::Kind;
 use crate::domain::conversation::form::{Field, FieldKind};
+use crate::domain::message::defaults::TO_PEOPLE;
 use crate::domain::people::Directory;
 use crate::domain::problem::{Place, Problem};
 use crate::domain::section::{Located, Report, Section};
@@ -159,6 +160,7 @@ impl<'a> Checker<'a> {
         let notes = self.read_notes(&mut top);
         let may = self.read_may(&mut top);
         let re_ask_seconds = self.read_re_ask(&mut top);
+        let top_place = top.place;
         top.close(later::TOP);
 
         let mut phases: Vec<Phase> = phase_nodes.iter().enumerate().filter_map(|(index, node)| self.phase(index, node)).collect();
@@ -185,6 +187,7 @@ impl<'a> Checker<'a> {
         };
         self.check_times(&phases);
         self.check_ways_back(&phases);
+        self.take_own_words(top_place);
         self.check_who();
         self.check_evidence();
         self.check_pending();
@@ -209,6 +212,15 @@ impl<'a> Checker<'a> {
             may,
             re_ask_seconds,
         })
+    }
+
+    /// What the team wants T-minus to say in its own words is frozen with the runbook, like announcements.
+    fn take_own_words(&mut self, place: Place) {
+        for name in TO_PEOPLE {
+            if self.surroundings.messages.contains_key(name) {
+                self.message(Located { text: name, place });
+            }
+        }
     }
 
     /// Notes a template for checking and passes its text on.

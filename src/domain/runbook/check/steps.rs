@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::domain::catalogue::{Kind, Parameter, ParameterKind};
 use crate::domain::conversation::form::{Field, FieldKind};
+use crate::domain::message::defaults::built_in;
 use crate::domain::problem::did_you_mean;
 use crate::domain::runbook::format::{self, later};
 use crate::domain::runbook::model::{Bad, Call, Due, Outcome, Requirement, Rule, Step, StepKind, Wait};
@@ -226,6 +227,10 @@ impl Checker<'_> {
     pub(super) fn message(&mut self, located: Located<'_>) -> Option<String> {
         let name = located.text;
         let Some(message) = self.surroundings.messages.get(name) else {
+            if let Some(built_in) = built_in(name) {
+                self.messages.insert(name.to_owned(), built_in);
+                return Some(name.to_owned());
+            }
             self.report.unknown(located.place, "message", name, self.surroundings.messages.keys().map(String::as_str));
             return None;
         };
