@@ -83,9 +83,15 @@ impl App {
 
     /// POST; status and body.
     pub async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> (u16, Value) {
+        let headers: Vec<_> = key.map(|key| ("Idempotency-Key", key)).into_iter().collect();
+        self.post_with(path, body, &headers).await
+    }
+
+    /// POST with headers; status and body.
+    pub async fn post_with(&self, path: &str, body: &Value, headers: &[(&str, &str)]) -> (u16, Value) {
         let mut request = self.http.post(self.url(path)).json(body);
-        if let Some(key) = key {
-            request = request.header("Idempotency-Key", key);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let response = request.send().await.expect("an answer");
         (response.status().as_u16(), response.json().await.expect("JSON"))

@@ -9,3 +9,4 @@ mod recorder;
 mod repairs;
 mod replies;
 mod straight_road;
+mod tokens;

@@ -288,8 +288,10 @@ fn belongs(web: &Web, message: &RoomMessage, button: &str) -> Result<(), Problem
 
 /// Who acts: the token says so, or else, in the demo, the body.
 fn person(web: &Web, headers: &HeaderMap, named: Option<&str>) -> Result<PersonId, Problem> {
-    if let Some(bearer) = web.tokens.bearer(headers, web.conductor.now())? {
-        let says_another = named.and_then(|named| web.conductor.people().find(named)).is_some_and(|other| other.id != bearer);
+    let people = web.conductor.people();
+    if let Some(bearer) = web.tokens.bearer(headers, people, web.conductor.now())? {
+        // Also somebody whom nobody knows is somebody else.
+        let says_another = named.is_some_and(|named| people.find(named).is_none_or(|other| other.id != bearer));
         if says_another {
             let says = format!("The token is {bearer}'s. Leave `person` out: nobody acts as somebody else.");
             return Err(Problem::new(StatusCode::FORBIDDEN, says));
@@ -419,7 +421,7 @@ struct Format {
     format: ReportFormat,
 }
 
-#[derive(Default, Deserialize)]
+#[derive(Clone, Copy, Default, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum ReportFormat {
     #[default]
@@ -435,17 +437,15 @@ async fn report(
     Path(id): Path<String>,
     Query(Format { format }): Query<Format>,
 ) -> Result<Response, Problem> {
-    let write = |state: &RolloutState, people: &Directory, now| {
-        let report = report::report(state, people);
-        let markdown = report.markdown(state.runbook.timezone);
-        (report, markdown, paper(state, people, now))
+    let plain = |kind: &'static str, text: String| ([(header::CONTENT_TYPE, kind)], text).into_response();
+    let write = move |state: &RolloutState, people: &Directory, now| match format {
+        ReportFormat::Json => axum::Json(report::report(state, people)).into_response(),
+        ReportFormat::Markdown => {
+            plain("text/markdown; charset=utf-8", report::report(state, people).markdown(state.runbook.timezone))
+        }
+        ReportFormat::Paper => plain("text/plain; charset=utf-8", paper(state, people, now)),
     };
-    let (report, markdown, paper) = web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))?;
-    Ok(match format {
-        ReportFormat::Json => axum::Json(report).into_response(),
-        ReportFormat::Paper => ([(header::CONTENT_TYPE, "text/plain; charset=utf-8")], paper).into_response(),
-        ReportFormat::Markdown => ([(header::CONTENT_TYPE, "text/markdown; charset=utf-8")], markdown).into_response(),
-    })
+    web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))
 }
 
 async fn rollout(State(web): State<Web>, Path(id): Path<String>) -> Result<axum::Json<RolloutView>, Problem> {
@@ -501,13 +501,12 @@ async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<Ad
         (None, Some("next")) => Advance::ToNext,
         _ => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Say either `\"by\": \"4h\"` or `\"to\": \"next\"`.")),
     };
-    let (actor, id) = match &body.person {
-        Some(named) => {
-            let id = person(&web, &headers, Some(named))?;
-            let command = command_id(&web, &headers, &id, &body)?;
-            (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
-        }
-        None => (Actor::Engine, command_id(&web, &headers, &PersonId::new("nobody"), &body)?),
+    let (actor, id) = if body.person.is_some() || headers.contains_key(header::AUTHORIZATION) {
+        let id = person(&web, &headers, body.person.as_deref())?;
+        let command = command_id(&web, &headers, &id, &body)?;
+        (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
+    } else {
+        (Actor::Engine, command_id(&web, &headers, &PersonId::new("nobody"), &body)?)
     };
     let result = match &body.rollout {
         Some(rollout) => {

@@ -47,6 +47,10 @@ impl IntoResponse for Problem {
         let mut response = (status, axum::Json(&self)).into_response();
         let headers = response.headers_mut();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        // A 401 names the way to say who one is (RFC 9110, 15.5.2).
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
         if self.passes {
             headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }
