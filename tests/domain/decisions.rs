@@ -186,6 +186,14 @@ fn a_form_is_taken_whole_or_not_at_all() {
     }
     // What a phase needs is asked before it opens, and its time follows T-0.
     assert_eq!(table.open(), ["preparation_inputs"]);
+    // The command that would do is said whole: what was right as it was, and an example of what was not.
+    let says = table.refused("maria", answer("preparation_inputs", &[("blue", "b 1"), ("green", "")]));
+    assert!(
+        says.ends_with(
+            "In words: `/rollout answer preparation_inputs blue=\"b 1\" green=andromeda-staging-green-16 container=4.3.0`."
+        ),
+        "{says}"
+    );
     table.does("maria", answer("preparation_inputs", &[("blue", "b"), ("green", "g"), ("container", "c")]));
     assert_eq!(next_move(&table.state), Some(utc("2026-12-01T03:00:00Z")));
 }

@@ -310,7 +310,8 @@ fn steps_are_made_of_items_values_are_worked_out_once_and_what_no_system_does_pe
     table.does("li", answer("a few"));
     // The system is not configured: what people record stands for its outputs, and has to hold.
     assert_eq!(table.open(), ["lb"]);
-    assert!(table.refused("maria", done("lb", &[])).contains("Active is needed"));
+    let says = table.refused("maria", done("lb", &[]));
+    assert!(says.contains("Active is needed") && says.contains("In words: `/rollout done lb active="), "{says}");
     table.does("maria", done("lb", &[("active", "c")]));
     assert!(format!("{:?}", table.state.steps[3].status).contains("it is c"));
     table.does("maria", done("lb", &[("active", "a")]));

@@ -11,6 +11,9 @@ use crate::domain::runbook::model::StepKind;
 
 use super::{Desk, verbs};
 
+/// The longest value that is repeated in a command that somebody may copy, in characters.
+const SHOWN_CHARS_MAX: usize = 60;
+
 impl Desk<'_> {
     pub(super) fn acknowledge(&self, reference: &StepRef) -> Result<Vec<Event>, Refusal> {
         let person = self.person()?;
@@ -148,10 +151,10 @@ impl Desk<'_> {
                 .map(|(name, problem)| format!("**{}**: {}", escape_markdown(&label(name)), escape_markdown(problem)))
                 .collect();
             let id = &self.state.runbook.steps[index].id;
-            let verb = if matches!(self.kind(index), StepKind::Task { .. }) { "done" } else { "answer" };
-            let example = fields.first().map(|field| {
-                format!(" In words: `/rollout {verb} {id} {}={}`.", field.name, field.example.as_deref().unwrap_or("…"))
-            });
+            // What is asked is answered, everything else is done.
+            let verb = if matches!(self.kind(index), StepKind::Ask { .. }) { "answer" } else { "done" };
+            let words: Vec<String> = fields.iter().filter_map(|field| in_words(field, &problems, typed)).collect();
+            let example = (!words.is_empty()).then(|| format!(" In words: `/rollout {verb} {id} {}`.", words.join(" ")));
             Refusal {
                 kind: RefusalKind::Invalid,
                 says: format!(
@@ -164,4 +167,15 @@ impl Desk<'_> {
             }
         })
     }
+}
+
+/// A field in a command that would be right: what was right as it was typed, and an example of what was not.
+fn in_words(field: &Field, problems: &BTreeMap<String, String>, typed: &BTreeMap<String, String>) -> Option<String> {
+    let text = if problems.contains_key(&field.name) { field.example.as_ref() } else { Some(typed.get(&field.name)?) };
+    let fits = |text: &&String| text.chars().count() <= SHOWN_CHARS_MAX && !text.contains(['"', '“', '”', '`', '\n']);
+    Some(match text.filter(fits) {
+        Some(text) if text.contains(char::is_whitespace) => format!("{}=\"{text}\"", field.name),
+        Some(text) => format!("{}={text}", field.name),
+        None => format!("{}=…", field.name),
+    })
 }
