@@ -190,20 +190,33 @@ fn write(text: &mut String, indent: usize, sign: &str, words: &str) {
     let mut column = hanging;
     text.push_str(&" ".repeat(indent));
     text.push_str(sign);
-    for (place, word) in words.split_whitespace().enumerate() {
-        let length = word.chars().count();
-        if place > 0 && column + 1 + length > COLUMNS {
+    let mut is_first = true;
+    for piece in words.split_whitespace().flat_map(|word| pieces(word, COLUMNS - hanging)) {
+        let length = piece.chars().count();
+        if !is_first && column + 1 + length > COLUMNS {
             text.push('\n');
             text.push_str(&" ".repeat(hanging));
             column = hanging;
-        } else if place > 0 {
+        } else if !is_first {
             text.push(' ');
             column += 1;
         }
-        text.push_str(word);
+        is_first = false;
+        text.push_str(piece);
         column += length;
     }
     text.push('\n');
+}
+
+/// A word in pieces that fit: what runs over the margin is not printed.
+fn pieces(word: &str, width: usize) -> impl Iterator<Item = &str> {
+    let mut left = word;
+    std::iter::from_fn(move || {
+        let end = left.char_indices().nth(width).map_or(left.len(), |(end, _)| end);
+        let (piece, rest) = left.split_at(end);
+        left = rest;
+        (!piece.is_empty()).then_some(piece)
+    })
 }
 
 #[cfg(test)]
@@ -217,5 +230,14 @@ mod tests {
         let lines: Vec<&str> = text.lines().collect();
         assert!(lines[0].starts_with("  [ ] word") && lines[1].starts_with("      word"), "{text}");
         assert!(lines.iter().all(|line| line.chars().count() <= COLUMNS), "{text}");
+    }
+
+    #[test]
+    fn a_word_that_no_line_holds_goes_on_below_itself() {
+        let mut text = String::new();
+        write(&mut text, 6, "", &format!("ü {}", "ä".repeat(250)));
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "      ü");
+        assert_eq!(lines[1..].iter().map(|line| line.trim().chars().count()).collect::<Vec<_>>(), [94, 94, 62]);
     }
 }
