@@ -22,7 +22,7 @@ use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::{ClockKind, Recorded};
-use crate::domain::rollout::state::State;
+use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::{Platform, Runbook, StepKind, Venue};
 use crate::engine::clock::ManualClock;
 use crate::engine::conductor::{Advance, Conductor, Plan, Rejected, Request, Said};
@@ -39,6 +39,8 @@ use self::script::{Scene, Script};
 
 /// How often somebody does something, or time passes, before a simulation is given up: a runbook that runs in a circle.
 const TURNS_MAX: usize = 5_000;
+/// How often somebody does the very same thing again: what does not work then does not work at all.
+const REPEATS_MAX: usize = 3;
 /// How long before the first phase's time a simulation begins.
 const BEFORE: TimeDelta = TimeDelta::hours(1);
 /// How many events are read at once.
@@ -88,7 +90,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let runbook = find(&settings, &args.runbook)?;
     let people = if settings.people.people().next().is_none() { super::serve::just_you() } else { settings.people.clone() };
     let answers = match &args.answers {
-        None => Answers::new(),
+        None => Answers::default(),
         Some(path) => {
             let file = path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(|| format!("{file} can't be read"))?;
@@ -205,6 +207,8 @@ struct Stage {
     conductor: Conductor,
     answers: Arc<Answers>,
     said: usize,
+    /// How often what was done where.
+    done: BTreeMap<(RolloutId, String), usize>,
 }
 
 impl Stage {
@@ -226,7 +230,8 @@ impl Stage {
         let route = || Route { lane: "nowhere".to_owned(), courier: courier.clone() };
         let ledger = Ledger::in_memory();
         let played = |(name, system): (&String, &crate::settings::System)| {
-            let played: Arc<dyn Executor> = Arc::new(Played::new(ledger.clone(), system.scripts(), answers.clone()));
+            let played: Arc<dyn Executor> =
+                Arc::new(Played::new(ledger.clone(), system.scripts(), answers.clone(), conductor.clone()));
             (name.clone(), played)
         };
         let routes = Routes {
@@ -237,7 +242,7 @@ impl Stage {
         };
         // It ends with the runtime.
         tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, CancellationToken::new()));
-        Ok(Self { conductor, answers, said: 0 })
+        Ok(Self { conductor, answers, said: 0, done: BTreeMap::new() })
     }
 
     fn command(&mut self) -> CommandId {
@@ -281,14 +286,25 @@ impl Stage {
             match self.conductor.advance_all(command, Actor::Engine, Advance::ToNext).await {
                 Ok(_) => {}
                 Err(Rejected::Refused(_)) => {
-                    let voice = Voice { state: &state, people: self.conductor.people(), now };
-                    let next = voice.next_by_a_person().or_else(|| voice.next_by_itself());
-                    return Ok(refusals.into_iter().chain(next).collect());
+                    return Ok(self.waits_for(&state, now).chain(refusals).collect());
                 }
                 Err(rejected) => bail!("the clock can't be moved: {rejected}"),
             }
         }
-        bail!("after {TURNS_MAX} turns there is no end to it: the runbook probably runs in a circle")
+        let (state, now) = self.look(id).await?;
+        let no_end = format!("After {TURNS_MAX} turns there is no end to it: something does not come true, or runs in a circle.");
+        Ok([no_end].into_iter().chain(self.waits_for(&state, now)).collect())
+    }
+
+    /// What failed and nobody mended, and whose turn it is.
+    fn waits_for(&self, state: &State, now: DateTime<Utc>) -> impl Iterator<Item = String> {
+        let voice = Voice { state, people: self.conductor.people(), now };
+        let failed = state.open_steps().filter_map(|(index, _, step)| match &step.status {
+            StepStatus::Failed { reason, .. } => Some(format!("{} failed: {reason}", voice.step(index))),
+            _ => None,
+        });
+        let next = voice.next_by_a_person().or_else(|| voice.next_by_itself());
+        failed.chain(next).collect::<Vec<_>>().into_iter()
     }
 
     async fn look(&self, id: &RolloutId) -> anyhow::Result<(State, DateTime<Utc>)> {
@@ -302,13 +318,20 @@ impl Stage {
         for id in self.conductor.with_registry(|registry| registry.open().map(|(id, _)| id.clone()).collect::<Vec<_>>()) {
             let (state, now) = self.look(&id).await?;
             for deed in deeds(&state, self.conductor.people(), now, &self.answers.clone()) {
+                let what = (id.clone(), format!("{:?} {:?}", deed.people, deed.body));
+                if self.done.get(&what).is_some_and(|times| *times >= REPEATS_MAX) {
+                    continue;
+                }
                 let mut first = None;
                 for person in deed.people {
                     let roles = self.conductor.people().person(&person).map(|person| person.roles.clone()).unwrap_or_default();
                     let actor = Actor::Person { id: person, roles };
                     let request = Request { id: self.command(), actor, room: None, body: deed.body.clone() };
                     match self.conductor.submit(&id, request).await {
-                        Ok(_) => return Ok((true, Vec::new())),
+                        Ok(_) => {
+                            *self.done.entry(what).or_default() += 1;
+                            return Ok((true, Vec::new()));
+                        }
                         Err(Rejected::Refused(refusal)) => drop(first.get_or_insert(refusal.says)),
                         Err(rejected) => bail!("{id}: {rejected}"),
                     }

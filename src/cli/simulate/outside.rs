@@ -7,9 +7,11 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use crate::domain::registry::Registry;
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Action, Delivery};
 use crate::domain::runbook::model::Venue;
+use crate::engine::conductor::Conductor;
 use crate::engine::ports::{CancelError, Courier, Executor, Found, Polled, Projection, Sent, StartError};
 use crate::gateway::action::pretend::{Ledger, Pretend, Script};
 
@@ -46,18 +48,27 @@ pub(super) struct Played {
     ledger: Arc<Ledger>,
     scripts: BTreeMap<String, Script>,
     answers: Arc<Answers>,
+    conductor: Conductor,
 }
 
 impl Played {
-    pub(super) const fn new(ledger: Arc<Ledger>, scripts: BTreeMap<String, Script>, answers: Arc<Answers>) -> Self {
-        Self { ledger, scripts, answers }
+    pub(super) const fn new(
+        ledger: Arc<Ledger>,
+        scripts: BTreeMap<String, Script>,
+        answers: Arc<Answers>,
+        conductor: Conductor,
+    ) -> Self {
+        Self { ledger, scripts, answers, conductor }
     }
 
     /// What plays this action: its script, with what the answers file says of its step.
     fn pretend(&self, action: &Action) -> Pretend {
         let mut script = self.scripts.get(&action.operation).cloned().unwrap_or_default();
-        if let Some(answer) = self.answers.get(&action.step_id) {
-            script.fails = answer.fails.clone().filter(|_| action.attempt == 1);
+        let runbook = |registry: &Registry| registry.rollouts.get(&action.rollout).map(|rollout| rollout.runbook.clone());
+        let runbook = self.conductor.with_registry(runbook).unwrap_or_default();
+        if let Some(answer) = self.answers.get(&runbook, &action.step_id) {
+            // The first attempt of an action, and the first turn of a check.
+            script.fails = answer.fails.clone().filter(|_| action.attempt == 1 && action.id.slot == 0);
             script.seconds = answer.takes.map(|takes| takes.num_seconds()).or(script.seconds);
             script.outputs.extend(answer.outputs.clone());
         }

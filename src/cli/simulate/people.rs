@@ -48,7 +48,7 @@ impl Hand<'_> {
     fn deeds(&self, index: usize, definition: &Step, step: &StepState) -> Vec<Deed> {
         let named = || StepRef::Named(definition.id.clone());
         let usual = Answer::default();
-        let answer = self.answers.get(&definition.id).unwrap_or(&usual);
+        let answer = self.answers.get(&self.state.runbook.name, &definition.id).unwrap_or(&usual);
         if let StepStatus::Failed { .. } = step.status {
             return vec![self.after_failure(index, definition, answer)];
         }
@@ -80,6 +80,10 @@ impl Hand<'_> {
             StepKind::Ask { .. } => one(CommandBody::AnswerStep { step: named(), typed: self.typed(index, definition, answer) }),
             StepKind::Let { .. } => one(CommandBody::ConfirmStep { step: named() }),
             StepKind::Run { by_hand: None, .. } => one(CommandBody::RunStep { step: named() }),
+            kind if is_by_hand(kind) && answer.fails.is_some() => {
+                let reason = answer.fails.clone().unwrap_or_default();
+                one(CommandBody::FailStep { step: named(), reason })
+            }
             _ => one(CommandBody::CompleteStep { step: named(), typed: self.typed(index, definition, answer) }),
         }
     }
@@ -92,11 +96,14 @@ impl Hand<'_> {
         let then = if answer.then == Then::Usual { usual } else { answer.then };
         let reason = || "as the simulation has it".to_owned();
         let body = match then {
-            Then::Retry => CommandBody::RunStep { step },
+            // What a person does is done again by the same person.
+            Then::Retry if !is_by_hand(&definition.kind) => CommandBody::RunStep { step },
             Then::Skip => CommandBody::SkipStep { step, reason: reason() },
             Then::BackOff => CommandBody::BackOff { generation: None },
             Then::Abort => CommandBody::Abort { reason: reason(), generation: None },
-            Then::ByHand | Then::Usual => CommandBody::CompleteStep { step, typed: self.typed(index, definition, answer) },
+            Then::Retry | Then::ByHand | Then::Usual => {
+                CommandBody::CompleteStep { step, typed: self.typed(index, definition, answer) }
+            }
         };
         let mut people = self.voice.awaited(index);
         people.extend(self.state.owners(self.people));
@@ -135,4 +142,9 @@ impl Hand<'_> {
             FieldKind::Confirm => "yes".to_owned(),
         }
     }
+}
+
+/// What people do themselves: they say too that it does not work.
+const fn is_by_hand(kind: &StepKind) -> bool {
+    matches!(kind, StepKind::Task { .. } | StepKind::Run { by_hand: Some(_), .. })
 }

@@ -42,7 +42,7 @@ pub(super) async fn run(executor: Option<Arc<dyn Executor>>, conductor: Conducto
                 tokio::select! {
                     biased;
                     () = closing.cancelled() => return,
-                    outcome = call(executor.as_ref(), &action, &clock) => outcome,
+                    outcome = call(executor.as_ref(), &conductor, &check, &action, &clock) => outcome,
                 }
             }
         };
@@ -79,7 +79,13 @@ fn action(check: &Check, turn: i64, now: DateTime<Utc>) -> Action {
     }
 }
 
-async fn call(executor: &dyn Executor, action: &Action, clock: &RolloutClock) -> ActionOutcome {
+async fn call(
+    executor: &dyn Executor,
+    conductor: &Conductor,
+    check: &Check,
+    action: &Action,
+    clock: &RolloutClock,
+) -> ActionOutcome {
     let late =
         || ActionOutcome::Failed { reason: format!("{} did not answer within {} s", action.system, CALL_TIMEOUT.as_secs()) };
     let begun = match timeout(CALL_TIMEOUT, executor.find(action)).await {
@@ -98,7 +104,12 @@ async fn call(executor: &dyn Executor, action: &Action, clock: &RolloutClock) ->
     loop {
         match timeout(CALL_TIMEOUT, executor.poll(action, clock.now())).await {
             Ok(Ok(Polled::Ended(outcome))) => return outcome,
-            Ok(Ok(Polled::Running { again, .. })) if clock.now() < give_up => clock.sleep_until(again.min(give_up)).await,
+            Ok(Ok(Polled::Running { again, .. })) if clock.now() < give_up => {
+                let again = again.min(give_up);
+                // A clock that is moved stops here too: otherwise a jump leaps over the answer, and a wait ends in vain.
+                conductor.check_waits(check, again).await;
+                clock.sleep_until(again).await;
+            }
             Ok(Ok(Polled::Running { .. })) => {
                 return ActionOutcome::Failed { reason: "it did not end within an hour".to_owned() };
             }
