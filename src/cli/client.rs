@@ -4,15 +4,16 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
-use reqwest::{Client, RequestBuilder, StatusCode};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
 
 /// Where it is asked, unless told otherwise.
 pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:8080";
 /// How long a connection may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long an answer may take: what is said is durable by then.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long an answer may take: longer than T-minus itself lets anybody wait, so that its own word is heard.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
 /// How often something is sent again when its answer was lost. The same key makes it the same request.
 const TRIES_MAX: u32 = 3;
 /// How long is waited before that.
@@ -34,44 +35,80 @@ pub(super) struct Where {
 /// A way to a running T-minus.
 pub(super) struct Api {
     client: Client,
-    url: String,
-    token: Option<String>,
+    url: Url,
+    token: Option<HeaderValue>,
+}
+
+/// What became of one attempt.
+enum Heard {
+    /// This is the answer.
+    Answer(String),
+    /// It was asked, and said no.
+    Problem(String),
+    /// Nobody knows, or it passes: the same again may be answered.
+    Lost(anyhow::Error),
 }
 
 impl Api {
+    /// A way to where T-minus runs; nothing is asked yet.
+    ///
+    /// # Errors
+    /// When that is no address, or the token no token.
     pub(super) fn new(place: &Where) -> anyhow::Result<Self> {
+        let url = address(&place.url)?;
         let token = match &place.token_file {
-            Some(file) => Some(std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?),
-            None => std::env::var("TMINUS_TOKEN").ok(),
+            Some(file) => {
+                let text = std::fs::read_to_string(file).with_context(|| format!("{} can't be read", file.display()))?;
+                let token = bearer(&text).with_context(|| format!("{} holds no token", file.display()))?;
+                Some(token)
+            }
+            None => match std::env::var("TMINUS_TOKEN") {
+                Ok(text) if !text.trim().is_empty() => Some(bearer(&text).context("TMINUS_TOKEN holds no token")?),
+                _ => None,
+            },
         };
-        let token = token.map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-        // Whoever answers instead of us gets no token.
+        // Whoever stands between, or answers instead of us, gets no token.
         let client = Client::builder()
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(ANSWER_TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
             .build()?;
-        Ok(Self { client, url: place.url.trim_end_matches('/').to_owned(), token })
+        Ok(Self { client, url, token })
     }
 
     pub(super) const fn has_token(&self) -> bool {
         self.token.is_some()
     }
 
-    /// What stands at an address.
-    pub(super) async fn get(&self, path: &str) -> anyhow::Result<String> {
-        self.exchange(&|| self.client.get(format!("{}{path}", self.url))).await
+    /// What stands at an address, given as the parts of its path.
+    pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<String> {
+        let url = self.at(path)?;
+        self.exchange(&|| self.client.get(url.clone()).query(query)).await
     }
 
     /// Asks for something to be done, once, however often it takes to hear the answer.
-    pub(super) async fn post(&self, path: &str, body: &Value) -> anyhow::Result<Value> {
+    pub(super) async fn post(&self, path: &[&str], body: &Value) -> anyhow::Result<Value> {
+        let url = self.at(path)?;
         let key = format!("cli-{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..));
         let request = || {
-            let request = self.client.post(format!("{}{path}", self.url)).body(body.to_string());
-            request.header("content-type", "application/json").header("idempotency-key", &key)
+            let request = self.client.post(url.clone()).body(body.to_string());
+            request.header(CONTENT_TYPE, "application/json").header("idempotency-key", &key)
         };
         let text = self.exchange(&request).await?;
         serde_json::from_str(&text).with_context(|| format!("{} answered with something else than JSON", self.url))
+    }
+
+    /// Whatever a part of a path is called, it stays a part: no name leads elsewhere.
+    fn at(&self, path: &[&str]) -> anyhow::Result<Url> {
+        if let Some(nothing) = path.iter().find(|part| matches!(**part, "" | "." | "..")) {
+            bail!("`{nothing}` is not a name");
+        }
+        let mut url = self.url.clone();
+        let Ok(mut parts) = url.path_segments_mut() else { bail!("{} has no path", self.url) };
+        parts.pop_if_empty().extend(path);
+        drop(parts);
+        Ok(url)
     }
 
     async fn exchange(&self, request: &dyn Fn() -> RequestBuilder) -> anyhow::Result<String> {
@@ -79,31 +116,66 @@ impl Api {
         loop {
             tries += 1;
             let request = match &self.token {
-                Some(token) => request().bearer_auth(token),
+                Some(token) => request().header(AUTHORIZATION, token),
                 None => request(),
             };
-            let answer = match request.send().await {
-                Ok(answer) => read(answer).await,
-                Err(error) => Err(error.into()),
-            };
-            match answer {
-                Ok((status, text)) if status.is_success() => return Ok(text),
-                Ok((status, text)) => bail!("{}", problem(status, &text)),
-                Err(error) if tries >= TRIES_MAX => {
-                    return Err(error).with_context(|| {
-                        format!(
-                            "{} does not answer; --url says where T-minus runs, and --data reads the folder of one that does not",
-                            self.url
-                        )
-                    });
+            match heard(request.send().await).await {
+                Heard::Answer(text) => return Ok(text),
+                Heard::Problem(says) => bail!(says),
+                Heard::Lost(error) if tries >= TRIES_MAX => {
+                    return Err(error).with_context(|| format!("{} does not answer; --url says where T-minus runs", self.url));
                 }
-                Err(_) => tokio::time::sleep(RETRY_PAUSE).await,
+                Heard::Lost(_) => tokio::time::sleep(RETRY_PAUSE).await,
             }
         }
     }
 }
 
-async fn read(mut answer: reqwest::Response) -> anyhow::Result<(StatusCode, String)> {
+/// Where T-minus runs, as it was written.
+fn address(written: &str) -> anyhow::Result<Url> {
+    let is_one = |url: &Url| matches!(url.scheme(), "http" | "https") && url.has_host();
+    let url = Url::parse(written).ok().filter(is_one);
+    let mut url = url.with_context(|| format!("`{written}` is not an address like {URL_DEFAULT}"))?;
+    if !url.username().is_empty() || url.password().is_some() {
+        bail!("an address holds no password: others on this machine could read it. Use TMINUS_TOKEN or --token-file");
+    }
+    url.set_query(None);
+    url.set_fragment(None);
+    Ok(url)
+}
+
+/// A token as it is sent; it is not shown where things are written down.
+fn bearer(text: &str) -> anyhow::Result<HeaderValue> {
+    let token = text.trim();
+    if token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
+        bail!("a token is one word without spaces, as `tminus token PERSON` prints it");
+    }
+    let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+async fn heard(sent: reqwest::Result<reqwest::Response>) -> Heard {
+    let answer = match sent {
+        Ok(answer) => answer,
+        Err(error) => return Heard::Lost(error.into()),
+    };
+    let status = answer.status();
+    let passes = answer.headers().contains_key(RETRY_AFTER);
+    let text = match read(answer).await {
+        Ok(text) => text,
+        Err(error) => return Heard::Lost(error),
+    };
+    match status {
+        _ if status.is_success() => Heard::Answer(text),
+        // It says itself that a moment later is better, or somebody between us did not hear its answer.
+        StatusCode::SERVICE_UNAVAILABLE if passes => Heard::Lost(anyhow!(problem(status, &text))),
+        StatusCode::BAD_GATEWAY | StatusCode::GATEWAY_TIMEOUT => Heard::Lost(anyhow!(problem(status, &text))),
+        _ => Heard::Problem(problem(status, &text)),
+    }
+}
+
+async fn read(mut answer: reqwest::Response) -> anyhow::Result<String> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await? {
         if bytes.len() + chunk.len() > ANSWER_BYTES_MAX {
@@ -111,8 +183,7 @@ async fn read(mut answer: reqwest::Response) -> anyhow::Result<(StatusCode, Stri
         }
         bytes.extend_from_slice(&chunk);
     }
-    let text = String::from_utf8(bytes).map_err(|_| anyhow!("the answer is not UTF-8"))?;
-    Ok((answer.status(), text))
+    String::from_utf8(bytes).map_err(|_| anyhow!("the answer is not UTF-8"))
 }
 
 /// What a problem says, in its own words.
@@ -120,4 +191,37 @@ fn problem(status: StatusCode, text: &str) -> String {
     let told: Option<Value> = serde_json::from_str(text).ok();
     let detail = told.as_ref().and_then(|told| told["detail"].as_str().or_else(|| told["title"].as_str()));
     detail.map_or_else(|| format!("it answered {status}"), str::to_owned)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn api(url: &str) -> Api {
+        Api::new(&Where { url: url.to_owned(), token_file: None }).unwrap()
+    }
+
+    #[test]
+    fn no_name_leads_elsewhere() {
+        let api = api("http://127.0.0.1:8080/tminus/?x#y");
+        let at = |name: &str| api.at(&["api", "rooms", name, "messages"]).map(|url| url.to_string());
+        assert_eq!(at("ops").unwrap(), "http://127.0.0.1:8080/tminus/api/rooms/ops/messages");
+        assert_eq!(at("../x?a=b#c").unwrap(), "http://127.0.0.1:8080/tminus/api/rooms/..%2Fx%3Fa=b%23c/messages");
+        for nothing in ["", ".", ".."] {
+            assert!(at(nothing).is_err(), "{nothing}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_or_no_token_is_said_before_anything_is_asked() {
+        for wrong in ["", "nonsense", "localhost:8080", "ftp://example.com", "http://", "http://maria:secret@example.com"] {
+            assert!(address(wrong).is_err(), "{wrong}");
+        }
+        for wrong in ["", " \n", "two words", "a\u{1}b", "schlüssel"] {
+            assert!(bearer(wrong).is_err(), "{wrong}");
+        }
+        let token = bearer(" 0123\n").unwrap();
+        assert_eq!(token, "Bearer 0123");
+        assert!(!format!("{token:?}").contains("0123"));
+    }
 }

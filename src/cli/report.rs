@@ -75,7 +75,7 @@ impl Which {
             Some(url) => {
                 let api = Api::new(&Where { url: url.clone(), token_file: None })?;
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-                runtime.block_on(api.get(&format!("/api/rollouts/{}/report?format={format}", path_segment(&self.id))))
+                runtime.block_on(api.get(&["api", "rollouts", &self.id, "report"], &[("format", format)]))
             }
             None => self.read_folder(&self.data, write),
         }
@@ -103,9 +103,4 @@ impl Which {
         let state = found?.with_context(|| format!("there is no rollout `{id}` in {}", data.display()))?;
         write(&state, &people)
     }
-}
-
-/// An id as part of an address: what does not belong there leads nowhere instead of elsewhere.
-fn path_segment(id: &str) -> String {
-    id.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') { c } else { '~' }).collect()
 }

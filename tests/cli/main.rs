@@ -1,0 +1,59 @@
+//! The command line as scripts use it: what it prints, and how it ends.
+
+#[path = "../demo/mod.rs"]
+mod demo;
+mod say;
+mod simulate;
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+/// Runs the program in a folder.
+fn tminus(dir: &Path, args: &[&str]) -> (Option<i32>, String, String) {
+    let Output { status, stdout, stderr } =
+        Command::new(env!("CARGO_BIN_EXE_tminus")).args(args).current_dir(dir).output().expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
+    (status.code(), text(stdout), text(stderr))
+}
+
+#[test]
+fn check_ends_with_one_line_and_a_code() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (code, said, _) = tminus(dir.path(), &["check"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.starts_with("There is no config/ here, so this is about the configuration that is built in.\n"), "{said}");
+    assert!(said.lines().last().is_some_and(|line| line.starts_with("ok: ")), "{said}");
+
+    let runbooks = dir.path().join("config/runbooks");
+    std::fs::create_dir_all(&runbooks).expect("a folder");
+    let write = |name: &str, text: &[u8]| std::fs::write(runbooks.join(name), text).expect("written");
+    write("a.yaml", b"runbook: a\nphases: [{ phase: one, steps: [{ run: robot.dance }] }]\n");
+    let (code, said, _) = tminus(dir.path(), &["check"]);
+    assert_eq!(code, Some(0), "a warning stops nothing: {said}");
+    assert!(said.starts_with("warning: no system `robot` is configured"), "{said}");
+    assert!(said.ends_with("ok, with 1 warning: 1 runbook, 0 people, 0 messages\n"), "{said}");
+
+    write("b.yaml", b"runbook: b\ntitle: Stra\xdfe\n");
+    write("c.yaml", b"runbook: c\nphases: []\n");
+    let (code, said, _) = tminus(Path::new("/"), &["check", dir.path().to_str().expect("a path")]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(" --> config/runbooks/b.yaml:2:12\n") && said.contains(" --> config/runbooks/c.yaml:1:1\n"), "{said}");
+    assert!(said.ends_with("2 errors, 1 warning in 3 files\n"), "{said}");
+
+    let (code, said, error) = tminus(dir.path(), &["check", "nowhere"]);
+    assert_eq!((code, said.as_str()), (Some(1), ""));
+    assert!(error.starts_with("error: the folder nowhere can't be read"), "{error}");
+}
+
+#[test]
+fn schema_prints_the_shipped_schemas() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    for of in ["runbook", "people", "settings"] {
+        let (code, printed, _) = tminus(root, &["schema", "--for", of]);
+        let shipped = std::fs::read_to_string(root.join(format!("config/schema/{of}.json"))).expect("shipped");
+        let read = |text: &str| serde_json::from_str::<serde_json::Value>(text).expect("JSON");
+        assert_eq!((code, read(&printed)), (Some(0), read(&shipped)), "{of}");
+    }
+    assert_eq!(tminus(root, &["schema"]).1, tminus(root, &["schema", "--for", "runbook"]).1);
+    assert_eq!(tminus(root, &["schema", "--for", "poems"]).0, Some(2));
+}
