@@ -220,8 +220,9 @@ pub fn executors(settings: &Settings, ledger: &Arc<Ledger>, data: &Path) -> anyh
     for (name, system) in &settings.systems {
         let executor: Arc<dyn Executor> = match &system.means {
             Means::Pretend { scripts } => Arc::new(Pretend::new(ledger.clone(), scripts.clone())),
-            Means::Http { allow, timeout } => {
+            Means::Http { allow, headers, timeout } => {
                 let http = Http::new(allow.clone(), timeout.unwrap_or(http::TIMEOUT_DEFAULT));
+                let http = http.and_then(|http| http.with_secrets(headers.clone()));
                 Arc::new(http.map_err(anyhow::Error::msg).with_context(|| format!("the system `{name}` can't be used"))?)
             }
             Means::Command(programs) => {

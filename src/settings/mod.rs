@@ -14,7 +14,7 @@ use crate::domain::people::Directory;
 use crate::domain::problem::{Problem, Severity};
 use crate::domain::runbook::check::{self, Outline, Surroundings, check};
 use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
-use crate::gateway::action::http::Allowed;
+use crate::gateway::action::http::{Allowed, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use self::files::{MESSAGES_DIR, PEOPLE, RUNBOOKS, TMINUS};
@@ -65,6 +65,8 @@ pub enum Means {
     Http {
         /// Where they may go.
         allow: Vec<Allowed>,
+        /// What lets them in there.
+        headers: Vec<SecretHeader>,
         /// How long one may take, if it is said.
         timeout: Option<Duration>,
     },

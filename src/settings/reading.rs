@@ -12,7 +12,7 @@ use crate::domain::problem::Problem;
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
 use crate::domain::time::{parse_duration, say_seconds};
 use crate::domain::yaml::{self, Node, Value};
-use crate::gateway::action::http::Allowed;
+use crate::gateway::action::http::{Allowed, Secret, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use super::files::{PEOPLE, TMINUS};
@@ -176,10 +176,11 @@ fn read_system(report: &Report, node: &Node) -> Option<System> {
             }
             Means::Pretend { scripts }
         }
-        "http" => Means::Http {
-            allow: read_allow(&mut section, kind, "like `https://staging.example.com`", Allowed::parse),
-            timeout: read_timeout(&mut section, HTTP_TIMEOUT_SECONDS_MAX),
-        },
+        "http" => {
+            let allow = read_allow(&mut section, kind, "like `https://staging.example.com`", Allowed::parse);
+            let headers = read_headers(&mut section, &allow);
+            Means::Http { allow, headers, timeout: read_timeout(&mut section, HTTP_TIMEOUT_SECONDS_MAX) }
+        }
         "command" => Means::Command(Programs {
             allow: read_allow(&mut section, kind, "like `/usr/bin/ansible-playbook` or `./post-cutover.sh`", program),
             cwd: section.text("cwd").map(|cwd| PathBuf::from(cwd.text)),
@@ -192,7 +193,8 @@ fn read_system(report: &Report, node: &Node) -> Option<System> {
                 section.text(key);
             }
             if let Some(node) = section.take("token") {
-                read_secret(report, node);
+                // Its adapter's business, as soon as there is one.
+                read_secret(report, node, "JENKINS_TOKEN", "/run/secrets/jenkins");
             }
             section.texts("allow");
             Means::Unconnected
@@ -243,17 +245,47 @@ fn program(text: &str) -> Result<String, String> {
 /// Names of our environment. Their values stand in no file of ours.
 fn read_env(section: &mut Section<'_, '_>) -> Vec<String> {
     let report = section.report;
-    let is_name = |text: &str| {
-        let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        text.chars().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
-    };
-    let (names, others): (Vec<_>, Vec<_>) = section.texts("env").into_iter().partition(|name| is_name(name.text));
+    let (names, others): (Vec<_>, Vec<_>) = section.texts("env").into_iter().partition(|name| is_variable(name.text));
     for other in others {
-        // What stands there may be the value of a secret: it is not repeated.
-        let help = "names alone, like `DEPLOY_REGION`; the values are those of T-minus's own environment";
-        report.error_help(other.place, "this is not the name of an environment variable", help);
+        no_variable(report, other);
     }
     names.into_iter().map(|name| name.text.to_owned()).collect()
+}
+
+fn is_variable(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    text.chars().all(is_part) && !text.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// What stands there may be the value of a secret: it is not repeated.
+fn no_variable(report: &Report, other: Located<'_>) {
+    let help = "names alone, like `DEPLOY_REGION`; the values are those of T-minus's own environment";
+    report.error_help(other.place, "this is not the name of an environment variable", help);
+}
+
+/// The headers whose values are secrets.
+fn read_headers(section: &mut Section<'_, '_>, allow: &[Allowed]) -> Vec<SecretHeader> {
+    let report = section.report;
+    let mut headers: Vec<SecretHeader> = Vec::new();
+    for (name, node) in section.entries("headers") {
+        let Some(secret) = read_secret(report, node, "STAGING_AUTHORIZATION", "/run/secrets/staging") else { continue };
+        match SecretHeader::new(name.text, secret) {
+            Err(what) => report.error_help(name.place, what, "name the header that lets T-minus in, like `Authorization`"),
+            Ok(header) if headers.iter().any(|known| known.name() == header.name()) => {
+                report.error_help(name.place, format!("the header `{}` stands twice", name.text), "capitals make no difference");
+            }
+            Ok(header) => headers.push(header),
+        }
+    }
+    if let Some(open) = allow.iter().find(|allowed| allowed.is_open()).filter(|_| !headers.is_empty()) {
+        let what = format!("what is sent to {open} can be read on the way, with the secrets in `headers`");
+        report.warning_help(
+            section.key_place("headers"),
+            what,
+            "use `https://`, or a system of its own for what needs no secret",
+        );
+    }
+    headers
 }
 
 fn read_timeout(section: &mut Section<'_, '_>, seconds_max: i64) -> Option<Duration> {
@@ -267,18 +299,27 @@ fn read_timeout(section: &mut Section<'_, '_>, seconds_max: i64) -> Option<Durat
 }
 
 /// A secret is named, not written down: `{ env: NAME }` or `{ file: PATH }`.
-fn read_secret(report: &Report, node: &Node) {
-    let help = "write `{ env: JENKINS_TOKEN }` or `{ file: /run/secrets/jenkins }`";
+fn read_secret(report: &Report, node: &Node, variable: &str, file: &str) -> Option<Secret> {
+    let help = format!("write `{{ env: {variable} }}` or `{{ file: {file} }}`");
     let Value::Map(_) = node.value else {
         report.error_help(node.place, "a secret does not belong into this file", help);
-        return;
+        return None;
     };
-    let Some(mut section) = Section::open(report, node, "a secret") else { return };
-    let named = usize::from(section.text("env").is_some()) + usize::from(section.text("file").is_some());
-    if named != 1 {
-        report.error_help(node.place, "a secret has one place: `env` or `file`", help);
-    }
+    let mut section = Section::open(report, node, "a secret")?;
+    let (env, file) = (section.text("env"), section.text("file"));
     section.close(&[]);
+    match (env, file) {
+        (Some(env), None) if is_variable(env.text) => Some(Secret::Env(env.text.to_owned())),
+        (Some(env), None) => {
+            no_variable(report, env);
+            None
+        }
+        (None, Some(file)) => Some(Secret::File(PathBuf::from(file.text))),
+        _ => {
+            report.error_help(node.place, "a secret has one place: `env` or `file`", help);
+            None
+        }
+    }
 }
 
 fn read_script(report: &Report, node: &Node) -> Option<Script> {

@@ -10,9 +10,11 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Redirect, Response};
 use futures_util::StreamExt;
 use serde_json::{Value, json};
+use tempfile::TempDir;
+use tminus::domain::catalogue::{Kind, ParameterKind};
 use tminus::domain::rollout::event::OUTPUT_BYTES_MAX;
 use tminus::engine::ports::{CancelError, Executor, Found, Polled, StartError};
-use tminus::gateway::action::http::{Allowed, BODY_BYTES_MAX, Http};
+use tminus::gateway::action::http::{Allowed, BODY_BYTES_MAX, Http, Secret, SecretHeader};
 use tokio::net::TcpListener;
 
 use super::{action, end, failed, now, start_and_end, succeeded, unknown};
@@ -64,6 +66,14 @@ async fn answer(seen: &Seen, elsewhere: &str, request: Request) -> Response {
     let body = axum::body::to_bytes(body, 1024).await.unwrap();
     match parts.uri.path() {
         "/echo" => body.into_response(),
+        "/headers" => {
+            let lines = parts.headers.iter().map(|(name, value)| format!("{name}: {}", value.to_str().unwrap()));
+            lines.collect::<Vec<_>>().join("\n").into_response()
+        }
+        "/headers-at-the-cut" => {
+            let secret = parts.headers[header::AUTHORIZATION].to_str().unwrap();
+            format!("{}{secret}", "x".repeat(BODY_BYTES_MAX - secret.len() / 2)).into_response()
+        }
         "/broken" => (StatusCode::INTERNAL_SERVER_ERROR, "out of order").into_response(),
         "/slow" => {
             tokio::time::sleep(Duration::from_mins(1)).await;
@@ -274,4 +284,98 @@ async fn a_look_can_be_cancelled_and_a_change_can_not() {
     http.cancel(&get, now()).await.unwrap();
     assert_eq!(failed(end(&http, &get).await), "it was cancelled");
     assert!(matches!(http.cancel(&post, now()).await, Err(CancelError::Impossible { .. })));
+}
+
+#[tokio::test]
+async fn a_path_is_added_to_the_address_and_stays_within_what_is_allowed() {
+    let server = server("").await;
+    let here = &server.url;
+    let system = http(&[here]);
+    for (number, (url, path)) in [
+        ("", "health"),
+        ("/", "/health"),
+        ("/deploy", "x?y=1"),
+        ("/deploy/", "//x"),
+        ("/deploy", "../up"),
+        ("", "@other.example/"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let asked = json!({ "url": format!("{here}{url}"), "path": path });
+        succeeded(start_and_end(&system, &request(u32::try_from(number).unwrap() + 2, asked)).await);
+    }
+    assert_eq!(
+        server.seen.requests(),
+        ["GET /health", "GET /health", "GET /deploy/x?y=1", "GET /deploy/x", "GET /up", "GET /@other.example/"]
+    );
+    let why = refused(&system, json!({ "url": format!("{here}/x?token=hunter2"), "path": "y" })).await;
+    assert!(why.contains("`path` can't be added") && !why.contains("hunter2"), "{why}");
+    let below = http(&[&format!("{here}/deploy")]);
+    let why = refused(&below, json!({ "url": format!("{here}/deploy"), "path": "../up" })).await;
+    assert!(why.contains("is not on the allow-list"), "{why}");
+}
+
+#[tokio::test]
+async fn the_catalogue_says_what_really_comes_out() {
+    let server = server("").await;
+    let outputs = succeeded(start_and_end(&http(&[&server.url]), &request(1, json!({ "url": server.url }))).await);
+    let declared = Kind::named("http").unwrap().operation("request").unwrap().outputs;
+    assert_eq!(
+        declared.iter().map(|output| output.name).collect::<std::collections::BTreeSet<_>>(),
+        outputs.keys().map(String::as_str).collect()
+    );
+    assert!(declared.iter().all(|output| output.kind == ParameterKind::Text), "`succeeded` saw texts");
+}
+
+/// A secret in a file, and the header that bears it.
+fn secret(folder: &TempDir, value: &str) -> SecretHeader {
+    let path = folder.path().join("secret");
+    std::fs::write(&path, value).unwrap();
+    SecretHeader::new("Authorization", Secret::File(path)).unwrap()
+}
+
+#[tokio::test]
+async fn a_secret_goes_along_and_does_not_come_back() {
+    let folder = TempDir::new().unwrap();
+    let other = server("").await;
+    let first = server(&format!("{}/headers", other.url)).await;
+    let system = http(&[&first.url, &other.url]).with_secrets(vec![secret(&folder, "Bearer hunter2-hunter2\n")]).unwrap();
+    let ask = |number, path: &str| request(number, json!({ "url": format!("{}{path}", first.url), "follow": true }));
+    let outputs = succeeded(start_and_end(&system, &ask(2, "/headers")).await);
+    assert_eq!(first.seen.header(0, "authorization").as_deref(), Some("Bearer hunter2-hunter2"));
+    assert!(outputs["body"].contains("authorization: [secret]") && !outputs["body"].contains("hunter2"), "{outputs:?}");
+    // Also not the beginning of it, where the answer is cut.
+    let outputs = succeeded(start_and_end(&system, &ask(3, "/headers-at-the-cut")).await);
+    assert!(outputs["body"].ends_with("x …"), "{}", &outputs["body"][BODY_BYTES_MAX - 40..]);
+    // A redirect to another host leaves it behind.
+    assert!(!succeeded(start_and_end(&system, &ask(4, "/moved")).await)["body"].contains("authorization"));
+    assert_eq!(other.seen.header(0, "authorization"), None);
+    // Renewed, it counts at once; gone, nothing is sent.
+    secret(&folder, "Bearer correct-horse");
+    succeeded(start_and_end(&system, &ask(5, "/headers")).await);
+    assert_eq!(first.seen.header(3, "authorization").as_deref(), Some("Bearer correct-horse"));
+    std::fs::remove_file(folder.path().join("secret")).unwrap();
+    let why = refused(&system, json!({ "url": format!("{}/headers", first.url), "method": "POST" })).await;
+    assert!(why.contains("the header `authorization`: the file") && why.contains("can't be read"), "{why}");
+    assert_eq!(first.seen.requests().len(), 4);
+    // What has begun has begun.
+    system.start(&ask(5, "/headers"), now()).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_runbook_has_no_say_in_what_lets_t_minus_in() {
+    let folder = TempDir::new().unwrap();
+    let server = server("").await;
+    let system = http(&[&server.url]).with_secrets(vec![secret(&folder, "hunter2-hunter2")]).unwrap();
+    let why = refused(&system, json!({ "url": server.url, "headers": { "authorization": "mine" } })).await;
+    assert!(why.contains("comes from the settings of this system"), "{why}");
+    let none = SecretHeader::new("X-Token", Secret::Env("TMINUS_TEST_IS_NOT_SET".into())).unwrap();
+    let why = http(&[&server.url]).with_secrets(vec![none]).err().unwrap();
+    assert_eq!(why, "the header `x-token`: the environment variable TMINUS_TEST_IS_NOT_SET is not set");
+    // Cargo sets this one for every test.
+    let known = SecretHeader::new("X-Token", Secret::Env("CARGO_MANIFEST_DIR".into())).unwrap();
+    let system = http(&[&server.url]).with_secrets(vec![known]).unwrap();
+    succeeded(start_and_end(&system, &request(1, json!({ "url": server.url }))).await);
+    assert_eq!(server.seen.header(0, "x-token").as_deref(), Some(env!("CARGO_MANIFEST_DIR")));
 }

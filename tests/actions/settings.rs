@@ -19,7 +19,7 @@ fn read(systems: &str) -> Result<Settings, String> {
 #[test]
 fn systems_say_what_they_are() {
     let means = |systems: &str| read(systems).unwrap().systems.remove("it").unwrap().means;
-    let Means::Http { allow, timeout } = means("{ kind: http, allow: ['https://staging.example.com'], timeout: 2m }") else {
+    let Means::Http { allow, timeout, .. } = means("{ kind: http, allow: ['https://staging.example.com'], timeout: 2m }") else {
         panic!()
     };
     assert_eq!(allow[0].to_string(), "https://staging.example.com/");
@@ -30,6 +30,14 @@ fn systems_say_what_they_are() {
     };
     assert_eq!(programs.allow, ["./post-cutover.sh", "/usr/bin/env"]);
     assert_eq!((programs.cwd.unwrap().to_str(), programs.env, programs.timeout), (Some("/srv"), vec!["REGION".to_owned()], None));
+    let headers = "headers: { Authorization: { env: STAGING_AUTHORIZATION }, X-Key: { file: /run/secrets/key } }";
+    let settings = read(&format!("{{ kind: http, allow: ['https://x.example', 'http://[::1]:80'], {headers} }}")).unwrap();
+    let Means::Http { headers: read_headers, .. } = &settings.systems["it"].means else { panic!() };
+    let names: Vec<&str> = read_headers.iter().map(|header| header.name().as_str()).collect();
+    assert_eq!(names, ["authorization", "x-key"]);
+    assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+    let settings = read(&format!("{{ kind: http, allow: ['https://x.example', 'http://y.example'], {headers} }}")).unwrap();
+    assert!(settings.warnings[0].what.contains("sent to http://y.example/ can be read on the way"), "{:?}", settings.warnings);
     assert!(matches!(means("{ kind: pretend, as: http }"), Means::Pretend { .. }));
     assert_eq!(means("{ kind: aws, region: eu-west-1 }"), Means::Unconnected);
 }
@@ -47,6 +55,17 @@ fn what_is_wrong_with_them_is_said() {
         ("{ kind: http, allow: ['https://x.example'], timeout: 0s }", "is no time-out"),
         ("{ kind: http, allow: ['https://x.example'], timeout: 2h }", "from one second to 1h"),
         ("{ kind: http, allow: ['https://x.example'], cwd: /srv }", "unknown key in a system `cwd`"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { A: Bearer x } }", "a secret does not belong into this file"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { A: {} } }", "a secret has one place"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { A: { env: X, file: /x } } }", "a secret has one place"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { A: { env: Bearer x } } }", "not the name of an environment"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { A: { evn: X } } }", "unknown key in a secret `evn`"),
+        ("{ kind: http, allow: ['https://x.example'], headers: { Host: { env: X } } }", "T-minus's own business"),
+        (
+            "{ kind: http, allow: ['https://x.example'], headers: { A: { env: X }, a: { env: X } } }",
+            "the header `a` stands twice",
+        ),
+        ("{ kind: http, allow: ['https://x.example'], haeders: { A: { env: X } } }", "did you mean `headers`?"),
         ("{ kind: command, allow: [ansible-playbook] }", "`ansible-playbook` could be several programs"),
         ("{ kind: command, allow: [./a/../b] }", "is not the plain path of a program"),
         ("{ kind: command, allow: [/usr/bin/] }", "is not the plain path of a program"),
@@ -82,6 +101,12 @@ async fn what_is_configured_is_built() {
     assert_eq!(std::fs::read_dir(data.path().join(COMMANDS_DIR)).unwrap().count(), 2);
     let elsewhere = action(3, "request", json!({ "url": "https://staging.example.com/" }));
     assert!(matches!(built["web"].start(&elsewhere, now()).await, Err(StartError::Refused { .. })));
+
+    let unset =
+        "systems: { web: { kind: http, allow: ['https://x.example'], headers: { X-Key: { env: TMINUS_TEST_IS_NOT_SET } } } }";
+    let settings = Files::of([("config/tminus.yaml".to_owned(), unset.to_owned())]).settings().unwrap();
+    let problem = executors(&settings, &Ledger::in_memory(), data.path()).err().unwrap();
+    assert!(format!("{problem:#}").contains("the header `x-key`: the environment variable TMINUS_TEST_IS_NOT_SET is not set"));
 
     let missing = "systems: { host: { kind: command, allow: [./x], cwd: /nowhere/at/all } }";
     let settings = Files::of([("config/tminus.yaml".to_owned(), missing.to_owned())]).settings().unwrap();

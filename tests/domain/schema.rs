@@ -97,6 +97,11 @@ fn probes() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("systems: { a: { kind: pretend, as: aws, qqqqqqqq: x } }\n", "a system", "/$defs/pretended"),
         ("systems: { a: { kind: aws, qqqqqqqq: x } }\n", "a system", "/$defs/configured"),
         ("systems: { a: { kind: http, allow: ['https://x.example'], qqqqqqqq: x } }\n", "a system", "/$defs/http"),
+        (
+            "systems: { a: { kind: http, allow: ['https://x.example'], headers: { b: { qqqqqqqq: x } } } }\n",
+            "a secret",
+            "/$defs/secret",
+        ),
         ("systems: { a: { kind: command, allow: [./x], qqqqqqqq: x } }\n", "a system", "/$defs/programs"),
         ("systems: { a: { kind: pretend, as: jenkins, script: { build: { qqqqqqqq: x } } } }\n", "a script", "/$defs/script"),
     ] {

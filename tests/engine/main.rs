@@ -5,5 +5,7 @@
 mod family;
 mod faults;
 mod outside;
+#[cfg(unix)]
+mod real;
 mod replay;
 mod stage;

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
+use tempfile::TempDir;
+use tminus::cli::serve::executors;
 use tminus::domain::message::card::card;
 use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
@@ -19,7 +21,8 @@ use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tminus::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use tminus::engine::ports::{CancelError, Courier, Executor, Found, Polled, Projection, Sent, StartError};
-use tminus::settings::Files;
+use tminus::gateway::action::pretend::Ledger;
+use tminus::settings::{Files, Settings};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -146,6 +149,9 @@ pub struct Stage {
     pub outside: Arc<Outside>,
     pub conductor: Conductor,
     plan: Plan,
+    systems: BTreeMap<String, Arc<dyn Executor>>,
+    /// What real systems remember, as long as the stage stands.
+    _data: TempDir,
     outbox: JoinHandle<()>,
     number: u32,
 }
@@ -163,6 +169,34 @@ impl Stage {
             .enumerate()
             .fold(Files::embedded(), |files, (index, yaml)| files.with(&format!("config/runbooks/test{index}.yaml"), yaml));
         let settings = files.settings().unwrap_or_else(|e| panic!("{e}"));
+        let outside = Arc::new(Outside::default());
+        let ci: Arc<dyn Executor> = outside.clone();
+        let data = TempDir::new().unwrap();
+        Self::raised(settings, outside, BTreeMap::from([("ci".to_owned(), ci)]), data).await
+    }
+
+    /// A stage with one runbook, named `test`, and with systems as settings describe them.
+    pub async fn with_systems(yaml: &str, systems: &str) -> Self {
+        let house =
+            "rooms: { andromeda-rollouts: { local: true } }\naddresses: { andromeda-preproduction-watch: { slack: C1 } }\n";
+        let files = [
+            ("config/people.yaml", Files::embedded().text("config/people.yaml").unwrap().to_owned()),
+            ("config/tminus.yaml", format!("{house}systems:\n{systems}")),
+            ("config/runbooks/test.yaml", yaml.to_owned()),
+        ];
+        let files = Files::of(files.map(|(path, text)| (path.to_owned(), text)));
+        let settings = files.settings().unwrap_or_else(|e| panic!("{e}"));
+        let data = TempDir::new().unwrap();
+        let systems = executors(&settings, &Ledger::in_memory(), data.path()).unwrap_or_else(|e| panic!("{e:#}"));
+        Self::raised(settings, Arc::new(Outside::default()), systems, data).await
+    }
+
+    async fn raised(
+        settings: Settings,
+        outside: Arc<Outside>,
+        systems: BTreeMap<String, Arc<dyn Executor>>,
+        data: TempDir,
+    ) -> Self {
         let plan = Plan {
             people: Arc::new(settings.people.clone()),
             runbooks: settings.runbooks.into_iter().filter(|(name, _)| name != "andromeda-staging").collect(),
@@ -173,15 +207,14 @@ impl Stage {
         };
         let journal = Arc::new(MemoryJournal::new());
         let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());
-        let outside = Arc::new(Outside::default());
-        let (conductor, outbox) = raise(&plan, &journal, &clock, &outside).await;
-        Self { journal, clock, outside, conductor, plan, outbox, number: 0 }
+        let (conductor, outbox) = raise(&plan, &journal, &clock, &outside, &systems).await;
+        Self { journal, clock, outside, conductor, plan, systems, _data: data, outbox, number: 0 }
     }
 
     /// The process dies and starts again: nothing is left but the journal and the outside.
     pub async fn restart(&mut self) {
         self.outbox.abort();
-        let (conductor, outbox) = raise(&self.plan, &self.journal, &self.clock, &self.outside).await;
+        let (conductor, outbox) = raise(&self.plan, &self.journal, &self.clock, &self.outside, &self.systems).await;
         self.conductor = conductor;
         self.outbox = outbox;
     }
@@ -325,6 +358,38 @@ impl Stage {
         panic!("there are not {count} rollouts");
     }
 
+    /// How the first action ended: the outcome, as the journal has it.
+    pub async fn ended(&self, id: &RolloutId) -> serde_json::Value {
+        self.until(id, "action-ended").await;
+        let events = self.conductor.events(id, 1, 500).await.unwrap().unwrap();
+        let ended = events.iter().find(|(_, recorded)| kind(recorded) == "action-ended").unwrap();
+        serde_json::to_value(&ended.1.event).unwrap()
+    }
+
+    /// The same where whoever follows the action looks again on the rollout's clock: it is moved a second at a time.
+    pub async fn ended_in_time(&self, id: &RolloutId) -> serde_json::Value {
+        for _ in 0..500 {
+            if self.happened(id).await.iter().any(|kind| kind == "action-ended") {
+                break;
+            }
+            self.passes(TimeDelta::seconds(1)).await;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        self.ended(id).await
+    }
+
+    /// Waits until the system of the first step said how far it is, with these words.
+    pub async fn until_underway(&self, id: &RolloutId, words: &str) {
+        for _ in 0..2000 {
+            let line = self.conductor.underway(id).await.remove(&0).map(|progress| progress.line.unwrap_or_default());
+            if line.is_some_and(|line| line.contains(words)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {id} to say: {words}");
+    }
+
     /// The card as it is now.
     pub async fn card(&self, id: &RolloutId) -> String {
         let card = |state: &State, people: &Directory, now| card(state, people, now, &|_| None).markdown();
@@ -354,17 +419,17 @@ async fn raise(
     journal: &Arc<MemoryJournal>,
     clock: &ManualClock,
     outside: &Arc<Outside>,
+    systems: &BTreeMap<String, Arc<dyn Executor>>,
 ) -> (Conductor, JoinHandle<()>) {
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch).await.expect("it opens");
     let courier: Arc<dyn Courier> = outside.clone();
-    let executor: Arc<dyn Executor> = outside.clone();
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {
         addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),
         people: Some(route.clone()),
         venues: BTreeMap::from([(Venue { platform: Platform::Slack, room: ROOM.into() }, route)]),
-        executors: BTreeMap::from([("ci".into(), executor)]),
+        executors: systems.clone(),
     };
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, CancellationToken::new()));
     (conductor, outbox)

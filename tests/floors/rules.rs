@@ -29,7 +29,15 @@ const RULES: &[Rule] = &[
     Rule {
         says: "settings uses only domain, and what a pretended system plays and a real one is allowed",
         is_broken_by: |m| {
-            let is_setting = m.uses_any(&["crate::gateway::action::pretend::Script", "crate::gateway::action::http::Allowed"]);
+            let is_setting = m.uses_any(&[
+                "crate::gateway::action::pretend::Script",
+                "crate::gateway::action::http::Allowed",
+                // As it is written, and where it is defined.
+                "crate::gateway::action::http::Secret",
+                "crate::gateway::action::http::SecretHeader",
+                "crate::gateway::action::http::secret::Secret",
+                "crate::gateway::action::http::secret::SecretHeader",
+            ]);
             m.is_in("settings") && m.leaves_for_other_than(&["settings", "domain"]) && !is_setting
         },
     },

@@ -30,7 +30,7 @@ pub(super) const COMMAND: Kind = Kind {
         about: "Runs an allowed command, without a shell",
         changes: true,
         inputs: &[needs("argv", List, "The program and its arguments"), may("cwd", Text, "The folder it runs in")],
-        outputs: &[may("code", Number, "Its exit code"), may("output", Text, "The end of what it printed")],
+        outputs: &[may("code", Text, "Its exit code: `0`"), may("output", Text, "The end of what it printed")],
     }],
 };
 

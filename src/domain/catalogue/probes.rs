@@ -26,13 +26,13 @@ pub(super) const HTTP: Kind = Kind {
         changes: true,
         inputs: &[
             needs("url", Text, "Where to"),
-            may("path", Text, "What is added to the address"),
+            may("path", Text, "What is added to the path of the address"),
             may("method", Text, "GET unless told"),
             may("body", Text, "What to send"),
             may("headers", Map, "Headers to send"),
             may("follow", Flag, "Whether redirects are followed"),
         ],
-        outputs: &[may("status", Number, "The status code"), may("body", Text, "The answer's text")],
+        outputs: &[may("status", Text, "The status code: `200`"), may("body", Text, "The answer's text")],
     }],
 };
 

@@ -72,6 +72,7 @@ pub(super) fn definitions() -> Vec<(&'static str, Value)> {
         ("programs", programs()),
         ("configured", configured()),
         ("script", script()),
+        ("secret", secret()),
     ]
 }
 
@@ -102,6 +103,7 @@ fn http() -> Value {
         [
             needed("kind", one_of(["http"]), "It is sent requests"),
             needed("allow", texts(), "The addresses that requests may go to, and nothing else"),
+            key("headers", map(&of("secret")), "Headers that let T-minus in, by name"),
             key("timeout", duration(), "How long one request may take"),
         ],
     )
@@ -147,11 +149,14 @@ fn pretended() -> Value {
     pretended
 }
 
-fn configured() -> Value {
-    let secret = object(
+fn secret() -> Value {
+    object(
         "Where a secret comes from, never the secret itself.",
         [key("env", text(), "The environment variable"), key("file", text(), "The file")],
-    );
+    )
+}
+
+fn configured() -> Value {
     object(
         "A system that is reached.",
         [
@@ -160,7 +165,7 @@ fn configured() -> Value {
             key("endpoint_url", text(), "Another endpoint than the usual one"),
             key("url", text(), "Where it is"),
             key("user", text(), "As whom"),
-            key("token", secret, "Where its token comes from"),
+            key("token", of("secret"), "Where its token comes from"),
             key("allow", texts(), "What it may reach or run, and nothing else"),
         ],
     )

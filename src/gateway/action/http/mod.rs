@@ -3,6 +3,8 @@
 //! HTTP has no way to ask later what became of a request. So every request bears its effect's token as `Idempotency-Key`,
 //! what only reads may be repeated, and when the answer to anything else is lost, a person says what became of it.
 
+mod secret;
+
 use std::collections::{HashMap, VecDeque};
 use std::error::Error as _;
 use std::fmt;
@@ -22,6 +24,10 @@ use crate::domain::message::card::Progress;
 use crate::domain::rollout::effect::Action;
 use crate::domain::rollout::event::ActionOutcome;
 use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
+
+use self::secret::Untold;
+
+pub use self::secret::{SECRET_BYTES_MAX, Secret, SecretHeader};
 
 /// How long a request may take with all its redirects and the answer's text, unless settings say otherwise.
 pub const TIMEOUT_DEFAULT: Duration = Duration::from_mins(1);
@@ -91,6 +97,16 @@ impl Allowed {
         Ok(Self { url })
     }
 
+    /// Whether what is sent there can be read on the way.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        let is_this_machine = self.url.host_str().is_some_and(|host| {
+            let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+            host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+        });
+        self.url.scheme() == "http" && !is_this_machine
+    }
+
     /// Whether a request to there may be sent. Compares parsed addresses: a text that begins alike can mean another host.
     #[must_use]
     pub fn covers(&self, url: &Url) -> bool {
@@ -142,14 +158,14 @@ struct Request {
 }
 
 impl Request {
-    fn read(inputs: &Value, allow: &[Allowed]) -> Result<Self, String> {
+    fn read(inputs: &Value, allow: &[Allowed], secrets: &[SecretHeader]) -> Result<Self, String> {
         let text = |name: &str| match inputs.get(name) {
             None | Some(Value::Null) => Ok(None),
             Some(Value::String(text)) => Ok(Some(text.clone())),
             Some(_) => Err(format!("`{name}` is not a text")),
         };
         let url = text("url")?.ok_or("`url` is missing")?;
-        let url = Url::parse(url.trim()).map_err(|error| format!("`url` is not an address: {error}"))?;
+        let url = address(url.trim(), text("path")?.as_deref().map(str::trim))?;
         check_allowed(&url, allow)?;
         let method = text("method")?.unwrap_or_else(|| "GET".to_owned()).trim().to_ascii_uppercase();
         let known = || METHODS.iter().map(Method::as_str).collect::<Vec<_>>().join(", ");
@@ -165,7 +181,11 @@ impl Request {
             Some(Value::String(text)) if text.trim() == "false" => false,
             Some(_) => return Err("`follow` is neither `true` nor `false`".to_owned()),
         };
-        Ok(Self { method, url, headers: headers(inputs.get("headers"))?, body: text("body")?, follow })
+        let headers = headers(inputs.get("headers"))?;
+        if let Some(secret) = secrets.iter().find(|secret| headers.contains_key(secret.name())) {
+            return Err(format!("the header `{}` comes from the settings of this system, not from a runbook", secret.name()));
+        }
+        Ok(Self { method, url, headers, body: text("body")?, follow })
     }
 
     fn reads(&self) -> bool {
@@ -192,6 +212,17 @@ impl Request {
         self.headers.remove(CONTENT_TYPE);
         true
     }
+}
+
+/// The address with what is added to its path. Where it leads is checked after that.
+fn address(url: &str, path: Option<&str>) -> Result<Url, String> {
+    let parsed = Url::parse(url).map_err(|error| format!("`url` is not an address: {error}"))?;
+    let Some(path) = path else { return Ok(parsed) };
+    if parsed.query().is_some() || parsed.fragment().is_some() {
+        return Err(format!("`path` can't be added to {}: `url` goes on after its path", said(&parsed)));
+    }
+    let whole = format!("{}/{}", url.trim_end_matches('/'), path.trim_start_matches('/'));
+    Url::parse(&whole).map_err(|error| format!("`url` and `path` together are not an address: {error}"))
 }
 
 fn check_allowed(url: &Url, allow: &[Allowed]) -> Result<(), String> {
@@ -234,6 +265,7 @@ enum Trouble {
 pub struct Http {
     client: Client,
     allow: Arc<[Allowed]>,
+    secrets: Arc<[SecretHeader]>,
     timeout: Duration,
     calls: Mutex<Calls>,
 }
@@ -286,7 +318,29 @@ impl Http {
             .no_proxy()
             .build()
             .map_err(|error| format!("requests can't be sent: {}", words(&error)))?;
-        Ok(Self { client, allow: allow.into(), timeout, calls: Mutex::default() })
+        Ok(Self { client, allow: allow.into(), secrets: Arc::default(), timeout, calls: Mutex::default() })
+    }
+
+    /// The same with headers that every request to what the allow-list covers bears.
+    ///
+    /// # Errors
+    /// When one of the secrets can't be read: better at the start than in the night.
+    pub fn with_secrets(self, secrets: Vec<SecretHeader>) -> Result<Self, String> {
+        secret::insert(&secrets, &mut HeaderMap::new())?;
+        Ok(Self { secrets: secrets.into(), ..self })
+    }
+
+    /// Puts the secrets in, as they are now. Files are read aside: a disk can be slow.
+    async fn let_in(&self, mut request: Request) -> Result<(Request, Untold), String> {
+        if self.secrets.is_empty() {
+            return Ok((request, Untold::default()));
+        }
+        let secrets = self.secrets.clone();
+        let reading = tokio::task::spawn_blocking(move || {
+            let untold = secret::insert(&secrets, &mut request.headers)?;
+            Ok((request, untold))
+        });
+        reading.await.map_err(|error| format!("its secrets can't be read: {error}"))?
     }
 
     fn calls(&self) -> MutexGuard<'_, Calls> {
@@ -297,17 +351,23 @@ impl Http {
 #[async_trait]
 impl Executor for Http {
     async fn start(&self, action: &Action, _now: DateTime<Utc>) -> Result<(), StartError> {
-        let request = Request::read(&action.inputs, &self.allow).map_err(|why| StartError::Refused { why })?;
         let token = action.id.token();
+        if self.calls().by_token.contains_key(&token) {
+            return Ok(());
+        }
+        let refused = |why| StartError::Refused { why };
+        let request = Request::read(&action.inputs, &self.allow, &self.secrets).map_err(refused)?;
+        let (request, untold) = self.let_in(request).await.map_err(refused)?;
         let key = HeaderValue::try_from(&token).map_err(|error| StartError::Refused { why: error.to_string() })?;
         let mut calls = self.calls();
+        // Another start may have come meanwhile.
         if calls.by_token.contains_key(&token) {
             return Ok(());
         }
         let (reads, about) = (request.reads(), format!("{} {}", request.method, said(&request.url)));
         let outcome = Arc::new(watch::Sender::new(None));
         let task = tokio::spawn({
-            let exchange = Exchange { client: self.client.clone(), allow: self.allow.clone(), key, performed: false };
+            let exchange = Exchange { client: self.client.clone(), allow: self.allow.clone(), key, untold, performed: false };
             let (limit, outcome) = (self.timeout, outcome.clone());
             async move {
                 let ended = exchange.within(limit, request).await;
@@ -325,7 +385,7 @@ impl Executor for Http {
         if self.calls().by_token.contains_key(&token) {
             return Found::There { reference: token };
         }
-        match Request::read(&action.inputs, &self.allow) {
+        match Request::read(&action.inputs, &self.allow, &self.secrets) {
             Ok(request) if request.reads() => Found::Absent,
             // What is refused was never sent, unless the allow-list changed meanwhile.
             _ => Found::CannotTell { why: "HTTP does not say what became of a request whose answer was lost".to_owned() },
@@ -383,6 +443,7 @@ struct Exchange {
     client: Client,
     allow: Arc<[Allowed]>,
     key: HeaderValue,
+    untold: Untold,
     /// Whether a redirect answered something that changes the system: then it may be done, whatever comes after.
     performed: bool,
 }
@@ -391,12 +452,13 @@ impl Exchange {
     async fn within(mut self, limit: Duration, request: Request) -> ActionOutcome {
         let (reads, address) = (request.reads(), said(&request.url));
         let ended = timeout(limit, self.answer(request)).await;
-        match ended {
+        let outcome = match ended {
             Ok(Ok(outputs)) => ActionOutcome::Succeeded { outputs },
             Ok(Err(Trouble::Unsent(reason))) if !self.performed => ActionOutcome::Failed { reason },
             Ok(Err(Trouble::Unsent(why) | Trouble::Lost(why))) => lost(reads, why),
             Err(_) => lost(reads, format!("{address} did not answer within {} s", limit.as_secs_f32())),
-        }
+        };
+        self.untold.left_out_of_end(outcome)
     }
 
     async fn answer(&mut self, mut request: Request) -> Result<serde_json::Map<String, Value>, Trouble> {
@@ -404,7 +466,7 @@ impl Exchange {
             let response = self.send(&request).await?;
             let status = response.status();
             let Some(to) = next_hop(&request, &response) else {
-                let body = read(response).await?;
+                let body = read(response, &self.untold).await?;
                 // As text, like what a pretended system gives: a condition means the same in a rehearsal.
                 let outputs = [("status", status.as_u16().to_string()), ("body", body)];
                 return Ok(outputs.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect());
@@ -443,7 +505,7 @@ fn next_hop(request: &Request, response: &Response) -> Option<Url> {
 }
 
 /// Reads an answer's text up to the limit; the rest is left where it is.
-async fn read(mut response: Response) -> Result<String, Trouble> {
+async fn read(mut response: Response, untold: &Untold) -> Result<String, Trouble> {
     let mut bytes = Vec::new();
     while bytes.len() <= BODY_BYTES_MAX {
         match response.chunk().await {
@@ -460,11 +522,8 @@ async fn read(mut response: Response) -> Result<String, Trouble> {
     let is_cut = bytes.len() > BODY_BYTES_MAX;
     bytes.truncate(BODY_BYTES_MAX);
     let text = String::from_utf8_lossy(&bytes);
-    let mut text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "\u{fffd}");
-    if is_cut {
-        text.push_str(" …");
-    }
-    Ok(text)
+    let text = text.replace(|c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t'), "\u{fffd}");
+    Ok(if is_cut { format!("{} …", untold.left_out_of_cut(&text)) } else { text })
 }
 
 /// No answer to what only reads is a failure like any other; anything else may have happened.
