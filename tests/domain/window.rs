@@ -105,7 +105,8 @@ fn the_card_is_made_anew_at_the_moments_people_look_for() {
 #[test]
 fn a_long_roster_names_who_is_awaited_and_a_very_long_one_the_first() {
     let everybody = |count: usize| {
-        let people: String = (0..count).map(|n| format!("  p{n:03}: {{ name: Person {n:03} }}\n")).collect();
+        let people: Vec<String> = (0..count).map(|n| format!("  p{n:03}: {{ name: Person {n:03} }}\n")).collect();
+        let people = people.concat();
         let crowd = (0..count).map(|n| format!("p{n:03}")).collect::<Vec<_>>().join(", ");
         let yaml = format!(
             "runbook: test\npeople: {{ owner: p000, crowd: [{crowd}] }}\nphases: [{{ phase: one, steps: [{{ acknowledge: Know, from: [crowd] }}] }}]\n"

@@ -24,11 +24,11 @@ use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::{ClockKind, Recorded};
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::{Platform, Runbook, StepKind, Venue};
-use crate::engine::clock::ManualClock;
+use crate::engine::clock::{ManualClock, SystemClock};
 use crate::engine::conductor::{Advance, Conductor, Plan, Rejected, Request, Said};
 use crate::engine::journal::memory::MemoryJournal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
-use crate::engine::ports::{Courier, Executor};
+use crate::engine::ports::{Clock, Courier, Executor};
 use crate::gateway::action::pretend::Ledger;
 use crate::settings::{Files, Settings};
 
@@ -193,7 +193,7 @@ fn starter(args: &Args, people: &Directory) -> anyhow::Result<PersonId> {
 
 /// A little before the first thing that happens by the clock.
 fn begins(runbook: &Runbook, window: Option<&str>, people: &Directory) -> anyhow::Result<DateTime<Utc>> {
-    let now = Utc::now();
+    let now = SystemClock.now();
     let (Some(input), Some(text)) = (runbook.window_input(), window) else { return Ok(now) };
     let reading = Reading { zone: runbook.timezone, now, people };
     let read = input.field.read(text, reading).map_err(|problem| anyhow!("{problem}"))?;
