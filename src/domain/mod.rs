@@ -8,11 +8,14 @@
 //! - [`conversation`]: what people can say and press, and what they are answered.
 //! - [`message`]: templates and the card.
 //! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come.
-//! - [`people`], [`time`], [`catalogue`]: who there is, when it is, what systems can do.
+//! - [`freeze`]: when nothing is to be changed, and who may do it all the same.
+//! - [`people`], [`time`], [`calendar`], [`catalogue`]: who there is, when it is, what comes again and again, what systems can do.
 //! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it; [`schema`] says it to editors.
 
+pub mod calendar;
 pub mod catalogue;
 pub mod conversation;
+pub mod freeze;
 pub mod message;
 pub mod paper;
 pub mod people;

@@ -70,6 +70,26 @@ impl Directory {
         self.teams.get(name).map(Vec::as_slice)
     }
 
+    /// Who is meant by names of the installation: teams, persons, and what persons may do. In order, each once.
+    #[must_use]
+    pub fn named(&self, names: &[String]) -> Vec<PersonId> {
+        let mut found: Vec<PersonId> = Vec::new();
+        for name in names {
+            let of_role = || self.people.values().filter(|person| person.roles.contains(name)).map(|person| person.id.clone());
+            let meant: Vec<PersonId> = match (self.teams.get(name), self.people.get(&PersonId::new(name))) {
+                (Some(members), _) => members.clone(),
+                (None, Some(person)) => vec![person.id.clone()],
+                (None, None) => of_role().collect(),
+            };
+            for person in meant {
+                if !found.contains(&person) {
+                    found.push(person);
+                }
+            }
+        }
+        found
+    }
+
     /// Everybody, by short name.
     pub fn people(&self) -> impl Iterator<Item = &Person> {
         self.people.values()

@@ -2,6 +2,7 @@
 
 mod files;
 mod reading;
+mod recurring;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::catalogue::Kind;
+use crate::domain::freeze::Freezes;
 use crate::domain::people::Directory;
 use crate::domain::problem::{Problem, Severity};
 use crate::domain::runbook::check::{self, Outline, Surroundings, check};
@@ -36,6 +38,8 @@ pub struct Settings {
     pub public_url: Option<String>,
     /// The systems.
     pub systems: BTreeMap<String, System>,
+    /// When nothing is to be changed.
+    pub freezes: Freezes,
     /// The announcements.
     pub messages: BTreeMap<String, MessageTemplate>,
     /// The runbooks.
@@ -171,7 +175,7 @@ impl Files {
             is_complete &= reading::read_people(text, &mut settings, &mut problems);
         }
         if let Some(text) = self.text(TMINUS) {
-            is_complete &= reading::read_tminus(text, &mut settings, &mut problems);
+            is_complete &= reading::read_tminus(text, is_complete, &mut settings, &mut problems);
         }
         let mut messages = BTreeMap::new();
         for (path, text) in self.below(MESSAGES_DIR) {

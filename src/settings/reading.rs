@@ -16,7 +16,7 @@ use crate::gateway::action::http::{Allowed, Secret, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use super::files::{PEOPLE, TMINUS};
-use super::{Means, Programs, Settings, System};
+use super::{Means, Programs, Settings, System, recurring};
 
 /// The longest time-out of a request: longer ones hold a connection that nobody waits for.
 const HTTP_TIMEOUT_SECONDS_MAX: i64 = 3600;
@@ -79,8 +79,9 @@ fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> 
     Some(Person { id: PersonId::new(id.text), name: name?, timezone, roles })
 }
 
-/// Reads the settings file; answers whether there was anything to read settings from.
-pub(super) fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Vec<Problem>) -> bool {
+/// Reads the settings file; answers whether there was anything to read settings from. Names of people are looked up only where
+/// people could be read.
+pub(super) fn read_tminus(text: &str, knows_people: bool, settings: &mut Settings, problems: &mut Vec<Problem>) -> bool {
     let report = Report::on(TMINUS);
     let Some(node) = parse(TMINUS, text, problems) else { return false };
     if let Some(mut top) = open(&report, &node, "the settings") {
@@ -127,7 +128,8 @@ pub(super) fn read_tminus(text: &str, settings: &mut Settings, problems: &mut Ve
                 settings.systems.insert(name.text.to_owned(), system);
             }
         }
-        top.close(&["slack", "telegram", "email", "freezes"]);
+        settings.freezes = recurring::read_freezes(&report, &mut top, knows_people.then_some(&settings.people));
+        top.close(&["slack", "telegram", "email"]);
     }
     let is_read = matches!(node.value, Value::Map(_) | Value::Empty);
     problems.extend(report.finish());

@@ -8,6 +8,7 @@ mod checks;
 mod course;
 mod decisions;
 mod docs;
+mod freezes;
 mod names;
 mod properties;
 mod schedule;

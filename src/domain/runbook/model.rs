@@ -90,6 +90,9 @@ pub struct May {
     pub abort: Vec<String>,
     /// Take an environment over. Default: the owner.
     pub take_over: Vec<String>,
+    /// Let it go on in a freeze, beside those whom the freeze names. Default: nobody.
+    #[serde(rename = "override")]
+    pub override_freeze: Vec<String>,
 }
 
 /// An input: a field that belongs to the rollout as a whole.

@@ -48,6 +48,18 @@ pub(super) fn settings() -> Value {
         "The page.",
         [key("listen", text(), "Where it listens, like 127.0.0.1:8080"), key("public_url", text(), "Where it is reached")],
     );
+    let freeze = object(
+        "One freeze: a time that comes again and again, in which no rollout takes an environment.",
+        [
+            needed("name", text(), "Its name"),
+            needed("starts", text(), "When it begins, as a cron expression of six fields: 0 0 17 * * Fri"),
+            needed("lasts", duration(), "How long it lasts, in real hours also when clocks change in it"),
+            key("timezone", text(), "In which zone its beginning is read, like America/New_York; UTC unless told"),
+            needed("environments", texts(), "The environments it is for; * stands for anything"),
+            key("override", texts(), "Who may let a rollout go on in it: people, teams, roles of the installation"),
+            key("reason", text(), "Why there is one, as people read it"),
+        ],
+    );
     let named = |values: &Value| {
         let mut named = map(values);
         named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$" });
@@ -60,6 +72,7 @@ pub(super) fn settings() -> Value {
             key("addresses", named(&address), "The addresses of announcements"),
             key("web", web, "The page"),
             key("systems", map(&of("system")), "The systems that actions run against"),
+            key("freezes", list(&freeze), "When nothing is to be changed"),
         ],
     )
 }

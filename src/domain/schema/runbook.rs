@@ -124,6 +124,7 @@ fn may() -> Value {
             key("waive", texts(), "Who may go on without an acknowledgement"),
             key("abort", texts(), "Who may abort it"),
             key("take-over", texts(), "Who may take over an environment that is held"),
+            key("override", texts(), "Who may let it go on in a freeze, beside those whom the freeze names"),
         ],
     )
 }

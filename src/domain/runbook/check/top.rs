@@ -154,6 +154,7 @@ impl Checker<'_> {
             waive: self.names_of(&mut section, "waive"),
             abort: self.names_of(&mut section, "abort"),
             take_over: self.names_of(&mut section, "take-over"),
+            override_freeze: self.names_of(&mut section, "override"),
         };
         section.close(&[]);
         may
