@@ -115,6 +115,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         rooms: HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (room.id, vec![Platform::Local])).collect(),
         propose_window,
         public_url,
+        freezes: settings.freezes.clone(),
     };
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open(plan, journal, clock, dispatch).await.context("the rollouts can't be taken up")?;

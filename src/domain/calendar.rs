@@ -75,7 +75,7 @@ impl Calendar {
         let from = self.on_the_wall(at) + TimeDelta::hours(CLOCK_CHANGE_HOURS_MAX);
         let moments = self.schedule.after(&from).rev().map(|wall| local_moment(wall.naive_utc(), self.zone));
         moments.take(AROUND_MAX).find(|moment| *moment <= at).or_else(|| {
-            let wall = self.schedule.after(&(self.on_the_wall(at) + TimeDelta::seconds(1))).rev().next()?;
+            let wall = self.schedule.after(&(self.on_the_wall(at) + TimeDelta::seconds(1))).next_back()?;
             Some(local_moment(wall.naive_utc(), self.zone)).filter(|moment| *moment <= at)
         })
     }

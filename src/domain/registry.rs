@@ -256,20 +256,38 @@ impl Registry {
         (2..self.rollouts.len() + 3).map(|n| RolloutId(format!("{base}-{n}"))).find(free).unwrap_or(first)
     }
 
-    /// What a claim becomes: the environment, or a place in the queue. Nothing, if the claim stands already.
+    /// What a claim becomes: the environment, or a place in the queue. Nothing, if the claim stands already. Of a free
+    /// environment the first in line has it who may take it now: a freeze keeps others in their place.
     #[must_use]
-    pub fn claim(&self, environment: &str, rollout: &RolloutId) -> Vec<RegistryEvent> {
-        let (environment, rollout) = (environment.to_owned(), rollout.clone());
-        match self.environments.get(&environment) {
-            Some(known) if known.holder.as_ref() == Some(&rollout) || known.queue.contains(&rollout) => Vec::new(),
-            Some(Environment { holder: Some(_), .. }) => vec![RegistryEvent::EnvironmentQueued { environment, rollout }],
-            _ => vec![RegistryEvent::EnvironmentLocked { environment, rollout }],
+    pub fn claim(&self, environment: &str, rollout: &RolloutId, may: &dyn Fn(&RolloutId) -> bool) -> Vec<RegistryEvent> {
+        let nobody = Environment::default();
+        let known = self.environments.get(environment).unwrap_or(&nobody);
+        let environment = environment.to_owned();
+        let stands = known.queue.contains(rollout);
+        let queued = || RegistryEvent::EnvironmentQueued { environment: environment.clone(), rollout: rollout.clone() };
+        match &known.holder {
+            Some(holder) if holder == rollout || stands => Vec::new(),
+            Some(_) => vec![queued()],
+            None => {
+                let line = known.queue.iter().chain((!stands).then_some(rollout));
+                let first = line.into_iter().find(|waiting| may(waiting)).cloned();
+                let queued = (!stands && first.as_ref() != Some(rollout)).then(queued);
+                let locked =
+                    first.map(|first| RegistryEvent::EnvironmentLocked { environment: environment.clone(), rollout: first });
+                queued.into_iter().chain(locked).collect()
+            }
         }
     }
 
     /// What taking over becomes: the environment, whoever holds it. Where nobody does, it is a claim like any other.
     #[must_use]
-    pub fn take_over(&self, environment: &str, rollout: &RolloutId, reason: &str) -> Vec<RegistryEvent> {
+    pub fn take_over(
+        &self,
+        environment: &str,
+        rollout: &RolloutId,
+        reason: &str,
+        may: &dyn Fn(&RolloutId) -> bool,
+    ) -> Vec<RegistryEvent> {
         match self.holder(environment) {
             Some(holder) if holder != rollout => vec![RegistryEvent::EnvironmentTakenOver {
                 environment: environment.to_owned(),
@@ -277,20 +295,20 @@ impl Registry {
                 rollout: rollout.clone(),
                 reason: reason.to_owned(),
             }],
-            _ => self.claim(environment, rollout),
+            _ => self.claim(environment, rollout, may),
         }
     }
 
-    /// What a release becomes: the environment is free, and the next in the queue has it.
+    /// What a release becomes: the environment is free, and the next in the queue who may take it now has it.
     #[must_use]
-    pub fn release(&self, environment: &str, rollout: &RolloutId) -> Vec<RegistryEvent> {
+    pub fn release(&self, environment: &str, rollout: &RolloutId, may: &dyn Fn(&RolloutId) -> bool) -> Vec<RegistryEvent> {
         let Some(known) = self.environments.get(environment) else { return Vec::new() };
         if known.holder.as_ref() != Some(rollout) && !known.queue.contains(rollout) {
             return Vec::new();
         }
         let unlocked = RegistryEvent::EnvironmentUnlocked { environment: environment.to_owned(), rollout: rollout.clone() };
         let held_it = known.holder.as_ref() == Some(rollout);
-        let next = known.queue.iter().find(|waiting| *waiting != rollout).filter(|_| held_it);
+        let next = known.queue.iter().find(|waiting| *waiting != rollout && may(waiting)).filter(|_| held_it);
         let locked =
             next.map(|next| RegistryEvent::EnvironmentLocked { environment: environment.to_owned(), rollout: next.clone() });
         [Some(unlocked), locked].into_iter().flatten().collect()
@@ -343,16 +361,43 @@ mod tests {
         let mut registry = Registry::default();
         let [a, b, c] = ["a", "b", "c"].map(|id| RolloutId(id.into()));
         for rollout in [&a, &b, &c, &a, &b] {
-            let events = registry.claim("andromeda/staging", rollout);
+            let events = registry.claim("andromeda/staging", rollout, &|_| true);
             apply(&mut registry, events);
         }
         assert_eq!(registry.holder("andromeda/staging"), Some(&a));
         assert_eq!(registry.environments["andromeda/staging"].queue, [b.clone(), c.clone()]);
         for (leaves, then_holds) in [(&a, Some(&b)), (&c, Some(&b)), (&b, None)] {
-            let events = registry.release("andromeda/staging", leaves);
+            let events = registry.release("andromeda/staging", leaves, &|_| true);
             apply(&mut registry, events);
             assert_eq!(registry.holder("andromeda/staging"), then_holds);
         }
-        assert_eq!(registry.release("andromeda/staging", &a), []);
+        assert_eq!(registry.release("andromeda/staging", &a, &|_| true), []);
+    }
+
+    #[test]
+    fn who_may_not_take_it_now_keeps_the_place_in_line_and_is_not_in_the_way() {
+        let mut registry = Registry::default();
+        let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| RolloutId(id.into()));
+        for rollout in [&a, &b, &c] {
+            let events = registry.claim("e", rollout, &|_| true);
+            apply(&mut registry, events);
+        }
+        // A freeze has begun meanwhile; only the hotfix may go on in it.
+        let hotfix = |rollout: &RolloutId| *rollout == d;
+        let events = registry.release("e", &a, &hotfix);
+        apply(&mut registry, events);
+        assert_eq!(registry.holder("e"), None);
+        let events = registry.claim("e", &d, &hotfix);
+        apply(&mut registry, events);
+        assert_eq!(registry.holder("e"), Some(&d));
+        let events = registry.release("e", &d, &hotfix);
+        apply(&mut registry, events);
+        assert_eq!(registry.holder("e"), None);
+        assert_eq!(registry.claim("e", &b, &hotfix), []);
+        // It is over: whoever asks first, the first in line has it.
+        let events = registry.claim("e", &c, &|_| true);
+        apply(&mut registry, events);
+        assert_eq!(registry.holder("e"), Some(&b));
+        assert_eq!(registry.environments["e"].queue, [c]);
     }
 }

@@ -188,6 +188,11 @@ impl Writer<'_> {
         if let Some(owner) = &self.state.owner {
             lines.push(format!("Handed over to {}", self.name(owner)));
         }
+        for overridden in &self.state.overridden {
+            let by = overridden.by.as_ref().map(|person| format!(" by {}", self.name(person))).unwrap_or_default();
+            let at = self.time(overridden.at);
+            lines.push(format!("Freeze “{}” overridden{by} at {at}: {}", overridden.freeze.name, overridden.reason));
+        }
         for phase in &self.state.backed_off {
             lines.push(format!("Backed off from “{}”", self.state.phase_title(*phase)));
         }

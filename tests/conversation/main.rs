@@ -3,6 +3,7 @@
 
 mod andromeda;
 mod app;
+mod environments;
 mod other_roads;
 mod outside;
 mod recorder;

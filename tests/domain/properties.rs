@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tminus::domain::conversation::form::{Field, FieldKind};
+use tminus::domain::freeze::Frozen;
 use tminus::domain::message::card::card;
 use tminus::domain::rollout::command::{Change, CommandBody, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Effect, effects};
@@ -10,7 +11,7 @@ use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Eve
 use tminus::domain::rollout::view::view;
 use tminus::domain::runbook::model::Outcome;
 
-use crate::support::{Table, form};
+use crate::support::{Table, form, utc};
 
 #[derive(Clone, Debug)]
 enum Happening {
@@ -75,6 +76,7 @@ fn body() -> impl Strategy<Value = CommandBody> {
         1 => (step_ref(), reason()).prop_map(|(step, text)| CommandBody::Correct { step, text }),
         1 => reason().prop_map(|text| CommandBody::Announce { text, audience: "watch".into() }),
         1 => reason().prop_map(|reason| CommandBody::TakeOver { reason }),
+        1 => reason().prop_map(|reason| CommandBody::OverrideFreeze { reason }),
         2 => (step_ref(), change()).prop_map(|(step, change)| CommandBody::Amend { step, change }),
         2 => Just(CommandBody::AgreeToAmendment { generation: None }),
         1 => Just(CommandBody::Hold),
@@ -82,6 +84,13 @@ fn body() -> impl Strategy<Value = CommandBody> {
         1 => prop::option::weighted(0.1, "[a-z]{1,5}").prop_map(|reason| CommandBody::Abort { reason: reason.unwrap_or_default(), generation: None }),
         1 => (-10i64..200_000).prop_map(|seconds| CommandBody::AdvanceClock { seconds }),
     ]
+}
+
+/// A freeze that anybody of the team may override.
+fn freeze() -> Frozen {
+    let (from, until) = (utc("2026-11-20T12:00:00Z"), utc("2026-11-23T12:00:00Z"));
+    let may_override = vec!["changeset-team".to_owned()];
+    Frozen { name: "weekend".into(), from, until, timezone: chrono_tz::Tz::UTC, reason: None, may_override }
 }
 
 fn reason() -> impl Strategy<Value = String> {
@@ -131,6 +140,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => (0usize..25, 0u64..80).prop_map(|(step, sequence)| Happening::Stray(CommandBody::RecordChildTold { step, sequence })),
         1 => (0usize..25).prop_map(|step| Happening::Stray(CommandBody::RecordChild { step, child: Ok(RolloutId("child".into())) })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentGranted)),
+        1 => any::<bool>().prop_map(|began| Happening::Stray(CommandBody::RecordFreeze { freeze: began.then(freeze) })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentTaken { by: RolloutId("other".into()), reason: "urgent".into() })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentReleased)),
     ]

@@ -204,6 +204,7 @@ impl Stage {
             rooms: BTreeMap::from([(ROOM.into(), vec![Platform::Slack])]),
             propose_window: None,
             public_url: None,
+            freezes: settings.freezes,
         };
         let journal = Arc::new(MemoryJournal::new());
         let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());

@@ -222,6 +222,7 @@ impl Stage {
             rooms: rooms.iter().map(|room| (room.clone(), vec![Platform::Local])).collect(),
             propose_window: None,
             public_url: settings.public_url.clone(),
+            freezes: settings.freezes.clone(),
         };
         let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
         let clock = Arc::new(ManualClock::at(begins));

@@ -155,6 +155,9 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             let environment = escape_markdown(state.runbook.environment.as_deref()?);
             format!("Taking {environment} over. Whoever holds it is put on hold and told.")
         }
+        Event::FreezeOverridden { freeze, .. } => {
+            format!("{} goes on in spite of the freeze {}.", state.id, escape_markdown(&freeze.name))
+        }
         Event::Aborted { reason } => {
             let running = voice.running();
             let running = match &running[..] {

@@ -70,7 +70,7 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 35] = [
+pub const COMMANDS: [Help; 36] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
@@ -106,6 +106,7 @@ pub const COMMANDS: [Help; 35] = [
     help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
     help("report", "", "writes the checklist as it stands, with figures"),
     help("takeover", "REASON", "takes the environment over from the rollout that holds it"),
+    help("override", "REASON", "lets a rollout go on in spite of a freeze"),
     help("hold", "", "starts nothing new until `resume`"),
     help("resume", "", "lets a held rollout go on"),
     help("abort", "REASON", "stops a rollout; what wraps up still runs"),
@@ -255,6 +256,7 @@ fn one_thing(verb: &str, mut words: Words<'_>) -> Result<CommandBody, Refusal> {
         "open" => CommandBody::OpenPhase { phase: words.next() },
         "back-off" => CommandBody::BackOff { generation: None },
         "takeover" => CommandBody::TakeOver { reason: words.rest() },
+        "override" => CommandBody::OverrideFreeze { reason: words.rest() },
         "hold" => CommandBody::Hold,
         "resume" => CommandBody::Resume { generation: None },
         _ => CommandBody::Abort { reason: words.rest(), generation: None },

@@ -237,6 +237,16 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             let both = voice.names([proposed_by].into_iter().chain(&recorded.by));
             format!("{both} amended it: {}", amendment.markdown(state))
         }
+        Event::FreezeBegan { freeze } => format!(
+            "the freeze {} keeps it from {} until {}",
+            freeze.called(),
+            escape_markdown(state.runbook.environment.as_deref()?),
+            write_time(freeze.until, zone)
+        ),
+        Event::FreezeEnded { name } => format!("the freeze {} is over", escape_markdown(name)),
+        Event::FreezeOverridden { freeze, reason } => {
+            format!("{who} overrode the freeze {}: {}", escape_markdown(&freeze.name), escape_markdown(reason))
+        }
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),

@@ -7,7 +7,7 @@ use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::Choice;
 use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepState, StepStatus};
-use crate::domain::rollout::{next_move, step_moves, waits_for_opening};
+use crate::domain::rollout::{may_override, next_move, step_moves, waits_for_opening};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{say_between, say_time};
 
@@ -101,6 +101,9 @@ impl Voice<'_> {
         if let Some((at, step)) = self.next_of_steps() {
             coming.push((at, self.step(step)));
         }
+        if let Some(freeze) = &self.state.freeze {
+            coming.push((freeze.until, format!("the freeze {} is over", escape_markdown(&freeze.name))));
+        }
         if self.state.held.is_none()
             && let Some(phase) = self.state.phases.iter().position(|p| *p == PhaseState::Waiting)
             && let Some(due) = self.state.due_of_phase(phase)
@@ -154,6 +157,12 @@ impl Voice<'_> {
         }
         if let Some(phase) = (0..self.state.phases.len()).find(|phase| waits_for_opening(self.state, *phase)) {
             return Some(format!("{} opens {}", self.openers(phase), self.phase(phase)));
+        }
+        if let Some(freeze) = &self.state.freeze {
+            let allowed = may_override(self.state, freeze, self.people);
+            let names = self.names(&allowed).replace(" and ", " or ");
+            let says = format!("{names} may override the freeze {}: `/rollout override REASON`", escape_markdown(&freeze.name));
+            return (!allowed.is_empty()).then_some(says);
         }
         if self.state.environment == EnvironmentStage::Claimed {
             let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());

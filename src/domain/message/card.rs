@@ -162,6 +162,15 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
         let why = held.reason.as_ref().map(|reason| format!(": {}", escape_markdown(reason))).unwrap_or_default();
         headline.push(format!("On hold{by} since {}{why}", voice.time(held.since)));
     }
+    if let Some(freeze) = &state.freeze {
+        let environment = escape_markdown(state.runbook.environment.as_deref().unwrap_or_default());
+        headline.push(format!("Frozen: the freeze {} keeps it from {environment}, {}", freeze.called(), freeze.span()));
+    }
+    for overridden in state.overridden.iter().filter(|_| state.ended.is_none()) {
+        let by = overridden.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
+        let (name, reason) = (escape_markdown(&overridden.freeze.name), escape_markdown(&overridden.reason));
+        headline.push(format!("Freeze {name} overridden{by}: {reason}"));
+    }
     let mut sections = Vec::new();
     let mut buttons = Vec::new();
     for (index, definition, step) in state.open_steps() {

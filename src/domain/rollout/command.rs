@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::Window;
+use crate::domain::freeze::Frozen;
 use crate::domain::people::PersonId;
 use crate::domain::runbook::model::{Outcome, Venue};
 
@@ -273,6 +274,11 @@ pub enum CommandBody {
         /// Why.
         reason: String,
     },
+    /// Let it go on in spite of a freeze.
+    OverrideFreeze {
+        /// Why.
+        reason: String,
+    },
     /// Go on.
     Resume {
         /// For which generation of the rollout the button was made, if it was one.
@@ -373,6 +379,11 @@ pub enum CommandBody {
         by: RolloutId,
         /// Why.
         reason: String,
+    },
+    /// How freezes stand, where they keep this rollout from its environment or do not any more.
+    RecordFreeze {
+        /// The one that keeps it, if one does.
+        freeze: Option<Frozen>,
     },
     /// The registry gave the environment to this rollout.
     RecordEnvironmentGranted,

@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::FieldValue;
+use crate::domain::freeze::Frozen;
 use crate::domain::people::PersonId;
 use crate::domain::runbook::model::{Address, Outcome, Runbook, Venue};
 
@@ -704,6 +705,23 @@ pub enum Event {
     EnvironmentTaken {
         /// Which.
         by: RolloutId,
+        /// Why.
+        reason: String,
+    },
+    /// A freeze keeps it from taking its environment.
+    FreezeBegan {
+        /// Which, since when and until when, and who may let it go on.
+        freeze: Frozen,
+    },
+    /// No freeze keeps it from its environment any more.
+    FreezeEnded {
+        /// Which one did.
+        name: String,
+    },
+    /// A person lets it go on in spite of a freeze.
+    FreezeOverridden {
+        /// Which.
+        freeze: Frozen,
         /// Why.
         reason: String,
     },

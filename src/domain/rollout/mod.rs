@@ -20,6 +20,7 @@ pub mod view;
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::freeze::Frozen;
 use crate::domain::people::{Directory, PersonId};
 
 use self::command::{Command, CommandBody};
@@ -29,6 +30,18 @@ use self::state::State;
 pub use self::command::{Refusal, RefusalKind};
 pub use self::decide::{SETTLE_SECONDS, decide, tally, verbs};
 pub use self::follow::{due_of, follow, meant, next_due, next_move, offers_done, step_moves, waits_for_opening};
+
+/// Who may let a rollout go on in a freeze: whom the freeze names, in the words of the installation, and whom the runbook does.
+#[must_use]
+pub fn may_override(state: &State, freeze: &Frozen, people: &Directory) -> Vec<PersonId> {
+    let mut allowed = people.named(&freeze.may_override);
+    for person in state.resolve(&state.runbook.may.override_freeze, people) {
+        if !allowed.contains(&person) {
+            allowed.push(person);
+        }
+    }
+    allowed
+}
 
 /// How many rounds of consequences one command may have. A runbook of [`STEPS_MAX`](super::runbook) steps that all
 /// settle by themselves needs two a step; beyond that something runs in a circle.

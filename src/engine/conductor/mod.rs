@@ -9,6 +9,7 @@
 
 mod desk;
 mod family;
+mod freeze;
 mod registry;
 mod rollout;
 mod start;
@@ -23,6 +24,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::conversation::answer::Answer;
+use crate::domain::freeze::{Freezes, Frozen};
 use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
 use crate::domain::registry::Registry;
@@ -62,6 +64,8 @@ pub struct Plan {
     pub propose_window: Option<TimeDelta>,
     /// Where pages are: `https://rollouts.example.com`.
     pub public_url: Option<String>,
+    /// When nothing is to be changed. Live: what a freeze decided is in the events of the rollouts it kept.
+    pub freezes: Freezes,
 }
 
 /// Why a request was not done.
@@ -184,6 +188,8 @@ type Glance = Box<dyn FnOnce(&State, DateTime<Utc>) + Send>;
 struct Handle {
     inbox: mpsc::Sender<Message>,
     shift_seconds: watch::Receiver<i64>,
+    /// The freezes in spite of which it goes on.
+    overridden: watch::Receiver<Vec<Frozen>>,
 }
 
 struct Shared {

@@ -127,9 +127,10 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
             Message::Claim { environment, rollout, takeover } => {
                 let id = CommandId(format!("claim-{rollout}"));
                 let from = shared.registry().holder(&environment).cloned();
+                let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
                 let claim = |registry: &Registry| match &takeover {
-                    Some(reason) => registry.take_over(&environment, &rollout, reason),
-                    None => registry.claim(&environment, &rollout),
+                    Some(reason) => registry.take_over(&environment, &rollout, reason, &may),
+                    None => registry.claim(&environment, &rollout, &may),
                 };
                 if record(&shared, &id, claim).await {
                     grant(&shared, &environment).await;
@@ -143,7 +144,8 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
             }
             Message::Release { environment, rollout } => {
                 let id = CommandId(format!("release-{rollout}"));
-                if record(&shared, &id, |registry| registry.release(&environment, &rollout)).await {
+                let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
+                if record(&shared, &id, |registry| registry.release(&environment, &rollout, &may)).await {
                     tell(&shared, &rollout, "released", CommandBody::RecordEnvironmentReleased).await;
                     grant(&shared, &environment).await;
                 } else {

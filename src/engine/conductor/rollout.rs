@@ -7,9 +7,10 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::domain::conversation::answer::{Answer, answer};
+use crate::domain::conversation::answer::Answer;
 use crate::domain::conversation::log::log_line;
 use crate::domain::conversation::window::next_refresh;
+use crate::domain::freeze::Frozen;
 use crate::domain::message::card::{Progress, card};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
 use crate::domain::rollout::effect::{Effect, EffectId, effects};
@@ -77,7 +78,8 @@ fn watched(shared: &Arc<Shared>, state: State, taken_up_at: u64, breaks: u32) {
 fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<Output = ()> + Send + use<> {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
-    let handle = Handle { inbox, shift_seconds: shift_seconds.clone() };
+    let (overriding, overridden) = watch::channel(overridden_by(&state));
+    let handle = Handle { inbox, shift_seconds: shift_seconds.clone(), overridden };
     shared.handles.lock().unwrap_or_else(PoisonError::into_inner).insert(state.id.clone(), handle);
     let conducted = Conducted {
         clock: RolloutClock::new(shared.clock.clone(), shift_seconds),
@@ -85,6 +87,7 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
         shared: shared.clone(),
         state,
         shift,
+        overriding,
         dispatched: HashSet::new(),
         registry_asked: HashSet::new(),
         progress: HashMap::new(),
@@ -100,11 +103,17 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
     conducted.run(messages)
 }
 
+/// The freezes in spite of which a rollout goes on.
+fn overridden_by(state: &State) -> Vec<Frozen> {
+    state.overridden.iter().map(|overridden| overridden.freeze.clone()).collect()
+}
+
 struct Conducted {
     shared: Arc<Shared>,
     state: State,
     clock: RolloutClock,
     shift: watch::Sender<i64>,
+    overriding: watch::Sender<Vec<Frozen>>,
     /// Effects up to this sequence may have been set going by an earlier process.
     taken_up_at: u64,
     /// What the outbox has in hand.
@@ -155,6 +164,10 @@ impl Conducted {
                 self.commit(vec![taken]).await;
                 // It is in line now, and may be asked for anew.
                 self.registry_asked.clear();
+            }
+            if let Some(body) = self.shared.freeze_of(&self.state, self.now()) {
+                // What was not recorded is tried again; until it is, the environment is not asked for.
+                self.ask_later |= !self.commit(vec![self.freeze(body)]).await;
             }
             self.dispatch();
             let due = self.next_wake();
@@ -227,6 +240,11 @@ impl Conducted {
         Some(Pending { request: Request { id, actor: Actor::Engine, room: None, body }, reply: None })
     }
 
+    fn freeze(&self, body: CommandBody) -> Pending {
+        let id = CommandId(format!("freeze-{}-{}", self.state.id, self.state.sequence));
+        Pending { request: Request { id, actor: Actor::Engine, room: None, body }, reply: None }
+    }
+
     /// Whether the registry has it as over; the journal tells the rest.
     fn is_closed(&self) -> bool {
         self.state.ended.is_some()
@@ -248,7 +266,11 @@ impl Conducted {
     }
 
     fn next_wake(&self) -> Option<DateTime<Utc>> {
-        next_due(&self.state, self.now(), &self.shared.plan.people)
+        let now = self.now();
+        next_due(&self.state, now, &self.shared.plan.people)
+            .into_iter()
+            .chain(self.shared.next_freeze(&self.state, now))
+            .min()
             .filter(|due| self.woken_until.is_none_or(|until| *due > until))
     }
 
@@ -356,6 +378,7 @@ impl Conducted {
             return true;
         }
         let sequence_before = self.state.sequence;
+        let environment_before = (self.state.environment, self.state.freeze.is_some());
         let mut outcome = Err(AppendError::Invalid("it was not tried".to_owned()));
         let mut became = Vec::new();
         for _ in 0..TRIES_MAX {
@@ -410,6 +433,15 @@ impl Conducted {
             *shift = self.state.shift_seconds;
             moved
         });
+        self.overriding.send_if_modified(|known| {
+            let more = known.len() != self.state.overridden.len();
+            *known = overridden_by(&self.state);
+            more
+        });
+        // What was asked of the registry before is not what is wanted now.
+        if environment_before != (self.state.environment, self.state.freeze.is_some()) {
+            self.registry_asked.clear();
+        }
         // Also what turned out to be in the journal after a catching up.
         let happened = self.state.sequence != sequence_before;
         if happened {
@@ -462,7 +494,7 @@ impl Conducted {
                             tracing::debug!(rollout.id = %self.state.id, event = ?recorded.event, "Happened");
                         }
                         let person = command.actor.person();
-                        let answer = answer(&self.state, &people, self.state.last_at, person, &events);
+                        let answer = self.shared.answer(&self.state, person, &events);
                         Became::Events(events, answer)
                     }
                     Err(refusal) => {
@@ -689,7 +721,7 @@ pub(super) async fn answer_again(
     let limit = usize::try_from(last - first + 1).unwrap_or(usize::MAX);
     let events = read(shared.journal.as_ref(), number, first, limit).await.map_err(unreadable)?;
     let own: Vec<Recorded> = events.into_iter().map(|(_, recorded)| recorded).filter(|r| r.command == request.id).collect();
-    Ok(answer(&state, &shared.plan.people, state.last_at, request.actor.person(), &own))
+    Ok(shared.answer(&state, request.actor.person(), &own))
 }
 
 /// Makes the first events of a rollout: its start, and what follows from it at once.

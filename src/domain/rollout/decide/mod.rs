@@ -4,6 +4,7 @@ mod action;
 mod amend;
 mod children;
 mod course;
+mod environment;
 mod schedule;
 mod steps;
 mod vote;
@@ -60,6 +61,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
         CommandBody::FollowParent { held, aborted, window, shift_seconds } => {
             Ok(desk.follow_parent(*held, aborted.as_deref(), *window, *shift_seconds))
         }
+        CommandBody::RecordFreeze { freeze } => Ok(desk.record_freeze(freeze.as_ref())),
         CommandBody::RecordEnvironmentGranted => {
             Ok(if state.environment == EnvironmentStage::Claimed { vec![Event::EnvironmentGranted] } else { Vec::new() })
         }
@@ -112,6 +114,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::AgreeToAmendment { generation } => desk.agree(*generation),
                 CommandBody::Hold => desk.hold(),
                 CommandBody::TakeOver { reason } => desk.take_over(reason),
+                CommandBody::OverrideFreeze { reason } => desk.override_freeze(reason),
                 CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),
                 CommandBody::Abort { reason, generation } => desk.fresh(*generation).and_then(|()| desk.abort(reason)),
                 _ => Ok(Vec::new()),

@@ -5,7 +5,6 @@ use chrono::{Datelike, TimeDelta};
 use crate::domain::message::template::escape_markdown;
 use crate::domain::rollout::command::{Refusal, RefusalKind};
 use crate::domain::rollout::event::{ClockKind, Event};
-use crate::domain::rollout::state::EnvironmentStage;
 use crate::domain::time::{YEAR_MAX, say_seconds};
 
 use super::{ADVANCE_SECONDS_MAX, Desk};
@@ -45,34 +44,6 @@ impl Desk<'_> {
         }
         self.owners_only("let it go on")?;
         Ok(vec![Event::Resumed])
-    }
-
-    /// Takes the environment from whoever holds it, who is put on hold and told.
-    pub(super) fn take_over(&self, reason: &str) -> Result<Vec<Event>, Refusal> {
-        let Some(environment) = &self.state.runbook.environment else {
-            let says = format!("{} needs no environment, so there is nothing to take over.", self.state.id);
-            return Err(Refusal::new(RefusalKind::Invalid, says));
-        };
-        let environment = escape_markdown(environment);
-        match self.state.environment {
-            EnvironmentStage::Claimed if self.state.takeover.is_none() => {}
-            EnvironmentStage::Claimed => {
-                return Err(Refusal::new(RefusalKind::Stale, format!("{environment} is being taken over already.")));
-            }
-            EnvironmentStage::Held => {
-                return Err(Refusal::new(RefusalKind::Stale, format!("{} holds {environment} already.", self.state.id)));
-            }
-            EnvironmentStage::NotNeeded => {
-                let says = format!("{} does not need {environment} yet; it asks for it when it does.", self.state.id);
-                return Err(Refusal::new(RefusalKind::NotNow, says));
-            }
-            EnvironmentStage::Released => {
-                return Err(Refusal::new(RefusalKind::NotNow, format!("{} gave {environment} back.", self.state.id)));
-            }
-        }
-        self.may(&self.state.runbook.may.take_over, "take the environment over")?;
-        let reason = Self::words(reason, "Taking over needs a reason: `/rollout takeover REASON`. It")?;
-        Ok(vec![Event::TakeoverAsked { reason }])
     }
 
     pub(super) fn abort(&self, reason: &str) -> Result<Vec<Event>, Refusal> {

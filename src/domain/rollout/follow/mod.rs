@@ -53,7 +53,8 @@ pub fn next_move(state: &State) -> Option<DateTime<Utc>> {
         let waits = state.phases[phase] == PhaseState::Waiting && is_next(state, phase) && intake_done(state, phase);
         if waits { state.due_of_phase(phase).filter(|due| *due > state.last_at) } else { None }
     });
-    settling.chain(timeouts).chain(waits).chain(repeats).chain(phases).min()
+    let thaw = state.freeze.as_ref().map(|freeze| freeze.until);
+    settling.chain(timeouts).chain(waits).chain(repeats).chain(phases).chain(thaw).min()
 }
 
 /// When an open step moves by itself next: a wait that ends, an announcement that is repeated.

@@ -9,7 +9,7 @@ use crate::domain::runbook::model::Outcome;
 
 use super::{
     ActionStage, ActionState, Amended, Announcement, Checks, Child, Destination, EnvironmentStage, Held, NEWEST_MAX, Note,
-    PhaseState, Proposed, Skipped, State, StepState, StepStatus, Vote,
+    Overridden, PhaseState, Proposed, Skipped, State, StepState, StepStatus, Vote,
 };
 
 impl State {
@@ -136,7 +136,10 @@ impl State {
                     ActionOutcome::Unknown { reason } => self.fail_step(*step, reason, true, at),
                 }
             }
-            Event::ResultRecorded { result } => self.result = Some(*result),
+            Event::ResultRecorded { result } => {
+                self.result = Some(*result);
+                self.freeze = None;
+            }
             Event::NoteAdded { text, kind } => self.notes.push(Note { by: by.clone(), at, text: text.clone(), kind: *kind }),
             Event::SkipProposed { step, reason } => self.on_step(*step, |step| {
                 step.skip_proposed = by.clone().map(|person| (person, reason.clone()));
@@ -278,6 +281,7 @@ impl State {
                 self.aborted = Some(reason.clone());
                 self.result = Some(Outcome::Aborted);
                 self.held = None;
+                self.freeze = None;
             }
             Event::ChildStarted { step, child } => {
                 let told = 0;
@@ -309,7 +313,15 @@ impl State {
             }
             Event::EnvironmentClaimed | Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
             Event::TakeoverAsked { reason } => self.takeover = Some(reason.clone()),
+            Event::FreezeBegan { freeze } => self.freeze = Some(freeze.clone()),
+            Event::FreezeEnded { .. } => self.freeze = None,
+            Event::FreezeOverridden { freeze, reason } => {
+                self.freeze = None;
+                let (freeze, by, reason) = (freeze.clone(), by.clone(), reason.clone());
+                self.overridden.push(Overridden { freeze, by, at, reason });
+            }
             Event::EnvironmentGranted => {
+                self.freeze = None;
                 self.environment = EnvironmentStage::Held;
                 self.takeover = None;
             }

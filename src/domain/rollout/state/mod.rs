@@ -13,6 +13,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use crate::domain::conversation::form::{FieldValue, Reading, Window};
+use crate::domain::freeze::Frozen;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::runbook::model::{Outcome, Runbook, Step, StepKind, Venue};
@@ -90,6 +91,10 @@ pub struct State {
     pub backed_off: BTreeSet<usize>,
     /// Whether it has its environment.
     pub environment: EnvironmentStage,
+    /// The freeze that keeps it from its environment.
+    pub freeze: Option<Frozen>,
+    /// The freezes in spite of which it goes on.
+    pub overridden: Vec<Overridden>,
     /// Why it takes its environment over, until it has it.
     pub takeover: Option<String>,
     /// The card's message in every room, on every platform that the room is on.
@@ -131,6 +136,19 @@ pub enum EnvironmentStage {
     Held,
     /// It gave it back.
     Released,
+}
+
+/// A freeze in spite of which a rollout goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Overridden {
+    /// Which.
+    pub freeze: Frozen,
+    /// Who said so.
+    pub by: Option<PersonId>,
+    /// When.
+    pub at: DateTime<Utc>,
+    /// Why.
+    pub reason: String,
 }
 
 /// A note.
@@ -180,6 +198,8 @@ impl State {
             released: BTreeSet::new(),
             backed_off: BTreeSet::new(),
             environment: EnvironmentStage::NotNeeded,
+            freeze: None,
+            overridden: Vec::new(),
             takeover: None,
             cards: BTreeMap::new(),
             amendment: None,
@@ -268,6 +288,18 @@ impl State {
     pub fn may_release(&self) -> bool {
         let runs = |step: &StepState| step.is_under_way() || step.child.as_ref().is_some_and(|child| !child.settled);
         self.result.is_some() && !self.steps.iter().any(runs)
+    }
+
+    /// Whether it waits for an environment that it still needs.
+    #[must_use]
+    pub fn wants_environment(&self) -> bool {
+        self.environment == EnvironmentStage::Claimed && !self.may_release()
+    }
+
+    /// Whether it goes on in spite of a freeze: of this one, this time.
+    #[must_use]
+    pub fn overrides(&self, freeze: &Frozen) -> bool {
+        self.overridden.iter().any(|known| known.freeze.name == freeze.name && known.freeze.from == freeze.from)
     }
 
     /// Whether it lost an environment that it needs for what is open: nothing goes on before it has it again.

@@ -1,0 +1,122 @@
+//! Who has an environment and who waits for it: freezes, the line, taking and giving back by hand.
+
+use serde_json::json;
+use tminus::settings::Files;
+
+use crate::andromeda::WATCH;
+use crate::app::App;
+
+const SHOP: &str = "
+runbook: shop
+title: 'Shop {{ version }}'
+environment: shop/production
+lock-from: changing
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+audiences: { watch: [slack:andromeda-preproduction-watch] }
+inputs:
+  version: { positional: true }
+  window: { type: window, tentative: true }
+phases:
+  - { phase: preparing, steps: [{ task: Prepare, id: prepare }] }
+  - { phase: changing, at: T-0, steps: [{ announce: shop, to: [watch] }, { task: Change, id: change }] }
+";
+
+const FREEZE: &str = "
+freezes:
+  - { name: weekend, starts: '0 0 17 * * Fri', lasts: 62h, timezone: America/New_York, environments: [shop/*], override: [operator, sam], reason: nobody is here }
+";
+
+async fn shop(settings: &str) -> App {
+    let settings = include_str!("../../config/tminus.yaml").to_owned() + settings;
+    let files = Files::embedded().with("config/tminus.yaml", &settings).with("config/runbooks/shop.yaml", SHOP);
+    App::start_with(files.with("messages/shop.md", "The shop is being changed.")).await
+}
+
+/// Starts a rollout of the shop on Saturday night, and prepares it.
+async fn into_the_freeze(app: &App) {
+    let said = app.says("maria", "/rollout start shop 4.3 at 2026-11-21 02:00").await;
+    assert!(
+        said.ends_with("The window falls into the freeze weekend (nobody is here): Fri 20 Nov 17:00 to Mon 23 Nov 07:00 EST."),
+        "{said}"
+    );
+    let said = app.says("maria", "/rollout reschedule 2026-11-23 14:00").await;
+    assert!(!said.contains("freeze"), "{said}");
+    let said = app.says("maria", "/rollout reschedule 2026-11-22 02:00").await;
+    assert!(said.contains("The window falls into the freeze weekend"), "{said}");
+    app.done("/rollout done prepare").await;
+    // To T-0; another jump would lead to the end of the freeze.
+    app.jumps().await;
+    app.logged("the freeze weekend").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn in_a_freeze_a_rollout_waits_and_goes_on_by_itself_when_it_is_over() {
+    let mut app = shop(FREEZE).await;
+    into_the_freeze(&app).await;
+    let card = app.card_says("Frozen").await;
+    assert!(
+        card.contains(
+            "Frozen: the freeze weekend (nobody is here) keeps it from shop/production, \
+             Fri 20 Nov 17:00 to Mon 23 Nov 07:00 EST"
+        ),
+        "{card}"
+    );
+    assert!(card.contains("Next by itself: Mon 23 Nov 12:00 UTC the freeze weekend is over"), "{card}");
+    assert!(
+        card.contains("Next by a person: Maria or Sam may override the freeze weekend: `/rollout override REASON`"),
+        "{card}"
+    );
+    // After a restart it is as frozen as before, and said no second time.
+    app.restart().await;
+    app.card_says("Frozen").await;
+    assert_eq!(app.texts(WATCH).await, Vec::<String>::new(), "nothing is announced in a freeze");
+    assert!(app.says("maria", "/rollout done change").await.contains("is not open yet"));
+    app.jumps().await;
+    app.logged("the freeze weekend is over").await;
+    app.logged("“Changing” opened, 1d 10h late").await;
+    app.done("/rollout done change").await;
+    app.logged("ended **SUCCEEDED**").await;
+    assert_eq!(app.texts(WATCH).await, ["The shop is being changed."]);
+    let log = app.log().await;
+    assert_eq!(log.iter().filter(|line| line.contains("the freeze weekend")).count(), 2, "{log:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_may_lets_a_rollout_go_on_in_a_freeze_and_everybody_sees_it() {
+    let mut app = shop(FREEZE).await;
+    into_the_freeze(&app).await;
+    let refused = app.says("ana", "/rollout override it burns").await;
+    assert_eq!(
+        refused,
+        "The freeze weekend (nobody is here) lasts until Mon 23 Nov 12:00 UTC. Maria or Sam can override it: \
+         `/rollout override REASON`."
+    );
+    assert_eq!(app.says("sam", "/rollout override the shop burns").await, "shop-4.3 goes on in spite of the freeze weekend.");
+    app.logged("Sam overrode the freeze weekend: the shop burns").await;
+    app.logged("“Changing” opened").await;
+    app.card_says("Freeze weekend overridden by Sam: the shop burns").await;
+    app.restart().await;
+    app.done("/rollout done change").await;
+    app.logged("ended **SUCCEEDED**").await;
+    let report = app.get("/api/rollouts/shop-4.3/report").await;
+    assert_eq!(report["deviations"], json!(["Freeze “weekend” overridden by Sam Berg at 2026-11-22 02:00 UTC: the shop burns"]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn other_environments_and_what_is_held_already_know_nothing_of_a_freeze() {
+    let app = shop(&FREEZE.replace("shop/*", "andromeda/*")).await;
+    let said = app.says("maria", "/rollout start shop 4.3 at 2026-11-21 02:00").await;
+    assert!(!said.contains("freeze"), "{said}");
+    app.done("/rollout done prepare").await;
+    app.jumps_until_logged("“Changing” opened").await;
+    // A freeze that begins while it holds the environment does not stop it.
+    let app = shop(FREEZE).await;
+    app.says("maria", "/rollout start shop 4.3 at 2026-11-20 21:59").await;
+    app.done("/rollout done prepare").await;
+    app.jumps_until_logged("“Changing” opened").await;
+    app.post("/api/clock/advance", &json!({ "seconds": 7200 }), None).await;
+    app.done("/rollout done change").await;
+    app.logged("ended **SUCCEEDED**").await;
+    assert!(!app.log().await.iter().any(|line| line.contains("freeze")));
+}
