@@ -38,6 +38,8 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     metrics::describe_counter!("tminus_projections_total", "Cards and logs brought up to date in rooms");
     metrics::describe_counter!("tminus_lane_full_total", "Times that something had to queue for a full lane");
     metrics::describe_counter!("tminus_http_refused_total", "Requests refused before they were looked at, by reason");
+    metrics::describe_counter!("tminus_snapshots_ignored_total", "Snapshots passed over at a start, because they did not fit");
+    metrics::describe_counter!("tminus_snapshots_failed_total", "Snapshots that could not be written");
     metrics::describe_gauge!("tminus_rollouts_open", "Rollouts that are not over");
     Ok(handle)
 }

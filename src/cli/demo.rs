@@ -11,11 +11,12 @@ use chrono::TimeDelta;
 use crate::engine::clock::SystemClock;
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::engine::scratch::SledScratch;
+use crate::engine::snapshots::SnapshotFolder;
 use crate::gateway::action::pretend::Ledger;
 use crate::settings::Files;
 use crate::telemetry;
 
-use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, SCRATCH_DIR, Setup};
+use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, SCRATCH_DIR, SNAPSHOTS_DIR, Setup};
 
 /// Where the demo remembers, unless told otherwise.
 pub(super) const DATA_DEFAULT: &str = "tminus-demo-data";
@@ -64,6 +65,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let journal = Arc::new(SledJournal::open(&dir, &SledOptions::default())?);
         let pretended = args.data.join(PRETENDED_FILE);
         let ledger = Ledger::open(&pretended).with_context(|| format!("{} can't be opened", pretended.display()))?;
+        let snapshots = args.data.join(SNAPSHOTS_DIR);
         let setup = Setup {
             settings,
             journal: journal.clone(),
@@ -73,6 +75,9 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             ledger,
             propose_window: Some(WINDOW_AHEAD),
             public_url: Some(public_url),
+            snapshots: Arc::new(
+                SnapshotFolder::open(&snapshots).with_context(|| format!("{} can't be made", snapshots.display()))?,
+            ),
             metrics: Some(metrics),
         };
         let running = serve::start(setup, listener).await?;

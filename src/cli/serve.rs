@@ -22,6 +22,7 @@ use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor, HouseRooms, RoomInfo};
 use crate::engine::scratch::Scratch;
+use crate::engine::snapshots::SnapshotStore;
 #[cfg(unix)]
 use crate::gateway::action::command;
 use crate::gateway::action::http::{self, Http};
@@ -35,6 +36,8 @@ use crate::settings::{Means, Programs, Settings};
 pub const JOURNAL_DIR: &str = "journal";
 /// The folder of what may be forgotten within the data folder.
 pub const SCRATCH_DIR: &str = "scratch";
+/// The folder of snapshots within the data folder: a cache of the journal.
+pub const SNAPSHOTS_DIR: &str = "snapshots";
 /// The file within the data folder in which pretended systems remember what they were asked.
 pub const PRETENDED_FILE: &str = "pretended.jsonl";
 /// The folder within the data folder in which commands are remembered.
@@ -60,6 +63,8 @@ pub struct Setup {
     pub propose_window: Option<TimeDelta>,
     /// Where pages are reached.
     pub public_url: Option<String>,
+    /// Where what rollouts had become is written down, so that a start is quick.
+    pub snapshots: Arc<dyn SnapshotStore>,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
 }
@@ -103,7 +108,7 @@ impl Running {
 /// # Errors
 /// When the journal can't be read.
 pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Running> {
-    let Setup { settings, journal, clock, scratch, ledger, propose_window, public_url, metrics } = setup;
+    let Setup { settings, journal, clock, scratch, ledger, propose_window, public_url, snapshots, metrics } = setup;
     let address = listener.local_addr()?;
     let people = if settings.people.people().next().is_none() { just_you() } else { settings.people.clone() };
     let infos = room_infos(&settings, &people);
@@ -118,7 +123,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         freezes: settings.freezes.clone(),
     };
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
-    let conductor = Conductor::open(plan, journal, clock, dispatch).await.context("the rollouts can't be taken up")?;
+    let conductor = Conductor::open_with(plan, journal, clock, dispatch, snapshots).await;
+    let conductor = conductor.context("the rollouts can't be taken up")?;
     let routes = routes(&settings, &rooms, &ledger);
     let outbox_closing = CancellationToken::new();
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));

@@ -124,7 +124,7 @@ impl Entry {
 }
 
 /// Everything known of all rollouts together.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Registry {
     /// The installation's tag, once founded.
     pub house: Option<u16>,
@@ -138,7 +138,7 @@ pub struct Registry {
 }
 
 /// One rollout as the registry knows it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Registered {
     /// Its number.
     pub number: u32,
@@ -161,7 +161,7 @@ pub struct Registered {
 }
 
 /// One environment.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Environment {
     /// Who holds it.
     pub holder: Option<RolloutId>,

@@ -4,6 +4,7 @@
 //!
 //! - [`ports`]: what the engine needs of the outside, as traits.
 //! - [`journal`]: append to streams with expected sequences, read, follow; the only user of the store.
+//! - [`snapshots`]: what streams had become, so that a start need not read all of them again; a cache.
 //! - [`conductor`]: take, decide, append, evolve, dispatch; recovery is the same path.
 //! - [`outbox`]: a bounded lane per destination budget: throttle, retry, coalesce.
 //! - [`clock`]: the only place that reads a clock.
@@ -15,3 +16,4 @@ pub mod journal;
 pub mod outbox;
 pub mod ports;
 pub mod scratch;
+pub mod snapshots;

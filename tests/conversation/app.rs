@@ -9,6 +9,7 @@ use tminus::cli::serve::{self, Running, Setup};
 use tminus::engine::clock::ManualClock;
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::scratch::MemoryScratch;
+use tminus::engine::snapshots::SnapshotFolder;
 use tminus::gateway::action::pretend::Ledger;
 use tminus::settings::Files;
 
@@ -24,6 +25,9 @@ pub struct App {
     files: Files,
     scratch: Arc<MemoryScratch>,
     ledger: Arc<Ledger>,
+    /// Every restart goes through snapshots.
+    snapshots: Arc<SnapshotFolder>,
+    _dir: tempfile::TempDir,
     running: Option<Running>,
     http: reqwest::Client,
 }
@@ -36,7 +40,10 @@ impl App {
 
     /// The app with other files.
     pub async fn start_with(files: Files) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
         let mut app = Self {
+            snapshots: Arc::new(SnapshotFolder::open(dir.path()).expect("a folder")),
+            _dir: dir,
             journal: Arc::new(MemoryJournal::new()),
             clock: ManualClock::at("2026-11-20T12:00:00Z".parse().expect("a time")),
             files,
@@ -58,6 +65,7 @@ impl App {
             ledger: self.ledger.clone(),
             propose_window: Some(TimeDelta::hours(5 * 24 + 1)),
             public_url: None,
+            snapshots: self.snapshots.clone(),
             metrics: None,
         };
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");

@@ -13,6 +13,7 @@ mod names;
 mod properties;
 mod schedule;
 mod schema;
+mod shape;
 mod support;
 mod window;
 mod words;

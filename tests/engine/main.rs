@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
+mod counting;
 mod family;
 mod faults;
 mod outside;
@@ -9,3 +10,4 @@ mod outside;
 mod real;
 mod replay;
 mod stage;
+mod starting;

@@ -21,11 +21,14 @@ use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tminus::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use tminus::engine::ports::{CancelError, Courier, Executor, Found, Polled, Projection, Sent, StartError};
+use tminus::engine::snapshots::{NoSnapshots, SnapshotStore};
 use tminus::gateway::action::pretend::Ledger;
 use tminus::settings::{Files, Settings};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+
+use crate::counting::Counting;
 
 pub const ROOM: &str = "andromeda-rollouts";
 
@@ -100,8 +103,9 @@ impl Courier for Outside {
         Ok("card".into())
     }
 
-    async fn log_cursor(&self, _rollout: &RolloutId, _venue: &Venue) -> Result<u64, String> {
-        Ok(0)
+    async fn log_cursor(&self, rollout: &RolloutId, _venue: &Venue) -> Result<u64, String> {
+        let cards = self.cards.lock().unwrap();
+        Ok(cards.iter().rev().find(|shown| shown.rollout == *rollout).map_or(0, |shown| shown.sequence))
     }
 
     fn edit_pause(&self) -> Duration {
@@ -148,6 +152,10 @@ pub struct Stage {
     pub clock: ManualClock,
     pub outside: Arc<Outside>,
     pub conductor: Conductor,
+    /// What the conductor reads, told apart by stream.
+    pub reads: Arc<Counting>,
+    /// Where it keeps snapshots from the next start on; nowhere at first.
+    pub snapshots: Arc<dyn SnapshotStore>,
     plan: Plan,
     systems: BTreeMap<String, Arc<dyn Executor>>,
     /// What real systems remember, as long as the stage stands.
@@ -208,16 +216,25 @@ impl Stage {
         };
         let journal = Arc::new(MemoryJournal::new());
         let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());
-        let (conductor, outbox) = raise(&plan, &journal, &clock, &outside, &systems).await;
-        Self { journal, clock, outside, conductor, plan, systems, _data: data, outbox, number: 0 }
+        let (reads, snapshots): (_, Arc<dyn SnapshotStore>) = (Counting::of(&journal), Arc::new(NoSnapshots));
+        let (conductor, outbox) = raise(&plan, &reads, &clock, &outside, &systems, &snapshots).await;
+        Self { journal, clock, outside, conductor, reads, snapshots, plan, systems, _data: data, outbox, number: 0 }
     }
 
     /// The process dies and starts again: nothing is left but the journal and the outside.
     pub async fn restart(&mut self) {
         self.outbox.abort();
-        let (conductor, outbox) = raise(&self.plan, &self.journal, &self.clock, &self.outside, &self.systems).await;
+        self.reads = Counting::of(&self.journal);
+        let raised = raise(&self.plan, &self.reads, &self.clock, &self.outside, &self.systems, &self.snapshots);
+        let (conductor, outbox) = raised.await;
         self.conductor = conductor;
         self.outbox = outbox;
+    }
+
+    /// The process is told to stop, and everything that it owes the disk is there.
+    pub async fn close(&self) {
+        self.outbox.abort();
+        self.conductor.close().await;
     }
 
     pub async fn start(&mut self) -> RolloutId {
@@ -301,6 +318,18 @@ impl Stage {
         }
         let last = self.outside.cards.lock().unwrap().last().map(|shown| shown.card.markdown());
         panic!("waited in vain for the card to say {part}: {last:?}");
+    }
+
+    /// Waits until a room shows everything of a rollout.
+    pub async fn until_all_shown(&self, id: &RolloutId) {
+        for _ in 0..2000 {
+            let sequence = self.conductor.look(id, |state, _, _| state.sequence).await.unwrap().unwrap();
+            if self.outside.cards.lock().unwrap().iter().any(|shown| shown.rollout == *id && shown.sequence >= sequence) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for the card of {id}");
     }
 
     /// Waits until the rollout has a task that answers.
@@ -417,13 +446,15 @@ impl Stage {
 
 async fn raise(
     plan: &Plan,
-    journal: &Arc<MemoryJournal>,
+    journal: &Arc<Counting>,
     clock: &ManualClock,
     outside: &Arc<Outside>,
     systems: &BTreeMap<String, Arc<dyn Executor>>,
+    snapshots: &Arc<dyn SnapshotStore>,
 ) -> (Conductor, JoinHandle<()>) {
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
-    let conductor = Conductor::open(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch).await.expect("it opens");
+    let opened = Conductor::open_with(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch, snapshots.clone());
+    let conductor = opened.await.expect("it opens");
     let courier: Arc<dyn Courier> = outside.clone();
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {

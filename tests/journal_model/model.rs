@@ -8,7 +8,7 @@ use proptest::test_runner::Config;
 use tempfile::TempDir;
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::sled::{SledJournal, verify};
-use tminus::engine::journal::{Append, AppendError, Journal, NewRecord, Record};
+use tminus::engine::journal::{Append, AppendError, Journal, NewRecord, Record, chain};
 
 use super::support::{ALL, add, bytes, content, copy_folder, open_with, runtime, stream};
 
@@ -202,6 +202,17 @@ fn run<S: Subject>(program: &[Step], mut subject: S) {
                 for (index, name) in STREAMS.iter().enumerate() {
                     let head = runtime.block_on(subject.journal().head(&stream(name))).unwrap();
                     assert_eq!(head, model.records(index).len() as u64);
+                    // The hash of every record, and none before the first and after the last.
+                    let mut hash = chain::beginning(&stream(name));
+                    for sequence in [0, head + 1] {
+                        let found = runtime.block_on(subject.journal().chain(&stream(name), sequence)).unwrap();
+                        assert_eq!(found, None);
+                    }
+                    for record in model.records(index) {
+                        hash = chain::after(hash, record.sequence, &record.id, &record.payload);
+                        let found = runtime.block_on(subject.journal().chain(&stream(name), record.sequence)).unwrap();
+                        assert_eq!(found, Some(hash));
+                    }
                 }
             }
             Step::Streams(index) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::message::card::{Button, step_buttons};
 use crate::domain::message::template::{self, Landing};
@@ -85,7 +86,7 @@ impl fmt::Display for EffectId {
 }
 
 /// Who gets a message.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Recipient {
     /// Everybody at an address.
     Address(Address),

@@ -38,6 +38,7 @@ use super::clock::RolloutClock;
 use super::journal::{AppendError, Journal, ReadError, StreamName};
 use super::outbox::Dispatch;
 use super::ports::{Clock, Projection};
+use super::snapshots::{self, Keeper, NoSnapshots, SnapshotStore};
 
 pub use self::desk::{Press, Said};
 pub use self::registry::RegistryError;
@@ -200,6 +201,7 @@ struct Shared {
     handles: Mutex<HashMap<RolloutId, Handle>>,
     outbox: mpsc::Sender<Dispatch>,
     registry_inbox: mpsc::Sender<registry::Message>,
+    snapshots: Keeper,
     /// Why nothing is accepted any more, once the journal is poisoned.
     stopped: watch::Sender<Option<String>>,
     /// Tells every task to finish what is in its inbox and end.
@@ -217,7 +219,7 @@ pub struct Conductor {
 }
 
 impl Conductor {
-    /// Opens the registry, loads every open rollout and sets what they owe going.
+    /// Opens the registry, loads every open rollout and sets what they owe going. Reads all of their streams.
     ///
     /// # Errors
     /// When the journal can't be read or does not make sense.
@@ -227,8 +229,24 @@ impl Conductor {
         clock: Arc<dyn Clock>,
         outbox: mpsc::Sender<Dispatch>,
     ) -> Result<Self, RegistryError> {
-        let registry = registry::load(journal.as_ref(), clock.as_ref()).await?;
-        let open: Vec<RolloutId> = registry.open().map(|(id, _)| id.clone()).collect();
+        Self::open_with(plan, journal, clock, outbox, Arc::new(NoSnapshots)).await
+    }
+
+    /// The same, reading only what came after the snapshots that fit; and keeps those up to date.
+    ///
+    /// # Errors
+    /// When the journal can't be read or does not make sense.
+    pub async fn open_with(
+        plan: Plan,
+        journal: Arc<dyn Journal>,
+        clock: Arc<dyn Clock>,
+        outbox: mpsc::Sender<Dispatch>,
+        store: Arc<dyn SnapshotStore>,
+    ) -> Result<Self, RegistryError> {
+        let (registry, snapshot_at) = registry::load(journal.as_ref(), clock.as_ref(), &store).await?;
+        let open: Vec<(RolloutId, u32)> = registry.open().map(|(id, known)| (id.clone(), known.number)).collect();
+        tidy(&store, &open).await;
+        let snapshots = Keeper::start(store.clone(), journal.clone());
         let (registry_inbox, registry_messages) = mpsc::channel(INBOX_MAX);
         let shared = Arc::new(Shared {
             plan,
@@ -238,18 +256,20 @@ impl Conductor {
             handles: Mutex::default(),
             outbox,
             registry_inbox,
+            snapshots,
             stopped: watch::Sender::new(None),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             changes: watch::Sender::new(0),
         });
-        registry::spawn(&shared, registry_messages);
-        for id in open {
-            let number = shared.registry().rollouts[&id].number;
-            let state = load(shared.journal.as_ref(), number).await?;
-            tracing::info!(rollout.id = %id, sequence = state.sequence, "Took up {id} where it was");
+        registry::spawn(&shared, registry_messages, snapshot_at);
+        for (id, number) in open {
+            let known = snapshots::take::<State>(&store, shared.journal.as_ref(), &stream_of(number)).await;
+            let snapshot_at = known.as_ref().map_or(0, |state| state.sequence);
+            let state = load_after(shared.journal.as_ref(), number, known, u64::MAX).await?;
+            tracing::info!(rollout.id = %id, sequence = state.sequence, snapshot_at, "Took up {id} where it was");
             let taken_up_at = state.sequence;
-            rollout::spawn(&shared, state, taken_up_at);
+            rollout::spawn(&shared, state, taken_up_at, snapshot_at);
         }
         Ok(Self { shared })
     }
@@ -260,6 +280,7 @@ impl Conductor {
         self.shared.closing.cancel();
         self.shared.tasks.close();
         self.shared.tasks.wait().await;
+        self.shared.snapshots.finish().await;
     }
 
     /// Whether the process is about to end.
@@ -641,6 +662,16 @@ pub async fn read_rollout(journal: &dyn Journal, id: &RolloutId) -> Result<Optio
     }
 }
 
+/// Forgets the snapshots of what is over: a crash may have come before.
+async fn tidy(store: &Arc<dyn SnapshotStore>, open: &[(RolloutId, u32)]) {
+    let kept = open.iter().map(|(_, number)| stream_of(*number)).chain([registry::stream()]).collect();
+    let store = store.clone();
+    let tidied = tokio::task::spawn_blocking(move || store.keep_only(&kept)).await;
+    if let Err(error) = tidied.map_err(std::io::Error::other).and_then(|tidied| tidied) {
+        tracing::warn!("Old snapshots can't be removed: {error}");
+    }
+}
+
 /// The stream of a rollout.
 fn stream_of(number: u32) -> StreamName {
     StreamName::new(format!("rollout/{number}"))
@@ -670,8 +701,13 @@ async fn load(journal: &dyn Journal, number: u32) -> Result<State, RegistryError
 
 /// Replays a rollout as it was right after one of its events.
 async fn load_until(journal: &dyn Journal, number: u32, last: u64) -> Result<State, RegistryError> {
-    let mut state: Option<State> = None;
-    let mut from = 1;
+    load_after(journal, number, None, last).await
+}
+
+/// The same from what is known of it already: only what came after is read.
+async fn load_after(journal: &dyn Journal, number: u32, known: Option<State>, last: u64) -> Result<State, RegistryError> {
+    let mut from = known.as_ref().map_or(1, |state| state.sequence + 1);
+    let mut state = known;
     loop {
         let events = read(journal, number, from, READ_RECORDS_MAX).await?;
         let count = events.len();

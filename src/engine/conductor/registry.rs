@@ -15,6 +15,7 @@ use crate::domain::rollout::event::Parent;
 use crate::domain::runbook::model::Outcome;
 use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName};
 use crate::engine::ports::Clock;
+use crate::engine::snapshots::{self, SNAPSHOT_EVENTS, SnapshotStore};
 
 use super::start::{Starting, begin, read_child_values};
 use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rejected, rollout};
@@ -61,9 +62,15 @@ pub(super) fn stream() -> StreamName {
     StreamName::new("registry")
 }
 
-/// Replays the registry; founds it in an empty journal.
-pub(super) async fn load(journal: &dyn Journal, clock: &dyn Clock) -> Result<Registry, RegistryError> {
-    let mut registry = replay(journal).await?;
+/// Replays the registry, from its snapshot if one fits; founds it in an empty journal. Answers it with the snapshot's sequence.
+pub(super) async fn load(
+    journal: &dyn Journal,
+    clock: &dyn Clock,
+    store: &Arc<dyn SnapshotStore>,
+) -> Result<(Registry, u64), RegistryError> {
+    let known: Registry = snapshots::take(store, journal, &stream()).await.unwrap_or_default();
+    let snapshot_at = known.sequence;
+    let mut registry = replay_after(journal, known).await?;
     while registry.house.is_none() {
         let founded = RegistryEvent::Founded { house: fastrand::u16(..) };
         let entry = Entry::new(&CommandId("found".to_owned()), None, clock.now(), founded);
@@ -74,11 +81,14 @@ pub(super) async fn load(journal: &dyn Journal, clock: &dyn Clock) -> Result<Reg
             Err(error) => return Err(RegistryError::NotFounded(error)),
         }
     }
-    Ok(registry)
+    Ok((registry, snapshot_at))
 }
 
 pub(super) async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryError> {
-    let mut registry = Registry::default();
+    replay_after(journal, Registry::default()).await
+}
+
+async fn replay_after(journal: &dyn Journal, mut registry: Registry) -> Result<Registry, RegistryError> {
     loop {
         let records = journal.read(&stream(), registry.sequence + 1, READ_RECORDS_MAX).await?;
         let count = records.len();
@@ -97,9 +107,9 @@ pub(super) async fn replay(journal: &dyn Journal) -> Result<Registry, RegistryEr
 }
 
 /// Starts the registry's task. Without it no rollout could begin or end, so when it breaks nothing is accepted any more.
-pub(super) fn spawn(shared: &Arc<Shared>, messages: mpsc::Receiver<Message>) {
+pub(super) fn spawn(shared: &Arc<Shared>, messages: mpsc::Receiver<Message>, snapshot_at: u64) {
     let watched = shared.clone();
-    let task = tokio::spawn(run(shared.clone(), messages));
+    let task = tokio::spawn(run(shared.clone(), messages, snapshot_at));
     shared.tasks.spawn(async move {
         if task.await.is_err_and(|error| error.is_panic()) {
             metrics::counter!("tminus_task_panics_total", "task" => "registry").increment(1);
@@ -109,14 +119,21 @@ pub(super) fn spawn(shared: &Arc<Shared>, messages: mpsc::Receiver<Message>) {
 }
 
 /// Takes messages one by one; at the end those that are waiting.
-async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
+async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut snapshot_at: u64) {
     loop {
+        write_down(&shared, &mut snapshot_at);
         let message = tokio::select! {
             biased;
             message = messages.recv() => message,
             () = shared.closing.cancelled() => messages.try_recv().ok(),
         };
-        let Some(message) = message else { return };
+        let Some(message) = message else {
+            let registry = shared.registry().clone();
+            if registry.sequence > snapshot_at && shared.stopped.borrow().is_none() {
+                shared.snapshots.hand_over(stream(), registry).await;
+            }
+            return;
+        };
         match message {
             Message::Start { starting, reply } => {
                 let started = start(&shared, &starting).await;
@@ -167,6 +184,16 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>) {
                 }
             }
         }
+    }
+}
+
+/// Has the registry written down now and then, beside everything that anybody waits for.
+fn write_down(shared: &Shared, snapshot_at: &mut u64) {
+    let registry = shared.registry();
+    if registry.sequence >= *snapshot_at + SNAPSHOT_EVENTS && shared.stopped.borrow().is_none() {
+        // What finds no place is tried with the next message.
+        let offered = shared.snapshots.offer(stream(), &*registry);
+        *snapshot_at = if offered { registry.sequence } else { *snapshot_at };
     }
 }
 
@@ -290,7 +317,7 @@ async fn start(shared: &Arc<Shared>, starting: &Starting) -> Result<RolloutId, R
             Ok(()) => {
                 let id = begun.state.id.clone();
                 tracing::info!(rollout.id = %id, "Started {id}: {}", begun.state.title);
-                rollout::spawn(shared, begun.state, 0);
+                rollout::spawn(shared, begun.state, 0, 0);
                 evolve(shared, &entries);
                 return Ok(id);
             }
@@ -350,6 +377,6 @@ async fn take_up(shared: &Arc<Shared>, id: &RolloutId) -> Result<(), Rejected> {
     let Some(number) = shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(()) };
     let state = super::load(shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unreadable(error.to_string()))?;
     let taken_up_at = state.sequence;
-    rollout::spawn(shared, state, taken_up_at);
+    rollout::spawn(shared, state, taken_up_at, 0);
     Ok(())
 }

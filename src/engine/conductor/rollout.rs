@@ -22,6 +22,7 @@ use crate::engine::clock::RolloutClock;
 use crate::engine::journal::{Append, AppendError, NewRecord};
 use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
+use crate::engine::snapshots::SNAPSHOT_EVENTS;
 
 use super::{
     Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, family, load, load_until, read, registry,
@@ -41,16 +42,17 @@ const TELL_ATTEMPT: u16 = 0;
 /// How often a rollout whose task broke is taken up again from its journal, before a person has to look.
 const BREAKS_MAX: u32 = 3;
 
-/// Starts the task of a rollout whose events are in the journal. Effects up to `taken_up_at` may have been set going before.
-pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64) {
-    watched(shared, state, taken_up_at, 0);
+/// Starts the task of a rollout whose events are in the journal. Effects up to `taken_up_at` may have been set going before; its
+/// snapshot is that of `snapshot_at`.
+pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64, snapshot_at: u64) {
+    watched(shared, state, (taken_up_at, snapshot_at), 0);
 }
 
 /// Runs the task and watches over it: what breaks it is a mistake of ours, and must not cost people their rollout. The
 /// journal is still right, so the rollout is taken up from it like after a restart.
-fn watched(shared: &Arc<Shared>, state: State, taken_up_at: u64, breaks: u32) {
+fn watched(shared: &Arc<Shared>, state: State, since: (u64, u64), breaks: u32) {
     let (id, number) = (state.id.clone(), state.number);
-    let task = tokio::spawn(conduct(shared, state, taken_up_at));
+    let task = tokio::spawn(conduct(shared, state, since));
     let watching = shared.clone();
     shared.tasks.spawn(async move {
         let shared = watching;
@@ -66,8 +68,8 @@ fn watched(shared: &Arc<Shared>, state: State, taken_up_at: u64, breaks: u32) {
         tracing::error!(rollout.id = %id, "The task of {id} broke; {id} is taken up again from the journal");
         match load(shared.journal.as_ref(), number).await {
             Ok(state) => {
-                let taken_up_at = state.sequence;
-                watched(&shared, state, taken_up_at, breaks + 1);
+                let since = (state.sequence, 0);
+                watched(&shared, state, since, breaks + 1);
             }
             Err(error) => tracing::error!(rollout.id = %id, "{id} can't be taken up again: {error}"),
         }
@@ -75,7 +77,11 @@ fn watched(shared: &Arc<Shared>, state: State, taken_up_at: u64, breaks: u32) {
 }
 
 /// Opens the rollout's inbox; what is answered runs until the rollout is over or the process ends.
-fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<Output = ()> + Send + use<> {
+fn conduct(
+    shared: &Arc<Shared>,
+    state: State,
+    (taken_up_at, snapshot_at): (u64, u64),
+) -> impl Future<Output = ()> + Send + use<> {
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let (overriding, overridden) = watch::channel(overridden_by(&state));
@@ -84,6 +90,7 @@ fn conduct(shared: &Arc<Shared>, state: State, taken_up_at: u64) -> impl Future<
     let conducted = Conducted {
         clock: RolloutClock::new(shared.clock.clone(), shift_seconds),
         taken_up_at,
+        snapshot_at,
         shared: shared.clone(),
         state,
         shift,
@@ -116,6 +123,8 @@ struct Conducted {
     overriding: watch::Sender<Vec<Frozen>>,
     /// Effects up to this sequence may have been set going by an earlier process.
     taken_up_at: u64,
+    /// Up to which sequence it was written down last.
+    snapshot_at: u64,
     /// What the outbox has in hand.
     dispatched: HashSet<EffectId>,
     /// What the registry has in hand for this rollout.
@@ -169,6 +178,7 @@ impl Conducted {
                 // What was not recorded is tried again; until it is, the environment is not asked for.
                 self.ask_later |= !self.commit(vec![self.freeze(body)]).await;
             }
+            self.write_down();
             self.dispatch();
             let due = self.next_wake();
             if !self.settling.is_empty() && self.is_settled(due) {
@@ -199,7 +209,7 @@ impl Conducted {
                         let batch = self.batch(message, &mut messages).await;
                         self.commit(batch).await;
                     }
-                    None => return,
+                    None => return self.leave().await,
                 },
                 // Nothing more comes in; what came is done first.
                 () = closing.cancelled(), if !messages.is_closed() => messages.close(),
@@ -218,9 +228,27 @@ impl Conducted {
                 () = retry => self.dirty = true,
             }
             if self.is_closed() {
+                self.shared.snapshots.forget(stream_of(self.state.number)).await;
                 self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.state.id);
                 return;
             }
+        }
+    }
+
+    /// Has the state written down now and then, beside everything that anybody waits for. Where the journal stopped, the state
+    /// may hold what is not in it.
+    fn write_down(&mut self) {
+        let is_due = self.state.sequence >= self.snapshot_at + SNAPSHOT_EVENTS && self.shared.stopped.borrow().is_none();
+        // What finds no place is tried with the next event.
+        if is_due && self.shared.snapshots.offer(stream_of(self.state.number), &self.state) {
+            self.snapshot_at = self.state.sequence;
+        }
+    }
+
+    /// The end of the process: what is written down now need not be read at the next start.
+    async fn leave(self) {
+        if self.state.sequence > self.snapshot_at && self.shared.stopped.borrow().is_none() {
+            self.shared.snapshots.hand_over(stream_of(self.state.number), self.state).await;
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard};
 use async_trait::async_trait;
 use tokio::sync::watch;
 
+use super::chain::{self, ChainHash};
 use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
 
 /// The journal. It forgets everything when dropped.
@@ -110,6 +111,17 @@ impl Journal for MemoryJournal {
 
     async fn head(&self, stream: &StreamName) -> Result<u64, ReadError> {
         Ok(self.state().head(stream))
+    }
+
+    async fn chain(&self, stream: &StreamName, sequence: u64) -> Result<Option<ChainHash>, ReadError> {
+        let state = self.state();
+        let records = state.streams.get(stream).map_or(&[][..], Vec::as_slice);
+        let place = usize::try_from(sequence).unwrap_or(usize::MAX);
+        if !(1..=records.len()).contains(&place) {
+            return Ok(None);
+        }
+        let hash = |before, record: &Record| chain::after(before, record.sequence, &record.id, &record.payload);
+        Ok(Some(records[..place].iter().fold(chain::beginning(stream), hash)))
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {

@@ -16,8 +16,11 @@ use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
+pub mod chain;
 pub mod memory;
 pub mod sled;
+
+use self::chain::ChainHash;
 
 /// The longest stream name, in bytes.
 pub const STREAM_NAME_BYTES_MAX: usize = 120;
@@ -175,6 +178,13 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn head(&self, stream: &StreamName) -> Result<u64, ReadError>;
+
+    /// The hash that stands for a stream up to and with one of its durable records; nothing if it has no such record. What
+    /// was derived from a stream is known by it to be of these very records. Reads no more than a little around the record.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn chain(&self, stream: &StreamName, sequence: u64) -> Result<Option<ChainHash>, ReadError>;
 
     /// The names of all streams that start with `prefix`, sorted.
     ///

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::people::PersonId;
 use crate::domain::rollout::amendment::Amendment;
@@ -12,7 +13,7 @@ use crate::domain::runbook::model::{Step, StepKind};
 use super::{State, StepState, StepStatus};
 
 /// An amendment that waits for a second person.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Proposed {
     /// What would change.
     pub amendment: Amendment,
@@ -23,7 +24,7 @@ pub struct Proposed {
 }
 
 /// An amendment that two agreed on.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Amended {
     /// What changed.
     pub amendment: Amendment,

@@ -1,12 +1,13 @@
 //! Announcements with the ledger of their destinations.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, Nudge};
 
 /// One announcement with its ledger.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
     /// The sequence of the event that issued it: part of its deliveries' identities.
     pub sequence: u64,
@@ -42,7 +43,7 @@ impl Announcement {
 }
 
 /// One destination of an announcement.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Destination {
     /// Where.
     pub to: Recipient,

@@ -1,7 +1,10 @@
 //! The state of one rollout. [`evolve`](State::evolve) is the only way it changes.
+//!
+//! It can be written down, to begin from the next time: a cache of its events, which stay the only truth.
 
 mod amended;
 mod announcement;
+mod cards;
 mod evolve;
 mod phase;
 mod recent;
@@ -11,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::{FieldValue, Reading, Window};
 use crate::domain::freeze::Frozen;
@@ -35,7 +39,7 @@ const NEWEST_MAX: usize = 8;
 const ROLE_DEPTH_MAX: usize = 8;
 
 /// Everything known of one rollout.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct State {
     /// Its id.
     pub id: RolloutId,
@@ -98,6 +102,7 @@ pub struct State {
     /// Why it takes its environment over, until it has it.
     pub takeover: Option<String>,
     /// The card's message in every room, on every platform that the room is on.
+    #[serde(with = "cards")]
     pub cards: BTreeMap<Venue, String>,
     /// The change of the runbook that waits for a second person.
     pub amendment: Option<Proposed>,
@@ -115,7 +120,7 @@ pub struct State {
 }
 
 /// Why nothing new starts by itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Held {
     /// Since when.
     pub since: DateTime<Utc>,
@@ -126,7 +131,7 @@ pub struct Held {
 }
 
 /// Whether a rollout has its environment to itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EnvironmentStage {
     /// It does not need it yet.
     NotNeeded,
@@ -139,7 +144,7 @@ pub enum EnvironmentStage {
 }
 
 /// A freeze in spite of which a rollout goes on.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Overridden {
     /// Which.
     pub freeze: Frozen,
@@ -152,7 +157,7 @@ pub struct Overridden {
 }
 
 /// A note.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Note {
     /// By whom.
     pub by: Option<PersonId>,

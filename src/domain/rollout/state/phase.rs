@@ -1,11 +1,12 @@
 //! Where a phase stands.
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::rollout::event::PassedOver;
 
 /// Where a phase stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PhaseState {
     /// Not open yet.
     Waiting,

@@ -3,6 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::rollout::command::CommandId;
 
@@ -12,7 +13,7 @@ pub const RECENT_COMMANDS_MAX: usize = 4096;
 pub const RECENT_HOURS_MAX: i64 = 24;
 
 /// The commands of the last day and which events they became.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Recent {
     events: HashMap<CommandId, (u64, u64)>,
     order: VecDeque<(DateTime<Utc>, CommandId)>,

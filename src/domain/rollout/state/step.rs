@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::people::PersonId;
@@ -11,7 +12,7 @@ use crate::domain::rollout::event::{Choice, PassedOver};
 use crate::domain::runbook::model::Outcome;
 
 /// Where a step stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepStatus {
     /// Its turn has not come.
     Pending,
@@ -59,7 +60,7 @@ impl StepStatus {
 }
 
 /// One step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StepState {
     /// Where it stands.
     pub status: StepStatus,
@@ -112,7 +113,7 @@ pub struct StepState {
 }
 
 /// A checklist that runs as a rollout of its own.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Child {
     /// The rollout.
     pub rollout: RolloutId,
@@ -125,7 +126,7 @@ pub struct Child {
 }
 
 /// Why a step was gone on without.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Skipped {
     /// Why.
     pub reason: String,
@@ -138,7 +139,7 @@ pub struct Skipped {
 }
 
 /// What the checks of a `wait` said.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checks {
     /// How many good ones in a row.
     pub good: u32,
@@ -211,7 +212,7 @@ impl StepState {
 }
 
 /// One vote.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Vote {
     /// GO or NO-GO.
     pub choice: Choice,
@@ -226,7 +227,7 @@ pub struct Vote {
 }
 
 /// One action of a step.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ActionState {
     /// The sequence of the event that wants it: part of its identity.
     pub sequence: u64,
@@ -247,7 +248,7 @@ pub struct ActionState {
 }
 
 /// How far an action is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ActionStage {
     /// It is wanted; no adapter was called.
     Requested,

@@ -12,8 +12,7 @@
 //! Numbers are big-endian, so that key order is their order. Each value but the first is a
 //! [frame](super::frame).
 //!
-//! - A record's hash is SHA-256 of its predecessor's hash, its sequence, its id and its payload. The first one's
-//!   predecessor is a hash of the stream's name, so records cannot change streams.
+//! - The chain of every stream is the journal's own (`chain`): a record's hash stands for the stream up to it.
 //! - A commit's hash is SHA-256 of its predecessor's hash, its number and, per run of records of one stream, which
 //!   they are and the hash of the last one. Because that hash stands for the whole stream so far, a commit's hash
 //!   stands for the whole store so far.
@@ -27,6 +26,7 @@ use std::fmt::{self, Write as _};
 use sha2::{Digest, Sha256};
 
 use super::super::StreamName;
+use super::super::chain::{self, ChainHash};
 use super::frame::NewFrame;
 
 /// Where the format version is.
@@ -45,7 +45,7 @@ pub(super) const EXTENTS_PER_VALUE: usize = 64;
 const INDEX_PREFIX: &[u8] = b"i|";
 const SEPARATOR: u8 = b'|';
 
-pub(super) type Hash = [u8; 32];
+pub(super) type Hash = ChainHash;
 
 /// How far the whole store is: the number of its last commit, 0 when it is empty, and the hash that stands for
 /// everything in it.
@@ -145,23 +145,13 @@ impl fmt::Display for StoreHead {
 impl StreamHead {
     /// The head of a stream without records.
     pub(super) fn empty(stream: &StreamName) -> Self {
-        let mut hasher = Sha256::new();
-        hasher.update(b"tminus stream ");
-        hasher.update(stream.as_str());
-        Self { sequence: 0, hash: hasher.finalize().into() }
+        Self { sequence: 0, hash: chain::beginning(stream) }
     }
 
     /// The head after one more record.
     pub(super) fn after(self, id: &str, payload: &[u8]) -> Self {
         let sequence = self.sequence + 1;
-        let mut hasher = Sha256::new();
-        hasher.update(self.hash);
-        hasher.update(sequence.to_be_bytes());
-        // With the id's length, or bytes could move between the id and the payload.
-        hasher.update((id.len() as u64).to_be_bytes());
-        hasher.update(id);
-        hasher.update(payload);
-        Self { sequence, hash: hasher.finalize().into() }
+        Self { sequence, hash: chain::after(self.hash, sequence, id, payload) }
     }
 }
 

@@ -29,6 +29,7 @@ use self::durable::Durable;
 use self::head_file::HeadFileKeeper;
 use self::open::Opened;
 use self::writer::{Request, Writer};
+use super::chain::ChainHash;
 use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
 
 mod commit;
@@ -160,6 +161,17 @@ impl Journal for SledJournal {
 
     async fn head(&self, stream: &StreamName) -> Result<u64, ReadError> {
         Ok(self.durable.head(stream).map_or(0, |head| head.sequence))
+    }
+
+    async fn chain(&self, stream: &StreamName, sequence: u64) -> Result<Option<ChainHash>, ReadError> {
+        let (end, unindexed) = match self.durable.tail(stream, sequence) {
+            Some((end, unindexed)) if (1..=end.sequence).contains(&sequence) => (end, unindexed),
+            _ => return Ok(None),
+        };
+        let tree = self.tree.clone();
+        let stream = stream.clone();
+        let reading = task::spawn_blocking(move || read::chain(&tree, &stream, sequence, (end, unindexed)));
+        reading.await.unwrap_or_else(|error| Err(ReadError::Store(error.to_string())))
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {

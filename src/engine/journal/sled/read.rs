@@ -8,9 +8,9 @@
 use ::sled::Tree;
 
 use super::super::{ReadError, Record, StreamName};
-use super::commit::{NOT_RECORDS, WRONG_HASH, decode_block, get_block};
-use super::frame::{self, FrameError, Frames};
-use super::layout::{Extent, Key, StreamHead, decode_head, decode_index, head_key, index_key, parse_key};
+use super::commit::{NOT_RECORDS, Run, WRONG_HASH, decode_block, get_block};
+use super::frame::{self, Body, FrameError, Frames};
+use super::layout::{Extent, Hash, Key, StreamHead, decode_head, decode_index, head_key, index_key, parse_key};
 
 /// The records from sequence `first` to `last`; `last` is at most the sequence of `end`, the stream's head, and
 /// `unindexed` is where its last records are that the index does not lead to.
@@ -24,13 +24,8 @@ pub(super) fn records(
     let mut records = Vec::new();
     let mut head = (first == 1).then(|| StreamHead::empty(stream));
     for extent in extents(tree, stream, first, last, unindexed)? {
-        let block = get_block(tree, extent.commit, extent.block)
-            .map_err(|error| read_error(stream, extent.first, error))?
-            .ok_or_else(|| damaged(stream, extent.first, MISSING))?;
-        let (_, runs) = decode_block(extent.block, &block).ok_or_else(|| damaged(stream, extent.first, NOT_RECORDS))?;
-        let run = runs.into_iter().find(|run| run.stream == stream.as_str());
-        let run = run.filter(|run| (run.first, run.count) == (extent.first, extent.count));
-        let run = run.ok_or_else(|| damaged(stream, extent.first, MISSING))?;
+        let block = block_of(tree, stream, extent)?;
+        let run = run_of(&block, stream, extent)?;
         if head.is_some_and(|head| head.hash != run.before) {
             return Err(damaged(stream, extent.first, WRONG_HASH));
         }
@@ -46,6 +41,42 @@ pub(super) fn records(
         Some(head) if head.sequence == end.sequence && head.hash != end.hash => Err(damaged(stream, head.sequence, NOT_THE_HEAD)),
         _ => Ok(records),
     }
+}
+
+/// The hash of the stream's record `sequence`, which is at most that of `end`, the stream's head.
+pub(super) fn chain(
+    tree: &Tree,
+    stream: &StreamName,
+    sequence: u64,
+    (end, unindexed): (StreamHead, Vec<Extent>),
+) -> Result<Option<Hash>, ReadError> {
+    if sequence == end.sequence {
+        return Ok(Some(end.hash));
+    }
+    let Some(extent) = extents(tree, stream, sequence, sequence, unindexed)?.into_iter().next() else { return Ok(None) };
+    let block = block_of(tree, stream, extent)?;
+    let run = run_of(&block, stream, extent)?;
+    let stored = run.records().map_err(|what| damaged(stream, extent.first, what))?;
+    let mut head = StreamHead { sequence: run.first.saturating_sub(1), hash: run.before };
+    for record in stored {
+        if head.sequence < sequence {
+            head = head.after(record.id, record.payload);
+        }
+    }
+    Ok((head.sequence == sequence).then_some(head.hash))
+}
+
+fn block_of(tree: &Tree, stream: &StreamName, extent: Extent) -> Result<Body, ReadError> {
+    get_block(tree, extent.commit, extent.block)
+        .map_err(|error| read_error(stream, extent.first, error))?
+        .ok_or_else(|| damaged(stream, extent.first, MISSING))
+}
+
+fn run_of<'a>(block: &'a [u8], stream: &StreamName, extent: Extent) -> Result<Run<'a>, ReadError> {
+    let (_, runs) = decode_block(extent.block, block).ok_or_else(|| damaged(stream, extent.first, NOT_RECORDS))?;
+    let run = runs.into_iter().find(|run| run.stream == stream.as_str());
+    let run = run.filter(|run| (run.first, run.count) == (extent.first, extent.count));
+    run.ok_or_else(|| damaged(stream, extent.first, MISSING))
 }
 
 /// What can be wrong with a record, in the words that follow its name.
