@@ -7,7 +7,7 @@ use crate::domain::conversation::voice::Voice;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::report::{Line, Writer};
 use crate::domain::rollout::due_of;
-use crate::domain::rollout::state::{PhaseState, State, StepStatus};
+use crate::domain::rollout::state::{PhaseState, State, StepStatus, Vote};
 use crate::domain::runbook::model::{StepKind, Wait};
 use crate::domain::time::{say_seconds, write_time};
 
@@ -54,6 +54,9 @@ impl Paper<'_> {
         write(text, 0, "", &format!("Owner: {}", self.names(&state.owners(self.writer.voice.people))));
         for (label, value) in self.writer.inputs() {
             write(text, 0, "", &format!("{label}: {value}"));
+        }
+        if let Some(next) = self.writer.voice.next_by_a_person() {
+            write(text, 0, "", &format!("Next by a person: {}", plainly(&next)));
         }
         let amendments = self.writer.amendments();
         for amendment in amendments {
@@ -150,7 +153,12 @@ impl Paper<'_> {
             let voters = if open { step.people.clone() } else { self.meant(index) };
             lines.push(rule.in_words(voters.len()));
             let cast = voters.iter().map(|voter| {
-                let vote = step.votes.get(voter).map_or_else(|| "GO / NO-GO".to_owned(), |vote| vote.choice.title().to_owned());
+                let cast = step.votes.get(voter);
+                let said = |vote: &Vote| {
+                    let stand_in = if vote.by == *voter { String::new() } else { format!(" by {}", self.writer.name(&vote.by)) };
+                    format!("{}{stand_in}, {}", vote.choice.title(), write_time(vote.at, self.state.runbook.timezone))
+                };
+                let vote = cast.map_or_else(|| "GO / NO-GO".to_owned(), said);
                 format!("{}: {vote}", self.writer.name(voter))
             });
             lines.extend(cast);

@@ -10,6 +10,7 @@ mod decisions;
 mod docs;
 mod freezes;
 mod names;
+mod paper;
 mod properties;
 mod schedule;
 mod schema;
