@@ -69,6 +69,9 @@ pub enum RegistryEvent {
         environment: String,
         /// Who holds it.
         rollout: RolloutId,
+        /// Since when, on the clock of the rollout whose act it came of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<DateTime<Utc>>,
     },
     /// A rollout took an environment over from the one that held it, which is next in line now.
     EnvironmentTakenOver {
@@ -80,6 +83,9 @@ pub enum RegistryEvent {
         rollout: RolloutId,
         /// Why.
         reason: String,
+        /// Since when, on the clock of the rollout that took it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        since: Option<DateTime<Utc>>,
     },
     /// An environment is free of a rollout.
     EnvironmentUnlocked {
@@ -165,13 +171,40 @@ pub struct Registered {
 pub struct Environment {
     /// Who holds it.
     pub holder: Option<RolloutId>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
     /// Who waits, in order.
     pub queue: VecDeque<RolloutId>,
     /// Why it was taken over last.
     pub taken_because: Option<String>,
 }
 
+/// The line for an environment, as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Line {
+    /// Which environment.
+    pub environment: String,
+    /// Who holds it.
+    pub holder: Option<RolloutId>,
+    /// Since when.
+    pub since: Option<DateTime<Utc>>,
+    /// Who waits, in order.
+    pub waiting: Vec<RolloutId>,
+}
+
 impl Registry {
+    /// The line for an environment that somebody ever wanted.
+    #[must_use]
+    pub fn line(&self, environment: &str) -> Option<Line> {
+        let known = self.environments.get(environment)?;
+        Some(Line {
+            environment: environment.to_owned(),
+            holder: known.holder.clone(),
+            since: known.since.filter(|_| known.holder.is_some()),
+            waiting: known.queue.iter().cloned().collect(),
+        })
+    }
+
     /// What one entry changes.
     pub fn evolve(&mut self, entry: &Entry) {
         self.sequence += 1;
@@ -195,16 +228,18 @@ impl Registry {
             RegistryEvent::EnvironmentQueued { environment, rollout } => {
                 self.environments.entry(environment.clone()).or_default().queue.push_back(rollout.clone());
             }
-            RegistryEvent::EnvironmentLocked { environment, rollout } => {
+            RegistryEvent::EnvironmentLocked { environment, rollout, since } => {
                 let environment = self.environments.entry(environment.clone()).or_default();
                 environment.queue.retain(|waiting| waiting != rollout);
                 environment.holder = Some(rollout.clone());
+                environment.since = Some(since.unwrap_or(entry.at));
             }
-            RegistryEvent::EnvironmentTakenOver { environment, from, rollout, reason } => {
+            RegistryEvent::EnvironmentTakenOver { environment, from, rollout, reason, since } => {
                 let environment = self.environments.entry(environment.clone()).or_default();
                 environment.queue.retain(|waiting| waiting != rollout && waiting != from);
                 environment.queue.push_front(from.clone());
                 environment.holder = Some(rollout.clone());
+                environment.since = Some(since.unwrap_or(entry.at));
                 environment.taken_because = Some(reason.clone());
             }
             RegistryEvent::EnvironmentUnlocked { environment, rollout } => {
@@ -259,7 +294,13 @@ impl Registry {
     /// What a claim becomes: the environment, or a place in the queue. Nothing, if the claim stands already. Of a free
     /// environment the first in line has it who may take it now: a freeze keeps others in their place.
     #[must_use]
-    pub fn claim(&self, environment: &str, rollout: &RolloutId, may: &dyn Fn(&RolloutId) -> bool) -> Vec<RegistryEvent> {
+    pub fn claim(
+        &self,
+        environment: &str,
+        rollout: &RolloutId,
+        at: DateTime<Utc>,
+        may: &dyn Fn(&RolloutId) -> bool,
+    ) -> Vec<RegistryEvent> {
         let nobody = Environment::default();
         let known = self.environments.get(environment).unwrap_or(&nobody);
         let environment = environment.to_owned();
@@ -272,8 +313,11 @@ impl Registry {
                 let line = known.queue.iter().chain((!stands).then_some(rollout));
                 let first = line.into_iter().find(|waiting| may(waiting)).cloned();
                 let queued = (!stands && first.as_ref() != Some(rollout)).then(queued);
-                let locked =
-                    first.map(|first| RegistryEvent::EnvironmentLocked { environment: environment.clone(), rollout: first });
+                let locked = first.map(|first| RegistryEvent::EnvironmentLocked {
+                    environment: environment.clone(),
+                    rollout: first,
+                    since: Some(at),
+                });
                 queued.into_iter().chain(locked).collect()
             }
         }
@@ -286,6 +330,7 @@ impl Registry {
         environment: &str,
         rollout: &RolloutId,
         reason: &str,
+        at: DateTime<Utc>,
         may: &dyn Fn(&RolloutId) -> bool,
     ) -> Vec<RegistryEvent> {
         match self.holder(environment) {
@@ -294,14 +339,21 @@ impl Registry {
                 from: holder.clone(),
                 rollout: rollout.clone(),
                 reason: reason.to_owned(),
+                since: Some(at),
             }],
-            _ => self.claim(environment, rollout, may),
+            _ => self.claim(environment, rollout, at, may),
         }
     }
 
     /// What a release becomes: the environment is free, and the next in the queue who may take it now has it.
     #[must_use]
-    pub fn release(&self, environment: &str, rollout: &RolloutId, may: &dyn Fn(&RolloutId) -> bool) -> Vec<RegistryEvent> {
+    pub fn release(
+        &self,
+        environment: &str,
+        rollout: &RolloutId,
+        at: DateTime<Utc>,
+        may: &dyn Fn(&RolloutId) -> bool,
+    ) -> Vec<RegistryEvent> {
         let Some(known) = self.environments.get(environment) else { return Vec::new() };
         if known.holder.as_ref() != Some(rollout) && !known.queue.contains(rollout) {
             return Vec::new();
@@ -309,8 +361,11 @@ impl Registry {
         let unlocked = RegistryEvent::EnvironmentUnlocked { environment: environment.to_owned(), rollout: rollout.clone() };
         let held_it = known.holder.as_ref() == Some(rollout);
         let next = known.queue.iter().find(|waiting| *waiting != rollout && may(waiting)).filter(|_| held_it);
-        let locked =
-            next.map(|next| RegistryEvent::EnvironmentLocked { environment: environment.to_owned(), rollout: next.clone() });
+        let locked = next.map(|next| RegistryEvent::EnvironmentLocked {
+            environment: environment.to_owned(),
+            rollout: next.clone(),
+            since: Some(at),
+        });
         [Some(unlocked), locked].into_iter().flatten().collect()
     }
 
@@ -361,17 +416,17 @@ mod tests {
         let mut registry = Registry::default();
         let [a, b, c] = ["a", "b", "c"].map(|id| RolloutId(id.into()));
         for rollout in [&a, &b, &c, &a, &b] {
-            let events = registry.claim("andromeda/staging", rollout, &|_| true);
+            let events = registry.claim("andromeda/staging", rollout, DateTime::UNIX_EPOCH, &|_| true);
             apply(&mut registry, events);
         }
         assert_eq!(registry.holder("andromeda/staging"), Some(&a));
         assert_eq!(registry.environments["andromeda/staging"].queue, [b.clone(), c.clone()]);
         for (leaves, then_holds) in [(&a, Some(&b)), (&c, Some(&b)), (&b, None)] {
-            let events = registry.release("andromeda/staging", leaves, &|_| true);
+            let events = registry.release("andromeda/staging", leaves, DateTime::UNIX_EPOCH, &|_| true);
             apply(&mut registry, events);
             assert_eq!(registry.holder("andromeda/staging"), then_holds);
         }
-        assert_eq!(registry.release("andromeda/staging", &a, &|_| true), []);
+        assert_eq!(registry.release("andromeda/staging", &a, DateTime::UNIX_EPOCH, &|_| true), []);
     }
 
     #[test]
@@ -379,23 +434,23 @@ mod tests {
         let mut registry = Registry::default();
         let [a, b, c, d] = ["a", "b", "c", "d"].map(|id| RolloutId(id.into()));
         for rollout in [&a, &b, &c] {
-            let events = registry.claim("e", rollout, &|_| true);
+            let events = registry.claim("e", rollout, DateTime::UNIX_EPOCH, &|_| true);
             apply(&mut registry, events);
         }
         // A freeze has begun meanwhile; only the hotfix may go on in it.
         let hotfix = |rollout: &RolloutId| *rollout == d;
-        let events = registry.release("e", &a, &hotfix);
+        let events = registry.release("e", &a, DateTime::UNIX_EPOCH, &hotfix);
         apply(&mut registry, events);
         assert_eq!(registry.holder("e"), None);
-        let events = registry.claim("e", &d, &hotfix);
+        let events = registry.claim("e", &d, DateTime::UNIX_EPOCH, &hotfix);
         apply(&mut registry, events);
         assert_eq!(registry.holder("e"), Some(&d));
-        let events = registry.release("e", &d, &hotfix);
+        let events = registry.release("e", &d, DateTime::UNIX_EPOCH, &hotfix);
         apply(&mut registry, events);
         assert_eq!(registry.holder("e"), None);
-        assert_eq!(registry.claim("e", &b, &hotfix), []);
+        assert_eq!(registry.claim("e", &b, DateTime::UNIX_EPOCH, &hotfix), []);
         // It is over: whoever asks first, the first in line has it.
-        let events = registry.claim("e", &c, &|_| true);
+        let events = registry.claim("e", &c, DateTime::UNIX_EPOCH, &|_| true);
         apply(&mut registry, events);
         assert_eq!(registry.holder("e"), Some(&b));
         assert_eq!(registry.environments["e"].queue, [c]);

@@ -8,6 +8,7 @@ mod checks;
 mod course;
 mod decisions;
 mod docs;
+mod environment;
 mod freezes;
 mod names;
 mod paper;

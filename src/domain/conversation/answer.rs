@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId};
-use crate::domain::registry::Registry;
+use crate::domain::registry::{Line, Registry};
 use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::due_of;
 use crate::domain::rollout::effect::Recipient;
@@ -14,6 +14,7 @@ use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::StepKind;
 
 use super::grammar::COMMANDS;
+use super::line::{in_list, line_of};
 use super::log::sentence;
 use super::voice::{Voice, capital};
 
@@ -151,6 +152,13 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
         }
         Event::Amended { amendment, .. } => format!("Amended, for this rollout only: {}.", amendment.markdown(state)),
         Event::Resumed => "It goes on.".to_owned(),
+        Event::EnvironmentClaimed if own => {
+            format!("Asking for {} now, before its time.", escape_markdown(state.runbook.environment.as_deref()?))
+        }
+        Event::EnvironmentGivenUp => {
+            let environment = escape_markdown(state.runbook.environment.as_deref()?);
+            format!("Giving {environment} up; it is asked for again when its time comes.")
+        }
         Event::TakeoverAsked { .. } => {
             let environment = escape_markdown(state.runbook.environment.as_deref()?);
             format!("Taking {environment} over. Whoever holds it is put on hold and told.")
@@ -186,9 +194,9 @@ fn next(voice: &Voice<'_>) -> Vec<String> {
     itself.into_iter().chain(person).collect()
 }
 
-/// The answer to `status`.
+/// The answer to `status`, with the line for its environment.
 #[must_use]
-pub fn status(state: &State, people: &Directory, now: DateTime<Utc>) -> Answer {
+pub fn status(state: &State, people: &Directory, now: DateTime<Utc>, line: Option<&Line>) -> Answer {
     let voice = Voice { state, people, now };
     let (settled, all) = voice.progress();
     let mut says = vec![format!(
@@ -205,6 +213,7 @@ pub fn status(state: &State, people: &Directory, now: DateTime<Utc>) -> Answer {
         };
         says.push(format!("T-0 is {} ({distance}).", voice.time(window.starts)));
     }
+    says.extend(line.and_then(|line| line_of(&voice, line)).map(|line| format!("{line}.")));
     says.extend(next(&voice));
     Answer { text: says.join(" "), rollout: Some(state.id.clone()) }
 }
@@ -309,8 +318,11 @@ pub fn report(state: &State, people: &Directory, _: DateTime<Utc>) -> Answer {
 /// The answer to `list`.
 #[must_use]
 pub fn list(registry: &Registry) -> Answer {
-    let open: Vec<String> =
-        registry.open().map(|(id, rollout)| format!("- **{id}**: {}", escape_markdown(&rollout.title))).collect();
+    let environment = |id: &RolloutId| in_list(registry, id).map(|line| format!(". {line}")).unwrap_or_default();
+    let open: Vec<String> = registry
+        .open()
+        .map(|(id, rollout)| format!("- **{id}**: {}{}", escape_markdown(&rollout.title), environment(id)))
+        .collect();
     let text = if open.is_empty() {
         "No rollout is open. `/rollout start` begins one.".to_owned()
     } else {

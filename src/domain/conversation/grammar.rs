@@ -70,7 +70,7 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 36] = [
+pub const COMMANDS: [Help; 38] = [
     help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
@@ -105,6 +105,8 @@ pub const COMMANDS: [Help; 36] = [
     help("announce", "TEXT to AUDIENCE", "announces what no step announces"),
     help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
     help("report", "", "writes the checklist as it stands, with figures"),
+    help("lock", "", "takes the environment now, before its time"),
+    help("unlock", "", "gives it back, or leaves the line for it, before its time"),
     help("takeover", "REASON", "takes the environment over from the rollout that holds it"),
     help("override", "REASON", "lets a rollout go on in spite of a freeze"),
     help("hold", "", "starts nothing new until `resume`"),
@@ -114,7 +116,7 @@ pub const COMMANDS: [Help; 36] = [
 ];
 
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 5] = ["rollback", "lock", "unlock", "link", "rehearsal"];
+const LATER: [&str; 3] = ["rollback", "link", "rehearsal"];
 
 /// Other words for the same command.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -257,6 +259,8 @@ fn one_thing(verb: &str, mut words: Words<'_>) -> Result<CommandBody, Refusal> {
         "back-off" => CommandBody::BackOff { generation: None },
         "takeover" => CommandBody::TakeOver { reason: words.rest() },
         "override" => CommandBody::OverrideFreeze { reason: words.rest() },
+        "lock" => CommandBody::Lock,
+        "unlock" => CommandBody::Unlock,
         "hold" => CommandBody::Hold,
         "resume" => CommandBody::Resume { generation: None },
         _ => CommandBody::Abort { reason: words.rest(), generation: None },
@@ -547,6 +551,8 @@ mod tests {
             ),
             ("/rollout backoff", None, Ask::Do(vec![CommandBody::BackOff { generation: None }])),
             ("/rollout mine", None, Ask::Mine),
+            ("/rollout lock", None, Ask::Do(vec![CommandBody::Lock])),
+            ("/rollout andromeda-staging-4.3 unlock", Some("andromeda-staging-4.3"), Ask::Do(vec![CommandBody::Unlock])),
             ("/rollout amend", None, Ask::Do(vec![CommandBody::AgreeToAmendment { generation: None }])),
             (
                 "/rollout amend dns parameters.Size='a b' group=x",

@@ -250,6 +250,12 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),
+        Event::EnvironmentClaimed if recorded.by.is_some() => {
+            format!("{who} asks for {} before its time", escape_markdown(state.runbook.environment.as_deref()?))
+        }
+        Event::EnvironmentGivenUp => {
+            format!("{who} gives {} up for now", escape_markdown(state.runbook.environment.as_deref()?))
+        }
         // A claim is usually granted at once; while it is not, the card says who is waited for.
         Event::EnvironmentClaimed
         | Event::InputSet { .. }

@@ -4,6 +4,7 @@ pub mod answer;
 pub mod button;
 pub mod form;
 pub mod grammar;
+pub mod line;
 pub mod log;
 pub mod voice;
 pub mod window;

@@ -5,10 +5,12 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::form::{Field, FieldKind};
+use crate::domain::conversation::line::line_of;
 use crate::domain::conversation::log::sentence;
 use crate::domain::conversation::voice::{Voice, capital};
 use crate::domain::conversation::window::window_line;
 use crate::domain::people::{Directory, PersonId};
+use crate::domain::registry::Line;
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::event::NoteKind;
 use crate::domain::rollout::state::{ActionStage, Note, PhaseState, State, StepState, StepStatus};
@@ -217,6 +219,11 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
 }
 
 impl Card {
+    /// Adds how it stands in the line for its environment, which the registry knows.
+    pub fn show_line(&mut self, voice: &Voice<'_>, line: Option<&Line>) {
+        self.headline.extend(line.and_then(|line| line_of(voice, line)));
+    }
+
     /// The card as Markdown, without its buttons.
     #[must_use]
     pub fn markdown(&self) -> String {

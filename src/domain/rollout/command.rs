@@ -269,6 +269,10 @@ pub enum CommandBody {
     },
     /// Start nothing new by itself.
     Hold,
+    /// Take the environment before its time.
+    Lock,
+    /// Give the environment back, or leave the line for it, before its time has come.
+    Unlock,
     /// Take the environment over from whoever holds it.
     TakeOver {
         /// Why.

@@ -318,6 +318,9 @@ pub fn effects(state: &State) -> Vec<Effect> {
             EnvironmentStage::Claimed | EnvironmentStage::Held if state.may_release() => {
                 owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
             }
+            EnvironmentStage::Claimed | EnvironmentStage::Held if state.gives_up => {
+                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
+            }
             // In a freeze it is not asked for.
             EnvironmentStage::Claimed if state.freeze.is_none() => {
                 owed.push(Effect::ClaimEnvironment { environment: environment.clone(), takeover: state.takeover.clone() });

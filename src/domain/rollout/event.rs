@@ -694,8 +694,10 @@ pub enum Event {
         /// Who proposed it.
         proposed_by: PersonId,
     },
-    /// It waits for its environment.
+    /// It waits for its environment: because its time has come, or because a person wants it before.
     EnvironmentClaimed,
+    /// A person wants the environment given back, or the line for it left, before its time.
+    EnvironmentGivenUp,
     /// A person wants its environment, whoever holds it.
     TakeoverAsked {
         /// Why.

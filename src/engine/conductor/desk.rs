@@ -73,7 +73,13 @@ impl Conductor {
             Ask::Help { about } => Ok(answer::help(about.as_deref())),
             Ask::Status => {
                 let id = self.meant(understood.rollout, &said.room, true)?;
-                self.look(&id, answer::status).await?.ok_or_else(|| no_such(&id))
+                let lines = self.registry();
+                let status = move |state: &State, people: &Directory, now| {
+                    let environment = state.runbook.environment.as_ref();
+                    let line = environment.and_then(|environment| lines.line(environment));
+                    answer::status(state, people, now, line.as_ref())
+                };
+                self.look(&id, status).await?.ok_or_else(|| no_such(&id))
             }
             Ask::Who => {
                 let id = self.meant(understood.rollout, &said.room, true)?;

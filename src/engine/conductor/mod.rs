@@ -167,6 +167,8 @@ enum Message {
         venue: Venue,
         sequence: u64,
     },
+    /// What others did is to be seen in the card.
+    ShowAgain,
     /// The registry could not do what it was asked; it is to be asked again.
     AskAgain,
     NextIn {

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -51,9 +51,9 @@ pub(super) enum Message {
     /// Start a checklist of a rollout.
     StartChild { parent: RolloutId, rooms: Vec<String>, child: Box<StartChild> },
     /// A rollout wants its environment.
-    Claim { environment: String, rollout: RolloutId, takeover: Option<String> },
+    Claim { environment: String, rollout: RolloutId, takeover: Option<String>, at: DateTime<Utc> },
     /// A rollout gives its environment back.
-    Release { environment: String, rollout: RolloutId },
+    Release { environment: String, rollout: RolloutId, at: DateTime<Utc> },
     /// A rollout is over, and everything it owed is done.
     Close { id: RolloutId, result: Outcome },
 }
@@ -141,13 +141,13 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                 let _ = reply.send(started);
             }
             Message::StartChild { parent, rooms, child } => start_child(&shared, parent, &rooms, *child).await,
-            Message::Claim { environment, rollout, takeover } => {
+            Message::Claim { environment, rollout, takeover, at } => {
                 let id = CommandId(format!("claim-{rollout}"));
                 let from = shared.registry().holder(&environment).cloned();
                 let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
                 let claim = |registry: &Registry| match &takeover {
-                    Some(reason) => registry.take_over(&environment, &rollout, reason, &may),
-                    None => registry.claim(&environment, &rollout, &may),
+                    Some(reason) => registry.take_over(&environment, &rollout, reason, at, &may),
+                    None => registry.claim(&environment, &rollout, at, &may),
                 };
                 if record(&shared, &id, claim).await {
                     grant(&shared, &environment).await;
@@ -155,16 +155,18 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                     if let Some(from) = from.filter(|from| *from != rollout) {
                         look_again(&shared, &from).await;
                     }
+                    show_again(&shared, &environment).await;
                 } else {
                     ask_again(&shared, &rollout).await;
                 }
             }
-            Message::Release { environment, rollout } => {
+            Message::Release { environment, rollout, at } => {
                 let id = CommandId(format!("release-{rollout}"));
                 let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
-                if record(&shared, &id, |registry| registry.release(&environment, &rollout, &may)).await {
+                if record(&shared, &id, |registry| registry.release(&environment, &rollout, at, &may)).await {
                     tell(&shared, &rollout, "released", CommandBody::RecordEnvironmentReleased).await;
                     grant(&shared, &environment).await;
+                    show_again(&shared, &environment).await;
                 } else {
                     ask_again(&shared, &rollout).await;
                 }
@@ -220,6 +222,17 @@ async fn ask_again(shared: &Shared, id: &RolloutId) {
     if let Some(handle) = shared.handle(id) {
         // A rollout that is gone asks when it is taken up.
         let _ = handle.inbox.send(RolloutMessage::AskAgain).await;
+    }
+}
+
+/// Everybody who has to do with an environment shows how its line stands now.
+async fn show_again(shared: &Shared, environment: &str) {
+    let Some(line) = shared.registry().line(environment) else { return };
+    for id in line.holder.iter().chain(&line.waiting) {
+        if let Some(handle) = shared.handle(id) {
+            // A rollout that is gone shows nothing more.
+            let _ = handle.inbox.send(RolloutMessage::ShowAgain).await;
+        }
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::conversation::answer::Answer;
 use crate::domain::conversation::log::log_line;
+use crate::domain::conversation::voice::Voice;
 use crate::domain::conversation::window::next_refresh;
 use crate::domain::freeze::Frozen;
 use crate::domain::message::card::{Progress, card};
@@ -336,6 +337,7 @@ impl Conducted {
                     let shown = self.shown.entry(venue).or_default();
                     *shown = (*shown).max(sequence);
                 }
+                Message::ShowAgain => self.dirty = true,
                 Message::AskAgain => {
                     self.registry_asked.clear();
                     self.ask_later = true;
@@ -652,11 +654,13 @@ impl Conducted {
                     }
                 }
                 Effect::ClaimEnvironment { environment, takeover } => {
+                    let (rollout, at) = (self.state.id.clone(), self.now());
                     let what = if takeover.is_some() { "takeover" } else { "claim" };
-                    self.ask_registry(what, registry::Message::Claim { environment, rollout: self.state.id.clone(), takeover });
+                    self.ask_registry(what, registry::Message::Claim { environment, rollout, takeover, at });
                 }
                 Effect::ReleaseEnvironment { environment } => {
-                    self.ask_registry("release", registry::Message::Release { environment, rollout: self.state.id.clone() });
+                    let (rollout, at) = (self.state.id.clone(), self.now());
+                    self.ask_registry("release", registry::Message::Release { environment, rollout, at });
                 }
             }
         }
@@ -709,7 +713,10 @@ impl Conducted {
                 .filter(|(attempt, ..)| self.state.awaits(step, *attempt))
                 .map(|(_, progress, _)| progress.clone())
         };
-        let card = card(&self.state, people, now, &progress);
+        let mut card = card(&self.state, people, now, &progress);
+        let environment = self.state.runbook.environment.as_ref();
+        let line = environment.and_then(|environment| self.shared.registry().line(environment));
+        card.show_line(&Voice { state: &self.state, people, now }, line.as_ref());
         let limit = usize::try_from(sequence.saturating_sub(after)).unwrap_or(usize::MAX).min(super::READ_RECORDS_MAX);
         let events = match limit {
             0 => Ok(Vec::new()),

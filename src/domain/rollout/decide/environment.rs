@@ -30,7 +30,10 @@ impl Desk<'_> {
                 return Err(Refusal::new(RefusalKind::Stale, format!("{} holds {environment} already.", self.state.id)));
             }
             EnvironmentStage::NotNeeded => {
-                let says = format!("{} does not need {environment} yet; it asks for it when it does.", self.state.id);
+                let says = format!(
+                    "{} does not need {environment} yet; it asks for it when it does, or now with `/rollout lock`.",
+                    self.state.id
+                );
                 return Err(Refusal::new(RefusalKind::NotNow, says));
             }
             EnvironmentStage::Released => {
@@ -40,6 +43,83 @@ impl Desk<'_> {
         self.may(&self.state.runbook.may.take_over, "take the environment over")?;
         let reason = Self::words(reason, "Taking over needs a reason: `/rollout takeover REASON`. It")?;
         Ok(vec![Event::TakeoverAsked { reason }])
+    }
+
+    /// Takes the environment now, to keep others out while preparing.
+    pub(super) fn lock(&self) -> Result<Vec<Event>, Refusal> {
+        let environment = self.own_environment("lock")?;
+        let no = |kind, says: String| Err(Refusal::new(kind, says));
+        match self.state.environment {
+            EnvironmentStage::NotNeeded => {}
+            EnvironmentStage::Claimed => {
+                return no(RefusalKind::Stale, format!("{} is in line for {environment} already.", self.state.id));
+            }
+            EnvironmentStage::Held if self.state.gives_up => {
+                return no(RefusalKind::NotNow, format!("{environment} is being given back; ask again in a moment."));
+            }
+            EnvironmentStage::Held => {
+                return no(RefusalKind::Stale, format!("{} holds {environment} already.", self.state.id));
+            }
+            EnvironmentStage::Released => {
+                return no(RefusalKind::NotNow, format!("{} gave {environment} back.", self.state.id));
+            }
+        }
+        if self.state.result.is_some() {
+            return no(
+                RefusalKind::NotNow,
+                format!("The result of {} is recorded: it needs {environment} no more.", self.state.id),
+            );
+        }
+        self.may(&self.state.runbook.may.take_over, "take the environment before its time")?;
+        Ok(vec![Event::EnvironmentClaimed])
+    }
+
+    /// Gives back what was taken before its time, or leaves the line for it.
+    pub(super) fn unlock(&self) -> Result<Vec<Event>, Refusal> {
+        let environment = self.own_environment("unlock")?;
+        let no = |kind, says: String| Err(Refusal::new(kind, says));
+        match self.state.environment {
+            EnvironmentStage::Claimed | EnvironmentStage::Held if self.state.gives_up => {
+                return no(RefusalKind::Stale, format!("{environment} is being given back already."));
+            }
+            EnvironmentStage::Claimed | EnvironmentStage::Held => {}
+            EnvironmentStage::NotNeeded => {
+                return no(
+                    RefusalKind::NotNow,
+                    format!("{} does not hold {environment}, and is not in line for it.", self.state.id),
+                );
+            }
+            EnvironmentStage::Released => {
+                return no(RefusalKind::Stale, format!("{} gave {environment} back already.", self.state.id));
+            }
+        }
+        self.may(&self.state.runbook.may.take_over, "give the environment back before its time")?;
+        let runs: Vec<String> = (0..self.state.steps.len())
+            .filter(|index| {
+                let step = &self.state.steps[*index];
+                step.is_under_way() || step.child.as_ref().is_some_and(|child| !child.settled)
+            })
+            .map(|index| self.title(index))
+            .collect();
+        if let Some(first) = runs.first() {
+            return no(RefusalKind::NotNow, format!("{environment} is not given back while “{first}” runs."));
+        }
+        if self.state.locked_by.is_none() || self.state.has_begun_in_environment() {
+            let says = format!(
+                "{} needs {environment} from here on; it is given back when a result is recorded. `/rollout abort REASON` ends it before.",
+                self.state.id
+            );
+            return no(RefusalKind::NotNow, says);
+        }
+        Ok(vec![Event::EnvironmentGivenUp])
+    }
+
+    fn own_environment(&self, verb: &str) -> Result<String, Refusal> {
+        let invalid = |says: String| Refusal::new(RefusalKind::Invalid, says);
+        let environment = self.state.runbook.environment.as_deref();
+        environment
+            .map(escape_markdown)
+            .ok_or_else(|| invalid(format!("{} needs no environment: `{verb}` has nothing to do here.", self.state.id)))
     }
 
     /// How freezes stand now. What is known already is nothing new, and what a person overrode stays overridden.

@@ -114,6 +114,8 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::AgreeToAmendment { generation } => desk.agree(*generation),
                 CommandBody::Hold => desk.hold(),
                 CommandBody::TakeOver { reason } => desk.take_over(reason),
+                CommandBody::Lock => desk.lock(),
+                CommandBody::Unlock => desk.unlock(),
                 CommandBody::OverrideFreeze { reason } => desk.override_freeze(reason),
                 CommandBody::Resume { generation } => desk.fresh(*generation).and_then(|()| desk.resume()),
                 CommandBody::Abort { reason, generation } => desk.fresh(*generation).and_then(|()| desk.abort(reason)),

@@ -311,7 +311,12 @@ impl State {
                 let by = [proposed_by.clone()].into_iter().chain(by.clone()).collect();
                 self.amendments.push(Amended { amendment: amendment.clone(), by, at });
             }
-            Event::EnvironmentClaimed | Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
+            Event::EnvironmentClaimed => {
+                self.environment = EnvironmentStage::Claimed;
+                self.locked_by.clone_from(by);
+            }
+            Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
+            Event::EnvironmentGivenUp => self.gives_up = true,
             Event::TakeoverAsked { reason } => self.takeover = Some(reason.clone()),
             Event::FreezeBegan { freeze } => self.freeze = Some(freeze.clone()),
             Event::FreezeEnded { .. } => self.freeze = None,
@@ -325,7 +330,13 @@ impl State {
                 self.environment = EnvironmentStage::Held;
                 self.takeover = None;
             }
-            Event::EnvironmentReleased => self.environment = EnvironmentStage::Released,
+            Event::EnvironmentReleased => {
+                // What was given back before its time is asked for again when that comes.
+                self.environment = if self.gives_up { EnvironmentStage::NotNeeded } else { EnvironmentStage::Released };
+                self.gives_up = false;
+                self.locked_by = None;
+                self.takeover = None;
+            }
             Event::CardPosted { venue, reference } => drop(self.cards.insert(venue.clone(), reference.clone())),
             Event::Ended { result } => {
                 self.result = Some(*result);
@@ -347,6 +358,7 @@ impl State {
             | Event::CardPosted { .. }
             | Event::ActionAttempted { .. }
             | Event::PhaseSettled { .. }
+            | Event::EnvironmentGivenUp
             | Event::ChildTold { .. }
             | Event::ParentTold { .. }
             | Event::Nudged { nudge: Nudge::Needed, .. } => true,

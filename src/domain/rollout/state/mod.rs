@@ -95,6 +95,10 @@ pub struct State {
     pub backed_off: BTreeSet<usize>,
     /// Whether it has its environment.
     pub environment: EnvironmentStage,
+    /// Who took the environment before its time, if somebody did.
+    pub locked_by: Option<PersonId>,
+    /// Whether a person wants the environment given back before its time.
+    pub gives_up: bool,
     /// The freeze that keeps it from its environment.
     pub freeze: Option<Frozen>,
     /// The freezes in spite of which it goes on.
@@ -203,6 +207,8 @@ impl State {
             released: BTreeSet::new(),
             backed_off: BTreeSet::new(),
             environment: EnvironmentStage::NotNeeded,
+            locked_by: None,
+            gives_up: false,
             freeze: None,
             overridden: Vec::new(),
             takeover: None,
@@ -295,10 +301,18 @@ impl State {
         self.result.is_some() && !self.steps.iter().any(runs)
     }
 
+    /// Whether it has begun what it holds its environment for: the phase from which on it is held has opened.
+    #[must_use]
+    pub fn has_begun_in_environment(&self) -> bool {
+        let begun = |phase: &PhaseState| matches!(phase, PhaseState::Open { .. } | PhaseState::Settled { .. });
+        let from = self.runbook.lock_from.unwrap_or(self.phases.len());
+        self.phases.iter().skip(from).any(begun)
+    }
+
     /// Whether it waits for an environment that it still needs.
     #[must_use]
     pub fn wants_environment(&self) -> bool {
-        self.environment == EnvironmentStage::Claimed && !self.may_release()
+        self.environment == EnvironmentStage::Claimed && !self.gives_up && !self.may_release()
     }
 
     /// Whether it goes on in spite of a freeze: of this one, this time.

@@ -181,8 +181,12 @@ struct OpenStep {
 
 async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
     let underway = web.conductor.underway(id).await;
+    let lines = web.conductor.registry();
     let look = move |state: &State, people: &Directory, now| {
         let voice = Voice { state, people, now };
+        let line = state.runbook.environment.as_ref().and_then(|environment| lines.line(environment));
+        let mut card = card(state, people, now, &|step| underway.get(&step).cloned());
+        card.show_line(&voice, line.as_ref());
         let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
             let is_decision = matches!(definition.kind, StepKind::Decide { .. });
             let voter = |person: &PersonId| (voice.call(person), step.votes.get(person).map(|vote| vote.choice));
@@ -191,7 +195,7 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
         };
         Seen {
             rollout: view(state, people, now),
-            card: card(state, people, now, &|step| underway.get(&step).cloned()),
+            card,
             open: state.open_steps().map(open_step).collect(),
             progress: voice.progress(),
         }
