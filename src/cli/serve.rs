@@ -212,7 +212,9 @@ fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) ->
         (name.clone(), executor)
     };
     let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
-    Routes { addresses, people: Some(route()), venues: hosted, executors }
+    // Rehearsals have executors of their own, which pretend whatever a system is: here that is no difference.
+    let rehearsals = settings.systems.iter().map(pretend).collect();
+    Routes { addresses, people: Some(route()), venues: hosted, executors, rehearsals }
 }
 
 /// The systems as they are configured: what pretends pretends, and the others are really asked. The demo does not use it: there

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::domain::people::PersonId;
 
 use super::rollout::command::{CommandId, RolloutId};
-use super::rollout::event::{DecodeError, EVENT_VERSION};
+use super::rollout::event::{DecodeError, EVENT_VERSION, is_false};
 use super::runbook::model::Outcome;
 
 /// The longest id of a rollout, in characters: people type it.
@@ -55,6 +55,9 @@ pub enum RegistryEvent {
         /// The rollout whose checklist it is, if it is one.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         parent: Option<RolloutId>,
+        /// Whether it is a rehearsal.
+        #[serde(default, skip_serializing_if = "is_false")]
+        rehearsal: bool,
     },
     /// A rollout waits for an environment.
     EnvironmentQueued {
@@ -156,6 +159,8 @@ pub struct Registered {
     pub rooms: Vec<String>,
     /// The rollout whose checklist it is, if it is one.
     pub parent: Option<RolloutId>,
+    /// Whether it is a rehearsal.
+    pub rehearsal: bool,
     /// When it began.
     pub at: DateTime<Utc>,
     /// Who started it.
@@ -210,13 +215,14 @@ impl Registry {
         self.sequence += 1;
         match &entry.event {
             RegistryEvent::Founded { house } => self.house = Some(*house),
-            RegistryEvent::RolloutRegistered { id, number, runbook, title, rooms, parent } => {
+            RegistryEvent::RolloutRegistered { id, number, runbook, title, rooms, parent, rehearsal } => {
                 let registered = Registered {
                     number: *number,
                     runbook: runbook.clone(),
                     title: title.clone(),
                     rooms: rooms.clone(),
                     parent: parent.clone(),
+                    rehearsal: *rehearsal,
                     at: entry.at,
                     by: entry.by.clone(),
                     closed: None,
@@ -391,7 +397,15 @@ mod tests {
         let (runbook, title) = ("andromeda-staging".to_owned(), String::new());
         apply(
             registry,
-            vec![RegistryEvent::RolloutRegistered { id: id.clone(), number, runbook, title, rooms: Vec::new(), parent: None }],
+            vec![RegistryEvent::RolloutRegistered {
+                id: id.clone(),
+                number,
+                runbook,
+                title,
+                rooms: Vec::new(),
+                parent: None,
+                rehearsal: false,
+            }],
         );
     }
 

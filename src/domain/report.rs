@@ -26,6 +26,8 @@ pub struct Report {
     pub id: String,
     /// Its title.
     pub title: String,
+    /// Whether it was a rehearsal: nothing was touched, and nothing left its rooms.
+    pub rehearsal: bool,
     /// Its result, once recorded.
     pub result: Option<Outcome>,
     /// When it started.
@@ -100,6 +102,7 @@ pub fn report(state: &State, people: &Directory) -> Report {
     Report {
         id: state.id.to_string(),
         title: state.title.clone(),
+        rehearsal: state.rehearsal,
         result: state.result,
         started: state.started,
         ended: state.ended,
@@ -253,6 +256,7 @@ impl Writer<'_> {
         sent.map(|announcement| {
             let to = announcement.destinations.iter().map(|to| {
                 let what = match &to.outcome {
+                    _ if self.state.rehearsal => "would have got it".to_owned(),
                     _ if to.waived.is_some() => "waived".to_owned(),
                     None => "on its way".to_owned(),
                     Some(DeliveryOutcome::Delivered { possibly_repeated: false, .. }) => "delivered".to_owned(),

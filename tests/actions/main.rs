@@ -38,6 +38,7 @@ fn action(number: u32, operation: &str, inputs: Value) -> Action {
         values: BTreeMap::new(),
         attempted: Some(now()),
         looked: 0,
+        rehearsal: false,
     }
 }
 

@@ -7,6 +7,7 @@ mod environments;
 mod other_roads;
 mod outside;
 mod recorder;
+mod rehearsal;
 mod repairs;
 mod replies;
 mod straight_road;

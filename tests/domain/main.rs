@@ -13,6 +13,7 @@ mod freezes;
 mod names;
 mod paper;
 mod properties;
+mod rehearsal;
 mod schedule;
 mod schema;
 mod shape;

@@ -48,7 +48,18 @@ impl Table {
         Self::start(&settings, Runbook::clone(runbook), values)
     }
 
-    pub fn start(settings: &Settings, mut runbook: Runbook, values: &[(&str, &str)]) -> Self {
+    pub fn start(settings: &Settings, runbook: Runbook, values: &[(&str, &str)]) -> Self {
+        Self::start_as(settings, runbook, values, false)
+    }
+
+    /// A rehearsal of a runbook of the test's own.
+    pub fn rehearsal_of(yaml: &str, values: &[(&str, &str)]) -> Self {
+        let settings = settings_with(yaml);
+        let runbook = settings.runbooks.values().find(|runbook| runbook.name == "test").expect("named `test`");
+        Self::start_as(&settings, Runbook::clone(runbook), values, true)
+    }
+
+    fn start_as(settings: &Settings, mut runbook: Runbook, values: &[(&str, &str)], rehearsal: bool) -> Self {
         // As at a real start, those of its checklists are frozen with it.
         let named = |name: &String| {
             runbook.steps.iter().any(|s| matches!(&s.kind, StepKind::Checklist { runbook, .. } if runbook == name))
@@ -75,6 +86,7 @@ impl Table {
             runbook,
             parent: None,
             shift_seconds: 0,
+            rehearsal,
         };
         let command = command(0, Some("maria"), now, CommandBody::Wake);
         let first = Recorded::new(&command.id, command.actor.person(), now, Event::Started(Box::new(started)));

@@ -8,6 +8,7 @@ mod faults;
 mod outside;
 #[cfg(unix)]
 mod real;
+mod rehearsal;
 mod replay;
 mod stage;
 mod starting;

@@ -22,7 +22,7 @@ use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tminus::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use tminus::engine::ports::{CancelError, Courier, Executor, Found, Polled, Projection, Sent, StartError};
 use tminus::engine::snapshots::{NoSnapshots, SnapshotStore};
-use tminus::gateway::action::pretend::Ledger;
+use tminus::gateway::action::pretend::{Ledger, Pretend};
 use tminus::settings::{Files, Settings};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -456,12 +456,14 @@ async fn raise(
     let opened = Conductor::open_with(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch, snapshots.clone());
     let conductor = opened.await.expect("it opens");
     let courier: Arc<dyn Courier> = outside.clone();
+    let pretended: Arc<dyn Executor> = Arc::new(Pretend::new(Ledger::in_memory(), BTreeMap::new()));
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {
         addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),
         people: Some(route.clone()),
         venues: BTreeMap::from([(Venue { platform: Platform::Slack, room: ROOM.into() }, route)]),
         executors: systems.clone(),
+        rehearsals: systems.keys().map(|name| (name.clone(), pretended.clone())).collect(),
     };
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, CancellationToken::new()));
     (conductor, outbox)

@@ -240,6 +240,7 @@ impl Stage {
             people: Some(route()),
             venues: rooms.into_iter().map(|room| (Venue { platform: Platform::Local, room }, route())).collect(),
             executors: settings.systems.iter().map(played).collect(),
+            rehearsals: settings.systems.iter().map(played).collect(),
         };
         // It ends with the runtime.
         tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, CancellationToken::new()));

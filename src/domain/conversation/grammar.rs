@@ -29,6 +29,8 @@ pub enum Ask {
         typed: BTreeMap<String, String>,
         /// When T-0 is.
         at: Option<String>,
+        /// Whether it only rehearses.
+        rehearsal: bool,
     },
     /// Where a rollout stands.
     Status,
@@ -40,6 +42,11 @@ pub enum Ask {
     Help {
         /// About which command.
         about: Option<String>,
+    },
+    /// Move the clock of a rehearsal forward.
+    Advance {
+        /// By how much, as typed; to the next moment at which something happens, if nothing is said.
+        by: Option<String>,
     },
     /// What waits for the person who asks.
     Mine,
@@ -70,8 +77,12 @@ const fn help(verb: &'static str, arguments: &'static str, about: &'static str) 
 }
 
 /// Every command, in the order of the help text.
-pub const COMMANDS: [Help; 38] = [
-    help("start", "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME]", "starts a rollout: `start 4.3`"),
+pub const COMMANDS: [Help; 39] = [
+    help(
+        "start",
+        "[RUNBOOK] [VALUE] [INPUT=VALUE…] [at TIME] [rehearsal]",
+        "starts a rollout: `start 4.3`; a rehearsal touches nothing",
+    ),
     help("status", "", "says where it stands and what comes next"),
     help("list", "", "lists the open rollouts"),
     help("mine", "", "lists what waits for you, in all rollouts"),
@@ -103,6 +114,7 @@ pub const COMMANDS: [Help; 38] = [
     help("preview", "STEP", "shows an announcement before it goes"),
     help("correct", "STEP TEXT", "follows an announcement with a correction"),
     help("announce", "TEXT to AUDIENCE", "announces what no step announces"),
+    help("advance", "[DURATION]", "moves the clock of a rehearsal: `advance 4h`; without, to what comes next"),
     help("note", "[problem|resolution] TEXT", "leaves a note in the record"),
     help("report", "", "writes the checklist as it stands, with figures"),
     help("lock", "", "takes the environment now, before its time"),
@@ -115,8 +127,11 @@ pub const COMMANDS: [Help; 38] = [
     help("help", "[COMMAND]", "says how to say things"),
 ];
 
+/// The last word of a start that only rehearses.
+const REHEARSE: &str = "rehearsal";
+
 /// Words that will mean something later: refused by name, so that nobody wonders.
-const LATER: [&str; 3] = ["rollback", "link", "rehearsal"];
+const LATER: [&str; 2] = ["rollback", "link"];
 
 /// Other words for the same command.
 const SYNONYMS: [(&str, &str); 12] = [
@@ -173,6 +188,7 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
         "list" => Ask::List,
         "who" => Ask::Who,
         "help" => Ask::Help { about: words.next() },
+        "advance" => Ask::Advance { by: words.remainder() },
         "mine" => Ask::Mine,
         "report" => Ask::Report,
         "preview" => Ask::Preview { step: words.step() },
@@ -286,6 +302,12 @@ fn canonical(said: &str) -> Result<&'static str, Refusal> {
     if let Some((_, meant)) = SYNONYMS.iter().find(|(word, _)| *word == lower) {
         return Ok(meant);
     }
+    if lower == REHEARSE {
+        return Err(Refusal::new(
+            RefusalKind::Invalid,
+            "A rehearsal is a rollout that touches nothing: `/rollout start … rehearsal` begins one.",
+        ));
+    }
     if LATER.contains(&lower.as_str()) {
         return Err(Refusal::new(
             RefusalKind::Unknown,
@@ -300,18 +322,30 @@ fn canonical(said: &str) -> Result<&'static str, Refusal> {
 fn start(mut words: Words<'_>) -> Result<Ask, Refusal> {
     let mut plain = Vec::new();
     let mut typed = BTreeMap::new();
-    let mut at = None;
+    let (mut at, mut rehearsal) = (None, false);
     while let Some(word) = words.next_raw() {
         if word.text == "at" && !word.quoted {
-            at = Some(words.remainder().ok_or_else(|| invalid("After `at` comes when T-0 is: `at 2026-12-01 02:00`."))?);
+            let said = words.remainder().unwrap_or_default();
+            let is_word = |time: &&str| time.is_empty() || time.ends_with(char::is_whitespace);
+            let only_rehearses = said.strip_suffix(REHEARSE).filter(is_word);
+            rehearsal |= only_rehearses.is_some();
+            let time = only_rehearses.unwrap_or(&said).trim_end();
+            if time.is_empty() {
+                return Err(invalid("After `at` comes when T-0 is: `at 2026-12-01 02:00`."));
+            }
+            at = Some(time.to_owned());
             break;
+        }
+        if word.text == REHEARSE && !word.quoted {
+            rehearsal = true;
+            continue;
         }
         match word.field() {
             Some((name, value)) => drop(typed.insert(name, value)),
             None => plain.push(word.text),
         }
     }
-    Ok(Ask::Start { words: plain, typed, at })
+    Ok(Ask::Start { words: plain, typed, at, rehearsal })
 }
 
 fn invalid(says: &str) -> Refusal {
@@ -477,7 +511,27 @@ mod tests {
         let named = |id: &str| StepRef::Named(id.to_owned());
         let cases = [
             ("/rollout", None, Ask::Help { about: None }),
-            ("/rollout start 4.3", None, Ask::Start { words: vec!["4.3".into()], typed: typed(&[]), at: None }),
+            ("/rollout start 4.3", None, Ask::Start { words: vec!["4.3".into()], typed: typed(&[]), at: None, rehearsal: false }),
+            (
+                "/rollout start 4.3 rehearsal",
+                None,
+                Ask::Start { words: vec!["4.3".into()], typed: typed(&[]), at: None, rehearsal: true },
+            ),
+            (
+                "/rollout start 4.3 at 2026-12-01 02:00 rehearsal",
+                None,
+                Ask::Start { words: vec!["4.3".into()], typed: typed(&[]), at: Some("2026-12-01 02:00".into()), rehearsal: true },
+            ),
+            (
+                "/rollout start note='a rehearsal' 'rehearsal'",
+                None,
+                Ask::Start {
+                    words: vec!["rehearsal".into()],
+                    typed: typed(&[("note", "a rehearsal")]),
+                    at: None,
+                    rehearsal: false,
+                },
+            ),
             (
                 "/rollout start andromeda-staging 4.3 completers=maria at 2026-12-01 02:00",
                 None,
@@ -485,6 +539,7 @@ mod tests {
                     words: vec!["andromeda-staging".into(), "4.3".into()],
                     typed: typed(&[("completers", "maria")]),
                     at: Some("2026-12-01 02:00".into()),
+                    rehearsal: false,
                 },
             ),
             ("/rollout@tminusbot STATUS", None, Ask::Status),
@@ -551,6 +606,8 @@ mod tests {
             ),
             ("/rollout backoff", None, Ask::Do(vec![CommandBody::BackOff { generation: None }])),
             ("/rollout mine", None, Ask::Mine),
+            ("/rollout advance 4h", None, Ask::Advance { by: Some("4h".into()) }),
+            ("/rollout advance", None, Ask::Advance { by: None }),
             ("/rollout lock", None, Ask::Do(vec![CommandBody::Lock])),
             ("/rollout andromeda-staging-4.3 unlock", Some("andromeda-staging-4.3"), Ask::Do(vec![CommandBody::Unlock])),
             ("/rollout amend", None, Ask::Do(vec![CommandBody::AgreeToAmendment { generation: None }])),
@@ -580,6 +637,8 @@ mod tests {
             ("/rollout xyzzy", "I don't know `xyzzy`. `/rollout help` lists what I know."),
             ("/rollout amend it now", "`now` says nothing of `it`. Write `INPUT=VALUE`, `add TEXT` or `drop REASON`."),
             ("/rollout link it", "`link` is not supported by this version. `/rollout help` lists what is."),
+            ("/rollout rehearsal 4.3", "A rehearsal is a rollout that touches nothing: `/rollout start … rehearsal` begins one."),
+            ("/rollout start 4.3 at rehearsal", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
             ("/rollout start 4.3 at", "After `at` comes when T-0 is: `at 2026-12-01 02:00`."),
             ("/rollout skip", "Something is missing: `/rollout skip STEP REASON`."),
             ("/rollout fate dns perhaps", "A fate is `ran`, `rerun`, `look` or `hold`, not `perhaps`."),

@@ -5,10 +5,13 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue};
+use crate::domain::conversation::rehearsal::would_go;
 use crate::domain::conversation::voice::Voice;
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::Directory;
-use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, Fate, NoteKind, Nudge, PassedOver, Recorded};
+use crate::domain::rollout::event::{
+    ActionOutcome, DeliveryOutcome, Event, Fate, NoteKind, Nudge, PassedOver, REHEARSAL, Recorded,
+};
 use crate::domain::rollout::state::{PhaseState, State};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{clock_time, say_seconds, write_time};
@@ -16,8 +19,13 @@ use crate::domain::time::{clock_time, say_seconds, write_time};
 /// The line of one event, with its time; nothing for events that say nothing to people.
 #[must_use]
 pub fn log_line(state: &State, people: &Directory, recorded: &Recorded) -> Option<String> {
+    let stamp = stamp(state, recorded.at);
+    if state.rehearsal {
+        let line = would_go(state, people, recorded).or_else(|| sentence(state, people, recorded))?;
+        return Some(format!("{stamp} {REHEARSAL} · {line}"));
+    }
     let line = sentence(state, people, recorded)?;
-    Some(format!("{} {line}", stamp(state, recorded.at)))
+    Some(format!("{stamp} {line}"))
 }
 
 /// The clock alone; with the date on other days than the first.

@@ -6,5 +6,6 @@ pub mod form;
 pub mod grammar;
 pub mod line;
 pub mod log;
+pub mod rehearsal;
 pub mod voice;
 pub mod window;

@@ -12,7 +12,7 @@ use crate::domain::conversation::window::window_line;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::Line;
 use crate::domain::rollout::command::RolloutId;
-use crate::domain::rollout::event::NoteKind;
+use crate::domain::rollout::event::{NoteKind, REHEARSAL};
 use crate::domain::rollout::state::{ActionStage, Note, PhaseState, State, StepState, StepStatus};
 use crate::domain::rollout::{due_of, offers_done, step_moves, verbs, waits_for_opening};
 use crate::domain::runbook::model::{Question, Step, StepKind, Wait};
@@ -157,6 +157,9 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
             format!("{} ago", say_between(window.starts, now))
         };
         headline.push(format!("T-0: {} ({distance})", voice.time(window.starts)));
+    }
+    if state.rehearsal {
+        headline.insert(0, format!("**{REHEARSAL}**: every action is pretended, and nothing leaves the rooms it is hosted in"));
     }
     headline.extend(window_line(&voice));
     if let Some(held) = &state.held {
@@ -489,6 +492,7 @@ fn ledger(voice: &Voice<'_>, index: usize) -> Vec<String> {
     destinations
         .map(|destination| {
             let what = match &destination.outcome {
+                _ if voice.state.rehearsal => "would go there; stays here".to_owned(),
                 _ if destination.waived.is_some() => "waived".to_owned(),
                 None => "on its way".to_owned(),
                 Some(DeliveryOutcome::Delivered { .. }) => "delivered".to_owned(),

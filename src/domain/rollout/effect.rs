@@ -160,6 +160,8 @@ pub struct Action {
     pub attempted: Option<DateTime<Utc>>,
     /// How often a person wanted it looked up again.
     pub looked: u32,
+    /// Whether it only rehearses: it is pretended, whatever its system is.
+    pub rehearsal: bool,
 }
 
 /// A checklist to be started.
@@ -179,6 +181,8 @@ pub struct StartChild {
     pub until: Option<String>,
     /// How far its clock is from the machine's, in seconds.
     pub shift_seconds: i64,
+    /// Whether the rollout that it belongs to is a rehearsal, and so it is one.
+    pub rehearsal: bool,
 }
 
 /// A call that is repeated until what it is asked for is true.
@@ -206,6 +210,8 @@ pub struct Check {
     pub since: DateTime<Utc>,
     /// How often, in seconds.
     pub every_seconds: i64,
+    /// Whether it only rehearses: it is pretended, whatever its system is.
+    pub rehearsal: bool,
 }
 
 /// What the world is owed.
@@ -257,7 +263,8 @@ pub enum Effect {
 #[must_use]
 pub fn effects(state: &State) -> Vec<Effect> {
     let mut owed = Vec::new();
-    for announcement in state.announcements.iter().filter(|a| !a.is_settled()) {
+    // Of a rehearsal nothing is ever brought anywhere.
+    for announcement in state.announcements.iter().filter(|a| !state.rehearsal && !a.is_settled()) {
         for (slot, destination) in
             announcement.destinations.iter().enumerate().filter(|(_, to)| to.outcome.is_none() && to.waived.is_none())
         {
@@ -301,6 +308,7 @@ pub fn effects(state: &State) -> Vec<Effect> {
                 values: state.values_as_text(),
                 attempted,
                 looked: action.looked,
+                rehearsal: state.rehearsal,
             };
             if action.attempted.is_some() && state.steps[index].action.as_ref().is_some_and(|action| action.cancelled.is_some()) {
                 owed.push(Effect::Cancel(action.clone()));
@@ -347,6 +355,7 @@ fn children(state: &State) -> Vec<Effect> {
                     owner: state.owner.clone().or_else(|| state.starter.clone()),
                     until: until.clone(),
                     shift_seconds: state.shift_seconds,
+                    rehearsal: state.rehearsal,
                 })));
             }
             Some(child) if child.result.is_none() && child.told < state.whole_sequence => owed.push(Effect::TellChild {
@@ -424,6 +433,7 @@ fn check(state: &State, index: usize) -> Option<Check> {
         values: state.values_as_text(),
         since,
         every_seconds,
+        rehearsal: state.rehearsal,
     })
 }
 

@@ -16,6 +16,9 @@ use super::command::{CommandId, RolloutId};
 /// The version that events are written in. Older ones are brought up on reading, newer ones are refused.
 pub const EVENT_VERSION: u16 = 1;
 
+/// What stands on everything that a rehearsal shows.
+pub const REHEARSAL: &str = "REHEARSAL";
+
 /// An event with its circumstances, as it stands in the journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Recorded {
@@ -272,11 +275,19 @@ pub struct Started {
     /// How far its clock was moved before it began: a checklist has the clock of the rollout it belongs to.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub shift_seconds: i64,
+    /// Whether it is a rehearsal: every action is pretended, and nothing leaves its rooms.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub rehearsal: bool,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(number: &i64) -> bool {
     *number == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(in crate::domain) const fn is_false(flag: &bool) -> bool {
+    !*flag
 }
 
 /// The rollout and the step that another rollout was started for.

@@ -53,6 +53,8 @@ pub struct RolloutView {
     pub environment_stage: &'static str,
     /// `open` or `ended`.
     pub status: &'static str,
+    /// Whether it is a rehearsal.
+    pub rehearsal: bool,
     /// Its result, once recorded.
     pub result: Option<Outcome>,
     /// Whether it is on hold.
@@ -185,7 +187,7 @@ pub struct AnnouncementView {
     pub text: String,
     /// When it was issued.
     pub issued: DateTime<Utc>,
-    /// `slack:name` and `delivered`, `on-its-way`, `failed` or `waived`.
+    /// `slack:name` and `delivered`, `on-its-way`, `failed`, `waived` or, in a rehearsal, `rehearsed`.
     pub destinations: BTreeMap<String, &'static str>,
 }
 
@@ -216,6 +218,7 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
             EnvironmentStage::Released => "released",
         },
         status: if state.ended.is_some() { "ended" } else { "open" },
+        rehearsal: state.rehearsal,
         result: state.result,
         held: state.held.is_some(),
         rooms: state.rooms.clone(),
@@ -341,6 +344,7 @@ fn announcement_view(state: &State, announcement: &super::state::Announcement) -
         let status = match destination.outcome {
             _ if destination.waived.is_some() => "waived",
             None => "on-its-way",
+            Some(DeliveryOutcome::Delivered { .. }) if state.rehearsal => "rehearsed",
             Some(DeliveryOutcome::Delivered { .. }) => "delivered",
             Some(DeliveryOutcome::Failed { .. }) => "failed",
         };

@@ -14,9 +14,10 @@ use crate::domain::registry::Registered;
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::event::{Choice, Fate};
 use crate::domain::rollout::state::{RECENT_HOURS_MAX, State};
+use crate::domain::time::parse_duration;
 
 use super::start::{Starting, choose, read_values, runbooks_of};
-use super::{Conductor, Rejected, Request, registry};
+use super::{Advance, Conductor, Rejected, Request, registry};
 
 /// Among how many of the room's closed rollouts a command that arrives again is looked for: a rollout and its checklists fit.
 const CLOSED_SEARCHED_MAX: usize = 8;
@@ -65,9 +66,9 @@ impl Conductor {
             grammar::parse(&said.text, &|word| registry.rollouts.contains_key(&RolloutId(word.to_owned())))?
         };
         match understood.ask {
-            Ask::Start { words, mut typed, at } => {
+            Ask::Start { words, mut typed, at, rehearsal } => {
                 typed.extend(said.fields.clone());
-                self.start(&said, actor, &words, typed, at).await
+                self.start(&said, actor, &words, typed, at, rehearsal).await
             }
             Ask::List => Ok(answer::list(&self.shared.registry())),
             Ask::Help { about } => Ok(answer::help(about.as_deref())),
@@ -75,7 +76,7 @@ impl Conductor {
                 let id = self.meant(understood.rollout, &said.room, true)?;
                 let lines = self.registry();
                 let status = move |state: &State, people: &Directory, now| {
-                    let environment = state.runbook.environment.as_ref();
+                    let environment = state.runbook.environment.as_ref().filter(|_| !state.rehearsal);
                     let line = environment.and_then(|environment| lines.line(environment));
                     answer::status(state, people, now, line.as_ref())
                 };
@@ -84,6 +85,10 @@ impl Conductor {
             Ask::Who => {
                 let id = self.meant(understood.rollout, &said.room, true)?;
                 self.look(&id, answer::who).await?.ok_or_else(|| no_such(&id))
+            }
+            Ask::Advance { by } => {
+                let id = self.meant(understood.rollout, &said.room, false)?;
+                self.rehearse(&id, &said, actor, by.as_deref()).await
             }
             Ask::Mine => self.mine(&said.person).await,
             Ask::Report => {
@@ -103,6 +108,20 @@ impl Conductor {
                 self.act(&id, &said, actor, bodies).await
             }
         }
+    }
+
+    /// Moves the clock of a rehearsal, and of nothing else.
+    async fn rehearse(&self, id: &RolloutId, said: &Said, actor: Actor, by: Option<&str>) -> Result<Answer, Rejected> {
+        let rehearses = self.look(id, |state, _, _| state.rehearsal).await?.ok_or_else(|| no_such(id))?;
+        if !rehearses {
+            let says = format!("{id} is no rehearsal: its clock is not moved from a room.");
+            return Err(Refusal::new(RefusalKind::NotAllowed, says).into());
+        }
+        let advance = match by {
+            None => Advance::ToNext,
+            Some(text) => Advance::By(parse_duration(text).map_err(|problem| Refusal::new(RefusalKind::Invalid, problem))?),
+        };
+        self.advance(id, said.id.clone(), actor, advance).await
     }
 
     /// Takes a press of a button, and answers.
@@ -291,6 +310,7 @@ impl Conductor {
         words: &[String],
         typed: BTreeMap<String, String>,
         at: Option<String>,
+        rehearsal: bool,
     ) -> Result<Answer, Rejected> {
         if let Some(why) = self.stopped() {
             return Err(Rejected::NotRecorded(why));
@@ -304,9 +324,10 @@ impl Conductor {
             id
         } else {
             let (runbook, words) = choose(runbooks_of(&self.shared.plan.runbooks, &said.room), words)?;
-            let values = read_values(&self.shared, &runbook, &words, typed, at, self.shared.clock.now())?;
-            let starting =
-                Box::new(Starting { request: request.clone(), runbook, rooms: vec![said.room.clone()], values, parent: None });
+            let now = self.shared.clock.now();
+            let values = read_values(&self.shared, &runbook, &words, typed, at, now).map_err(|why| still_a(rehearsal, why))?;
+            let rooms = vec![said.room.clone()];
+            let starting = Box::new(Starting { request: request.clone(), runbook, rooms, values, parent: None, rehearsal });
             let (reply, started) = oneshot::channel();
             match self.shared.registry_inbox.try_send(registry::Message::Start { starting, reply }) {
                 Ok(()) => {}
@@ -322,6 +343,16 @@ impl Conductor {
         };
         // The rollout itself recognises the command, and answers from what it became: the first time like any other.
         self.submit(&id, request).await
+    }
+}
+
+/// A form that asks for what is missing starts what was meant.
+fn still_a(rehearsal: bool, why: Rejected) -> Rejected {
+    match why {
+        Rejected::NeedsForm { says, command, fields, problems } if rehearsal => {
+            Rejected::NeedsForm { says, command: format!("{command} rehearsal"), fields, problems }
+        }
+        other => other,
     }
 }
 

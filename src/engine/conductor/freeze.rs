@@ -43,7 +43,9 @@ impl Shared {
         let is_about_the_window = events
             .iter()
             .any(|recorded| matches!(recorded.event, Event::Started(_) | Event::InputSet { value: FieldValue::Window(_), .. }));
-        if let (Some(environment), Some(window), true) = (&state.runbook.environment, state.window(), is_about_the_window) {
+        if let (Some(environment), Some(window), true) =
+            (&state.runbook.environment, state.window(), is_about_the_window && !state.rehearsal)
+        {
             let ends = window.starts + TimeDelta::seconds(window.seconds.unwrap_or_default());
             if let Some(warning) = self.plan.freezes.warning(environment, window.starts, ends) {
                 answer.text = format!("{} {warning}", answer.text);

@@ -369,6 +369,7 @@ async fn start_child(shared: &Arc<Shared>, parent: RolloutId, rooms: &[String], 
                 rooms: rooms.to_vec(),
                 values,
                 parent: Some((Parent { rollout: parent.clone(), step, until: child.until }, child.shift_seconds)),
+                rehearsal: child.rehearsal,
             };
             match start(shared, &starting).await {
                 Ok(started) => Ok(started),

@@ -714,7 +714,7 @@ impl Conducted {
                 .map(|(_, progress, _)| progress.clone())
         };
         let mut card = card(&self.state, people, now, &progress);
-        let environment = self.state.runbook.environment.as_ref();
+        let environment = self.state.runbook.environment.as_ref().filter(|_| !self.state.rehearsal);
         let line = environment.and_then(|environment| self.shared.registry().line(environment));
         card.show_line(&Voice { state: &self.state, people, now }, line.as_ref());
         let limit = usize::try_from(sequence.saturating_sub(after)).unwrap_or(usize::MAX).min(super::READ_RECORDS_MAX);

@@ -12,7 +12,7 @@ use crate::domain::people::list_names;
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Registry, RegistryEvent};
 use crate::domain::rollout::command::{Refusal, RefusalKind};
-use crate::domain::rollout::event::{Event, Parent, Recorded, Started};
+use crate::domain::rollout::event::{ClockKind, Event, Parent, REHEARSAL, Recorded, Started};
 use crate::domain::rollout::scope::scope_of_inputs;
 use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::{Input, Runbook, StepKind};
@@ -32,6 +32,8 @@ pub(super) struct Starting {
     pub values: BTreeMap<String, FieldValue>,
     /// The rollout whose checklist it is, and how far its clock is from the machine's.
     pub parent: Option<(Parent, i64)>,
+    /// Whether it is a rehearsal.
+    pub rehearsal: bool,
 }
 
 /// A rollout that has begun, not yet in the journal.
@@ -271,6 +273,7 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
         Some(value) => value.said(runbook.timezone, &ToString::to_string),
         None => at.with_timezone(&runbook.timezone).format("%Y-%m-%d").to_string(),
     };
+    let tells_apart = if starting.rehearsal { format!("{tells_apart}-rehearsal") } else { tells_apart };
     let id = registry.free_id(&runbook.name, &tells_apart);
     let number = registry.next_number();
     let mut rooms = runbook.rooms.clone();
@@ -281,6 +284,8 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     }
     let title = template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &starting.values))
         .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
+    // Whatever names the rollout says what it is.
+    let title = if starting.rehearsal { format!("{REHEARSAL}: {title}") } else { title };
     let link = shared.plan.public_url.as_ref().map(|url| format!("{}/rollouts/{id}", url.trim_end_matches('/')));
     let started = Started {
         id: id.clone(),
@@ -289,14 +294,24 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
         title: title.clone(),
         rooms: rooms.clone(),
         link,
-        clock: shared.plan.clock,
+        // The clock of a rehearsal can be moved: nothing outside goes by it.
+        clock: if starting.rehearsal { ClockKind::Shifted } else { shared.plan.clock },
         values: starting.values.clone(),
         runbook: frozen(shared, starting)?,
         parent: starting.parent.as_ref().map(|(parent, _)| parent.clone()),
         shift_seconds,
+        rehearsal: starting.rehearsal,
     };
     let parent = starting.parent.as_ref().map(|(parent, _)| parent.rollout.clone());
-    let registered = RegistryEvent::RolloutRegistered { id, number, runbook: runbook.name.clone(), title, rooms, parent };
+    let registered = RegistryEvent::RolloutRegistered {
+        id,
+        number,
+        runbook: runbook.name.clone(),
+        title,
+        rooms,
+        parent,
+        rehearsal: starting.rehearsal,
+    };
     let (state, recorded) = first_events(shared, &starting.request, Event::Started(Box::new(started)), at)
         .ok_or_else(|| Rejected::NotRecorded("a rollout did not begin with its start".to_owned()))?;
     if starting.parent.is_none() {

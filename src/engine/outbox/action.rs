@@ -203,7 +203,9 @@ async fn receipt(conductor: &Conductor, action: &Action, which: &str, outcome: A
         ActionOutcome::Failed { .. } => "failed",
         ActionOutcome::Unknown { .. } => "unknown",
     };
-    metrics::counter!("tminus_actions_total", "outcome" => name).increment(1);
+    if !action.rehearsal {
+        metrics::counter!("tminus_actions_total", "outcome" => name).increment(1);
+    }
     let body = CommandBody::RecordAction { step: action.step, attempt: action.attempt, outcome };
     if let Err(rejected) = bring_back(conductor, &action.rollout, receipt_id(action, name, which), body).await {
         // It stays owed, and is looked up when the rollout is taken up again.

@@ -76,6 +76,7 @@ fn action(check: &Check, turn: i64, now: DateTime<Utc>) -> Action {
         values: check.values.clone(),
         attempted: Some(now),
         looked: 0,
+        rehearsal: check.rehearsal,
     }
 }
 

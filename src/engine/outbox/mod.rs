@@ -90,9 +90,17 @@ pub struct Routes {
     pub venues: BTreeMap<Venue, Route>,
     /// By the system's name.
     pub executors: BTreeMap<String, Arc<dyn Executor>>,
+    /// The same for rehearsals: none of them reaches anything.
+    pub rehearsals: BTreeMap<String, Arc<dyn Executor>>,
 }
 
 impl Routes {
+    /// Who does it. A rehearsal has nobody else than those who pretend.
+    fn executor(&self, system: &str, rehearsal: bool) -> Option<Arc<dyn Executor>> {
+        let executors = if rehearsal { &self.rehearsals } else { &self.executors };
+        executors.get(system).cloned()
+    }
+
     fn to(&self, recipient: &Recipient) -> Option<&Route> {
         match recipient {
             Recipient::Address(address) => self.addresses.get(&(address.platform, address.name.clone())),
@@ -144,18 +152,19 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
                 queue(lane, &route.lane, projection::Item { rollout, venue });
             }
             Dispatch::Cancel { action } => {
-                if let Some(executor) = routes.executors.get(&action.system).cloned() {
+                if let Some(executor) = routes.executor(&action.system, action.rehearsal) {
                     tasks.spawn(action::cancel(executor, conductor.clone(), action, closing.clone()));
                 }
             }
             Dispatch::Check { check } => {
-                let executor = routes.executors.get(&check.system).cloned();
+                let executor = routes.executor(&check.system, check.rehearsal);
                 tasks.spawn(check::run(executor, conductor.clone(), check, closing.clone()));
             }
             Dispatch::Act { action } => {
-                let budget =
-                    budgets.entry(action.system.clone()).or_insert_with(|| Arc::new(Semaphore::new(ACTIONS_PER_SYSTEM_MAX)));
-                let executor = routes.executors.get(&action.system).cloned();
+                // Rehearsals take no turn from what is meant.
+                let budget = if action.rehearsal { format!("{} in rehearsal", action.system) } else { action.system.clone() };
+                let budget = budgets.entry(budget).or_insert_with(|| Arc::new(Semaphore::new(ACTIONS_PER_SYSTEM_MAX)));
+                let executor = routes.executor(&action.system, action.rehearsal);
                 tasks.spawn(action::run(executor, conductor.clone(), budget.clone(), action, closing.clone()));
             }
         }

@@ -29,7 +29,7 @@ async fn figures(State(web): State<Web>) -> Response {
     let Some(metrics) = &web.metrics else {
         return Problem::new(StatusCode::NOT_FOUND, "Figures are not collected in this process.").into_response();
     };
-    let open = web.conductor.with_registry(|registry| registry.open().count());
+    let open = web.conductor.with_registry(|registry| registry.open().filter(|(_, rollout)| !rollout.rehearsal).count());
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 open rollouts")]
     metrics::gauge!("tminus_rollouts_open").set(open as f64);
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()

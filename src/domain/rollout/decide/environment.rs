@@ -17,6 +17,12 @@ impl Desk<'_> {
             let says = format!("{} needs no environment, so there is nothing to take over.", self.state.id);
             return Err(Refusal::new(RefusalKind::Invalid, says));
         };
+        if self.state.rehearsal {
+            return Err(Refusal::new(
+                RefusalKind::Invalid,
+                format!("{} is a rehearsal: it takes no environment.", self.state.id),
+            ));
+        }
         let environment = escape_markdown(environment);
         match self.state.environment {
             EnvironmentStage::Claimed if self.state.freeze.is_some() => {
@@ -116,6 +122,12 @@ impl Desk<'_> {
 
     fn own_environment(&self, verb: &str) -> Result<String, Refusal> {
         let invalid = |says: String| Refusal::new(RefusalKind::Invalid, says);
+        if self.state.rehearsal {
+            return Err(invalid(format!(
+                "{} is a rehearsal: it takes no environment, and no freeze holds it up.",
+                self.state.id
+            )));
+        }
         let environment = self.state.runbook.environment.as_deref();
         environment
             .map(escape_markdown)

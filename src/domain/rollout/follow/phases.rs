@@ -106,6 +106,8 @@ impl Watch<'_> {
             return Vec::new();
         }
         let locks = self.state.runbook.lock_from.is_some_and(|from| phase >= from) && self.state.result.is_none();
+        // A rehearsal touches nothing, so it is in nobody's way.
+        let locks = locks && !self.state.rehearsal;
         if locks && self.state.environment == EnvironmentStage::NotNeeded {
             return vec![Event::EnvironmentClaimed];
         }

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::rollout::effect::Recipient;
-use crate::domain::rollout::event::{ActionOutcome, Event, Fate, Nudge, PassedOver, Recorded};
+use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, Fate, Nudge, PassedOver, REHEARSAL, Recorded};
 use crate::domain::runbook::model::Outcome;
 
 use super::{
@@ -79,7 +79,7 @@ impl State {
                 step.generation += 1;
             }),
             Event::AnnouncementIssued { step, message, subject, text, must_know, to } => {
-                let destinations = to.iter().cloned().map(|address| Destination::new(Recipient::Address(address))).collect();
+                let destinations = self.destinations(to.iter().cloned().map(Recipient::Address));
                 self.announcements.push(Announcement {
                     sequence,
                     step: Some(*step),
@@ -230,7 +230,7 @@ impl State {
                 }
             }
             Event::Nudged { step, people, nudge, text } => {
-                let destinations = people.iter().cloned().map(|person| Destination::new(Recipient::Person(person))).collect();
+                let destinations = self.destinations(people.iter().cloned().map(Recipient::Person));
                 self.announcements.push(Announcement {
                     sequence,
                     step: None,
@@ -249,7 +249,7 @@ impl State {
             }
             Event::PhaseReleased { phase } => drop(self.released.insert(*phase)),
             Event::Told { corrects, text, to } => {
-                let destinations = to.iter().cloned().map(|address| Destination::new(Recipient::Address(address))).collect();
+                let destinations = self.destinations(to.iter().cloned().map(Recipient::Address));
                 let message = if corrects.is_some() { "correction" } else { "announcement" };
                 self.announcements.push(Announcement {
                     sequence,
@@ -354,6 +354,8 @@ impl State {
             self.whole_sequence = self.sequence;
         }
         let silent = match &recorded.event {
+            // What would have been written is all there is to be seen of it.
+            Event::Nudged { nudge: Nudge::Needed, .. } if self.rehearsal => false,
             Event::Started(_)
             | Event::CardPosted { .. }
             | Event::ActionAttempted { .. }
@@ -373,6 +375,13 @@ impl State {
                 self.newest.pop_front();
             }
         }
+    }
+
+    /// What is issued goes to these; in a rehearsal it goes nowhere, and is done with: its words are in the log.
+    fn destinations(&self, to: impl Iterator<Item = Recipient>) -> Vec<Destination> {
+        let stays = || DeliveryOutcome::Delivered { reference: REHEARSAL.to_lowercase(), possibly_repeated: false };
+        let outcome = self.rehearsal.then(stays);
+        to.map(|to| Destination { outcome: outcome.clone(), ..Destination::new(to) }).collect()
     }
 
     fn on_destination(&mut self, announcement: u64, slot: usize, change: impl FnOnce(&mut Destination)) {

@@ -99,6 +99,8 @@ pub struct State {
     pub locked_by: Option<PersonId>,
     /// Whether a person wants the environment given back before its time.
     pub gives_up: bool,
+    /// Whether it is a rehearsal.
+    pub rehearsal: bool,
     /// The freeze that keeps it from its environment.
     pub freeze: Option<Frozen>,
     /// The freezes in spite of which it goes on.
@@ -178,7 +180,7 @@ impl State {
     #[must_use]
     pub fn begin(recorded: &Recorded) -> Option<Self> {
         let Event::Started(started) = &recorded.event else { return None };
-        let Started { id, number, house, title, rooms, link, clock, values, runbook, parent, shift_seconds } =
+        let Started { id, number, house, title, rooms, link, clock, values, runbook, parent, shift_seconds, rehearsal } =
             (**started).clone();
         let mut state = Self {
             id,
@@ -207,6 +209,7 @@ impl State {
             released: BTreeSet::new(),
             backed_off: BTreeSet::new(),
             environment: EnvironmentStage::NotNeeded,
+            rehearsal,
             locked_by: None,
             gives_up: false,
             freeze: None,

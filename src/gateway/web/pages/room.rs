@@ -184,7 +184,8 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
     let lines = web.conductor.registry();
     let look = move |state: &State, people: &Directory, now| {
         let voice = Voice { state, people, now };
-        let line = state.runbook.environment.as_ref().and_then(|environment| lines.line(environment));
+        let environment = state.runbook.environment.as_ref().filter(|_| !state.rehearsal);
+        let line = environment.and_then(|environment| lines.line(environment));
         let mut card = card(state, people, now, &|step| underway.get(&step).cloned());
         card.show_line(&voice, line.as_ref());
         let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
