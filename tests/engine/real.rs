@@ -223,7 +223,7 @@ async fn a_secret_is_nowhere_but_in_the_request() {
     });
     everything.push_str(&told.await.unwrap().unwrap());
     let logged = String::from_utf8(log.0.lock().unwrap().clone()).unwrap();
-    assert!(logged.contains("Happened") && everything.contains("[secret]"), "they were looked at: {logged}");
+    assert!(logged.contains("Started test-") && everything.contains("[secret]"), "they were looked at: {logged}");
     everything.push_str(&logged);
     assert!(!everything.contains(SECRET), "{everything}");
 }
