@@ -16,7 +16,7 @@ use tminus::settings::Files;
 /// The room in which rollouts are hosted.
 pub const ROOM: &str = "andromeda-rollouts";
 /// How long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The app and a way to talk to it.
 pub struct App {
