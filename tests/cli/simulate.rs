@@ -222,3 +222,34 @@ fn a_simulation_that_is_not_right_says_what_is_not() {
         assert!(error.contains(expected), "{args:?}: {error}");
     }
 }
+
+#[test]
+fn answers_that_change_nothing_are_said() {
+    let (code, said, _) = simulated("cutover: { maria: no-go, li: go }\naware: { silent: [sam] }\npost_tests: { then: retry }\n");
+    assert_eq!(code, Some(0), "{said}");
+    let expected = "Of the answers, this changed nothing:\n  `aware`: Sam is not asked there\n  `cutover`: Maria is not asked there\n  \
+                    `post_tests`: it did not fail, so `then` never came up\n";
+    assert!(said.contains("Ends SUCCEEDED") && said.ends_with(expected), "{said}");
+    let (_, said, _) = simulated("cutover: no-go\npost_tests: { fails: 7 of 120 checks failed }\n");
+    assert!(said.ends_with("changed nothing:\n  `post_tests`: the step never came up\n"), "{said}");
+    let (_, said, _) = simulated("cutover: { ana: no-go }\naware: { silent: [li] }\n");
+    assert!(!said.contains("changed nothing"), "{said}");
+    let (code, _, error) = simulated("post_tests: { outputs: { cod: 1 } }\n");
+    assert_eq!(code, Some(1));
+    assert!(error.contains("unknown output `cod`"), "{error}");
+}
+
+#[test]
+fn an_answer_of_many_steps_is_an_answer_of_each() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let runbooks = dir.path().join("config/runbooks");
+    std::fs::create_dir_all(&runbooks).expect("a folder");
+    let runbook = "runbook: pair\nphases:\n  - phase: one\n    steps:\n      \
+                   - { ask: Ready?, id: ready, each: [a, b], fields: { how: { label: How } } }\n      - { result: succeeded }\n";
+    std::fs::write(runbooks.join("pair.yaml"), runbook).expect("written");
+    std::fs::write(dir.path().join("answers.yaml"), "'ready[b]': { how: badly }\nready: { how: well }\n").expect("written");
+    let (code, said, error) = tminus(dir.path(), &["simulate", "pair", "--config", ".", "--answers", "answers.yaml"]);
+    assert_eq!(code, Some(0), "{error}");
+    let how: Vec<&str> = said.lines().filter_map(|line| line.split("(How: ").nth(1)).collect();
+    assert_eq!(how, ["well)", "badly)"], "{said}");
+}

@@ -6,6 +6,7 @@
 //! aware: { silent: [li] }                                 # who never acknowledges; the owner waives them when it is overdue
 //! post_tests: { fails: 7 of 120 checks failed, then: back-off }   # an action or a task; `fails` alone will do
 //! blue_now: { outputs: { BlueStackId: blue-17 } }         # what a run, or the check of a wait, gives
+//! ready: { how: well }                                    # what `each` makes many of; one of them: 'ready[a]'
 //! nightly/review: { fails: nobody was there }             # of one runbook, where several have a step of that name
 //! ```
 
@@ -16,10 +17,12 @@ use chrono::TimeDelta;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::Problem;
 use crate::domain::rollout::event::Choice;
+use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::{Runbook, Step, StepKind};
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
 use crate::domain::time::parse_duration;
 use crate::domain::yaml::{self, Node, Value};
+use crate::settings::System;
 
 /// What the owner does with a step that failed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,16 +75,65 @@ impl Answers {
     pub(super) fn get(&self, runbook: &str, step: &str) -> Option<&Answer> {
         self.within.get(&(runbook.to_owned(), step.to_owned())).or_else(|| self.anywhere.get(step))
     }
+
+    fn has(&self, within: Option<&str>, step: &str) -> bool {
+        match within {
+            Some(runbook) => self.within.contains_key(&(runbook.to_owned(), step.to_owned())),
+            None => self.anywhere.contains_key(step),
+        }
+    }
+
+    fn insert(&mut self, within: Option<&str>, step: &str, answer: Answer) {
+        match within {
+            Some(runbook) => drop(self.within.insert((runbook.to_owned(), step.to_owned()), answer)),
+            None => drop(self.anywhere.insert(step.to_owned(), answer)),
+        }
+    }
+
+    /// What of the answers changed nothing, in sentences: a step that never came up, a person who is not asked there. `seen`
+    /// are the rollouts as they ended, each with the places of the steps that failed on the way.
+    pub(super) fn unused(&self, seen: &[(State, BTreeSet<usize>)], people: &Directory) -> Vec<String> {
+        let within = self.within.iter().map(|((runbook, step), answer)| (Some(runbook), step, answer));
+        let all = within.chain(self.anywhere.iter().map(|(step, answer)| (None, step, answer)));
+        let mut sentences = Vec::new();
+        for (within, id, answer) in all {
+            let name = within.map_or_else(|| id.clone(), |runbook| format!("{runbook}/{id}"));
+            let (mut asked, mut came_up, mut failed) = (BTreeSet::new(), false, false);
+            for (state, failures) in seen.iter().filter(|(state, _)| within.is_none_or(|name| state.runbook.name == *name)) {
+                let Some(index) = state.runbook.steps.iter().position(|step| step.id == *id) else { continue };
+                let step = &state.steps[index];
+                came_up |= step.since().is_some();
+                failed |= failures.contains(&index);
+                asked.extend(&step.people);
+            }
+            if !came_up {
+                sentences.push(format!("`{name}`: the step never came up"));
+                continue;
+            }
+            let not_asked = answer.votes.keys().chain(&answer.silent).filter(|person| !asked.contains(person));
+            sentences.extend(not_asked.map(|person| format!("`{name}`: {} is not asked there", people.call(person))));
+            if answer.then != Then::Usual && !failed {
+                sentences.push(format!("`{name}`: it did not fail, so `then` never came up"));
+            }
+        }
+        sentences
+    }
 }
 
 /// Reads an answers file for a runbook and its checklists.
 ///
 /// # Errors
 /// Everything that is wrong with it.
-pub(super) fn read(file: &str, text: &str, runbooks: &[&Runbook], people: &Directory) -> Result<Answers, Vec<Problem>> {
+pub(super) fn read(
+    file: &str,
+    text: &str,
+    runbooks: &[&Runbook],
+    people: &Directory,
+    systems: &BTreeMap<String, System>,
+) -> Result<Answers, Vec<Problem>> {
     let node = yaml::parse(file, text).map_err(|problem| vec![problem])?;
     let report = Report::on(file);
-    let mut answers = Answers::default();
+    let (mut answers, mut of_each) = (Answers::default(), Vec::new());
     for (id, node) in entries_of(&report, &node, "answers") {
         let (within, step) = match id.text.split_once('/') {
             Some((runbook, step)) => (Some(runbook), step),
@@ -93,15 +145,15 @@ pub(super) fn read(file: &str, text: &str, runbooks: &[&Runbook], people: &Direc
         }
         let meant = || runbooks.iter().filter(|runbook| within.is_none_or(|name| runbook.name == name));
         let steps = || meant().flat_map(|runbook| &runbook.steps);
-        let mut found = steps().filter(|known| known.id == step);
-        let Some(first) = found.next() else {
-            report.unknown(id.place, "step", step, steps().map(|step| step.id.as_str()));
+        let is_meant = |known: &&Step| known.id == step || known.base_id() == step;
+        let Some(first) = steps().find(is_meant) else {
+            report.unknown(id.place, "step", step, steps().map(Step::base_id).collect::<BTreeSet<_>>());
             continue;
         };
         // One answer for two steps would be read as the first and played as both.
-        if found.next().is_some() {
-            let in_which = meant().filter(|runbook| runbook.steps.iter().any(|known| known.id == step));
-            let names: Vec<String> = in_which.map(|runbook| format!("`{}/{step}`", runbook.name)).collect();
+        let in_which: Vec<_> = meant().filter(|runbook| runbook.steps.iter().any(|known| is_meant(&known))).collect();
+        if in_which.len() > 1 {
+            let names: Vec<String> = in_which.iter().map(|runbook| format!("`{}/{step}`", runbook.name)).collect();
             report.error_help(
                 id.place,
                 format!("several runbooks have a step `{step}`"),
@@ -109,10 +161,18 @@ pub(super) fn read(file: &str, text: &str, runbooks: &[&Runbook], people: &Direc
             );
             continue;
         }
-        let answer = Reading { report: &report, people }.answer(first, node);
-        match within {
-            Some(runbook) => drop(answers.within.insert((runbook.to_owned(), step.to_owned()), answer)),
-            None => drop(answers.anywhere.insert(step.to_owned(), answer)),
+        let answer = Reading { report: &report, people, systems }.answer(first, node);
+        if first.id == step {
+            answers.insert(within, step, answer);
+        } else {
+            // What `each` made many of has one name in the runbook.
+            of_each.extend(steps().filter(is_meant).map(|known| (within, known.id.as_str(), answer.clone())));
+        }
+    }
+    // What is said of a single one goes before.
+    for (within, step, answer) in of_each {
+        if !answers.has(within, step) {
+            answers.insert(within, step, answer);
         }
     }
     let problems = report.finish();
@@ -122,6 +182,7 @@ pub(super) fn read(file: &str, text: &str, runbooks: &[&Runbook], people: &Direc
 struct Reading<'a> {
     report: &'a Report,
     people: &'a Directory,
+    systems: &'a BTreeMap<String, System>,
 }
 
 impl Reading<'_> {
@@ -129,8 +190,8 @@ impl Reading<'_> {
         match &step.kind {
             StepKind::Decide { .. } => self.votes(node),
             StepKind::Acknowledge { .. } => self.silent(node),
-            StepKind::Run { by_hand: None, .. } => self.run(node),
-            StepKind::Wait { wait } if wait.call().is_some() => self.run(node),
+            StepKind::Run { by_hand: None, .. } => self.run(step, node),
+            StepKind::Wait { wait } if wait.call().is_some() => self.run(step, node),
             StepKind::Task { .. } | StepKind::Run { .. } => self.task(step, node),
             StepKind::Ask { .. } | StepKind::Checklist { .. } => {
                 let mut answer = Answer::default();
@@ -197,7 +258,7 @@ impl Reading<'_> {
         Some(Answer { fails: Some(FAILS.to_owned()), ..Answer::default() })
     }
 
-    fn run(&self, node: &Node) -> Answer {
+    fn run(&self, step: &Step, node: &Node) -> Answer {
         if let Some(answer) = self.just_fails(node) {
             return answer;
         }
@@ -208,7 +269,11 @@ impl Reading<'_> {
             let seconds = parse_duration(takes.text).map_err(|problem| self.report.error(takes.place, problem)).ok()?;
             Some(TimeDelta::seconds(seconds))
         });
+        let operation = step.kind.call().and_then(|call| self.systems.get(&call.system)?.kind.operation(&call.operation));
         for (name, node) in section.entries("outputs") {
+            if let Some(operation) = operation.filter(|operation| !operation.gives(name.text)) {
+                self.report.unknown(name.place, "output", name.text, operation.outputs.iter().map(|output| output.name));
+            }
             let text = text_of(self.report, node, "outputs").map(|text| text.text.to_owned());
             answer.outputs.extend(text.map(|text| (name.text.to_owned(), text)));
         }

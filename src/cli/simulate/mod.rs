@@ -6,7 +6,7 @@ mod outside;
 mod people;
 mod script;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use crate::domain::conversation::voice::Voice;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
-use crate::domain::rollout::event::{ClockKind, Recorded};
+use crate::domain::rollout::event::{ClockKind, Event, Recorded};
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::{Platform, Runbook, StepKind, Venue};
 use crate::engine::clock::{ManualClock, SystemClock};
@@ -95,7 +95,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
             let file = path.display().to_string();
             let text = std::fs::read_to_string(path).with_context(|| format!("{file} can't be read"))?;
             let family = family(&settings, &runbook);
-            answers::read(&file, &text, &family, &people).map_err(|problems| {
+            answers::read(&file, &text, &family, &people, &settings.systems).map_err(|problems| {
                 let said: Vec<String> = problems.iter().map(|problem| problem.render(Some(&text))).collect();
                 anyhow!("the answers can't be used; nothing was simulated\n\n{}", said.join("\n"))
             })?
@@ -347,8 +347,9 @@ impl Stage {
     /// Everything that happened, in the order of time.
     async fn script(&self, root: &RolloutId, waits_for: Vec<String>) -> anyhow::Result<Script> {
         let ids: Vec<RolloutId> = self.conductor.with_registry(|registry| registry.rollouts.keys().cloned().collect());
-        let (mut scenes, mut of_checklists) = (Vec::new(), Vec::new());
+        let (mut scenes, mut of_checklists, mut seen) = (Vec::new(), Vec::new(), Vec::new());
         for id in ids {
+            let mut failures = BTreeSet::new();
             let (state, _) = self.look(&id).await?;
             let mut from = 1;
             loop {
@@ -361,13 +362,19 @@ impl Stage {
                 let Some((last, _)) = events.last() else { break };
                 from = last + 1;
                 let child = (id != *root).then_some(&id);
+                failures.extend(events.iter().filter_map(|(_, recorded)| match recorded.event {
+                    Event::StepFailed { step, .. } => Some(step),
+                    _ => None,
+                }));
                 let those = if child.is_some() { &mut of_checklists } else { &mut scenes };
                 those.extend(
                     events.iter().filter_map(|(_, recorded)| Scene::of(&state, self.conductor.people(), recorded, child)),
                 );
             }
+            seen.push((state, failures));
         }
         let (state, _) = self.look(root).await?;
-        Ok(Script::new(&state, script::in_order(scenes, of_checklists), waits_for))
+        let unused = self.answers.unused(&seen, self.conductor.people());
+        Ok(Script::new(&state, script::in_order(scenes, of_checklists), waits_for, unused))
     }
 }

@@ -32,6 +32,8 @@ pub(super) struct Script {
     pub scenes: Vec<Scene>,
     /// What it waits for, where it did not end.
     pub waits_for: Vec<String>,
+    /// What of the answers file changed nothing.
+    pub unused: Vec<String>,
     #[serde(rename = "timezone", serialize_with = "by_name")]
     zone: Tz,
 }
@@ -124,7 +126,7 @@ fn is_or_are(count: usize) -> String {
 }
 
 impl Script {
-    pub(super) fn new(state: &State, scenes: Vec<Scene>, waits_for: Vec<String>) -> Self {
+    pub(super) fn new(state: &State, scenes: Vec<Scene>, waits_for: Vec<String>, unused: Vec<String>) -> Self {
         let window = state.window();
         Self {
             rollout: state.id.clone(),
@@ -135,6 +137,7 @@ impl Script {
             ended: state.ended,
             scenes,
             waits_for,
+            unused,
             zone: state.runbook.timezone,
         }
     }
@@ -175,6 +178,12 @@ impl Script {
             text.push_str("It does not end. It waits:\n");
             for waits in &self.waits_for {
                 text.push_str(&format!("  {}\n", plain(waits)));
+            }
+        }
+        if !self.unused.is_empty() {
+            text.push_str("Of the answers, this changed nothing:\n");
+            for unused in &self.unused {
+                text.push_str(&format!("  {unused}\n"));
             }
         }
         text
