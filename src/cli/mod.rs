@@ -68,7 +68,7 @@ pub fn run() -> ExitCode {
     }
 }
 
-/// Markdown as it is read: without the signs that escape or stress.
+/// Markdown as it is read: without the signs that escape or stress, and without what would steer a terminal.
 fn plain(markdown: &str) -> String {
     let mut text = String::with_capacity(markdown.len());
     let mut chars = markdown.chars().peekable();
@@ -76,6 +76,7 @@ fn plain(markdown: &str) -> String {
         match c {
             '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => text.extend(chars.next()),
             '*' if chars.peek() == Some(&'*') => drop(chars.next()),
+            c if c.is_control() && c != '\n' => {}
             c => text.push(c),
         }
     }

@@ -192,12 +192,13 @@ fn write_line(text: &mut String, line: &Line) {
     write(text, 2 + 4 * line.depth, tick, &format!("{}{note}", line.text));
 }
 
-/// One paragraph, wrapped at the margin, its further lines below its words.
+/// One paragraph, wrapped at the margin, its further lines below its words. What would steer a terminal is left out.
 fn write(text: &mut String, indent: usize, sign: &str, words: &str) {
     let hanging = indent + sign.chars().count();
     let mut column = hanging;
     text.push_str(&" ".repeat(indent));
     text.push_str(sign);
+    let words: String = words.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect();
     let mut is_first = true;
     for piece in words.split_whitespace().flat_map(|word| pieces(word, COLUMNS - hanging)) {
         let length = piece.chars().count();
