@@ -328,6 +328,37 @@ fn refusals_forms_and_problems_have_the_described_form() {
 }
 
 #[test]
+fn a_token_decides_who_acts_and_a_wrong_one_is_nobodys() {
+    let caller = Caller::new();
+    let (path, address) = ("/api/rooms/{room}/messages", "/api/rooms/andromeda-rollouts/messages");
+    let minted = caller.post("/api/tokens", "/api/tokens", &json!({ "person": "ana" }));
+    let token = minted["token"].as_str().expect("a token");
+    let said = |scheme: &str, token: &str, body: Value| {
+        let request = caller.client.post(format!("{}{address}", caller.demo.url)).json(&body);
+        request.header("authorization", format!("{scheme} {token}")).send().expect("the demo answers")
+    };
+    for scheme in ["Bearer", "bearer"] {
+        let answer = caller.checked(path, "post", said(scheme, token, json!({ "text": "/rollout note seen" })));
+        assert_eq!(answer["answer"], "Noted.", "{scheme}");
+    }
+    // Somebody else's name, and one that nobody has, are not passed over.
+    for person in ["maria", "nobody-such"] {
+        let response = said("Bearer", token, json!({ "person": person, "text": "/rollout note not mine" }));
+        assert_eq!(response.status(), 403, "{person}");
+        let problem = caller.checked(path, "post", response);
+        assert_eq!(problem["detail"], "The token is ana's. Leave `person` out: nobody acts as somebody else.");
+    }
+    let response = said("Bearer", "0123", json!({ "person": "maria", "text": "/rollout note not mine" }));
+    assert_eq!((response.status().as_u16(), &response.headers()["www-authenticate"]), (401, &"Bearer".parse().expect("text")));
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
+    caller.checked(path, "post", response);
+    let figures = caller.send("get", "/metrics", None).text().expect("text");
+    assert!(figures.contains("tminus_http_refused_total{why=\"token\"} 1"), "{figures}");
+    let events = caller.send("get", "/api/rollouts/andromeda-staging-4.3/events", None).text().expect("text");
+    assert!(events.contains("seen") && !events.contains("not mine"), "{events}");
+}
+
+#[test]
 fn the_stream_says_at_once_how_things_stand() {
     let caller = Caller::new();
     let response = caller.send("get", "/api/stream", None);

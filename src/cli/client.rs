@@ -21,6 +21,9 @@ const RETRY_PAUSE: Duration = Duration::from_millis(500);
 /// How much of an answer is read, in bytes: the report of a large rollout fits many times.
 const ANSWER_BYTES_MAX: usize = 16 * 1024 * 1024;
 
+/// What is said when nobody knows whether it was done.
+const MAY_HAVE_HAPPENED: &str = ", but what was asked may have happened: look before you ask again";
+
 /// Where T-minus runs, and as whom it is asked.
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Where {
@@ -84,7 +87,7 @@ impl Api {
     /// What stands at an address, given as the parts of its path.
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<String> {
         let url = self.at(path)?;
-        self.exchange(&|| self.client.get(url.clone()).query(query)).await
+        self.exchange(&|| self.client.get(url.clone()).query(query), "").await
     }
 
     /// Asks for something to be done, once, however often it takes to hear the answer.
@@ -95,7 +98,7 @@ impl Api {
             let request = self.client.post(url.clone()).body(body.to_string());
             request.header(CONTENT_TYPE, "application/json").header("idempotency-key", &key)
         };
-        let text = self.exchange(&request).await?;
+        let text = self.exchange(&request, MAY_HAVE_HAPPENED).await?;
         serde_json::from_str(&text).with_context(|| format!("{} answered with something else than JSON", self.url))
     }
 
@@ -111,19 +114,24 @@ impl Api {
         Ok(url)
     }
 
-    async fn exchange(&self, request: &dyn Fn() -> RequestBuilder) -> anyhow::Result<String> {
-        let mut tries = 0;
+    /// Asks until it is answered. `lost` is said when it arrived somewhere and its answer did not.
+    async fn exchange(&self, request: &dyn Fn() -> RequestBuilder, lost: &str) -> anyhow::Result<String> {
+        let (mut tries, mut arrived) = (0, false);
         loop {
             tries += 1;
             let request = match &self.token {
                 Some(token) => request().header(AUTHORIZATION, token),
                 None => request(),
             };
-            match heard(request.send().await).await {
+            let sent = request.send().await;
+            arrived |= !sent.as_ref().is_err_and(reqwest::Error::is_connect);
+            match heard(sent).await {
                 Heard::Answer(text) => return Ok(text),
                 Heard::Problem(says) => bail!(says),
                 Heard::Lost(error) if tries >= TRIES_MAX => {
-                    return Err(error).with_context(|| format!("{} does not answer; --url says where T-minus runs", self.url));
+                    let lost = if arrived { lost } else { "" };
+                    let says = || format!("{} does not answer{lost}; --url says where T-minus runs", self.url);
+                    return Err(error).with_context(says);
                 }
                 Heard::Lost(_) => tokio::time::sleep(RETRY_PAUSE).await,
             }

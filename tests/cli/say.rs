@@ -127,3 +127,44 @@ fn a_lost_answer_is_asked_for_again_with_the_same_key() {
     let keys = server.join().expect("the server ends");
     assert!(keys.len() == 3 && keys.iter().all(|key| *key == keys[0] && !key.is_empty()), "{keys:?}");
 }
+
+#[test]
+fn what_may_have_happened_is_said() {
+    use std::io::Read;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let url = format!("http://{}", listener.local_addr().expect("an address"));
+    let server = std::thread::spawn(move || {
+        for _ in 0..3 {
+            let (mut stream, _) = listener.accept().expect("a connection");
+            assert_ne!(stream.read(&mut [0; 4096]).expect("a request"), 0);
+        }
+    });
+    let dir = tempfile::tempdir().expect("a folder");
+    let said = |url: &str| tminus(dir.path(), &["say", "note x", "--as", "ana", "--room", "r", "--url", url]);
+    let (code, _, error) = said(&url);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("what was asked may have happened"), "{error}");
+    server.join().expect("the server ends");
+    // Where nobody listens, nothing can have happened.
+    let (code, _, error) = said(&url);
+    assert_eq!(code, Some(2));
+    assert!(error.contains("does not answer; --url") && !error.contains("may have happened"), "{error}");
+}
+
+#[test]
+fn a_proxy_gets_no_token() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    std::fs::create_dir(&data).expect("a folder");
+    let demo = demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts");
+    let proxy = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+    proxy.set_nonblocking(true).expect("it can look without waiting");
+    let address = format!("http://{}", proxy.local_addr().expect("an address"));
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_tminus"))
+        .args(["say", "help", "--as", "ana", "--url", &demo.url])
+        .envs([("HTTP_PROXY", &address), ("http_proxy", &address), ("ALL_PROXY", &address)])
+        .output()
+        .expect("it runs");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(proxy.accept().is_err(), "nothing came by the proxy");
+}
