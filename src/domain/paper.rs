@@ -242,6 +242,13 @@ mod tests {
     }
 
     #[test]
+    fn what_would_steer_a_terminal_is_not_printed() {
+        let mut text = String::new();
+        write(&mut text, 2, "", "see\tit \u{1b}[31mred\u{7}");
+        assert_eq!(text, "  see it [31mred\n");
+    }
+
+    #[test]
     fn a_word_that_no_line_holds_goes_on_below_itself() {
         let mut text = String::new();
         write(&mut text, 6, "", &format!("ü {}", "ä".repeat(250)));
