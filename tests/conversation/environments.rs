@@ -104,6 +104,25 @@ async fn whoever_may_lets_a_rollout_go_on_in_a_freeze_and_everybody_sees_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn taking_an_environment_early_is_no_way_round_a_freeze() {
+    let app = shop(FREEZE).await;
+    app.says("maria", "/rollout start shop 4.3 at 2026-11-22 02:00").await;
+    app.says("maria", "/rollout lock").await;
+    app.logged("holds shop/production").await;
+    app.done("/rollout done prepare").await;
+    // A jump over the beginning of the freeze, to T-0.
+    app.jumps().await;
+    app.logged("the freeze weekend").await;
+    let card = app.card_says("Frozen").await;
+    assert!(card.contains("Holds shop/production since"), "nobody else gets it meanwhile: {card}");
+    assert!(app.says("maria", "/rollout done change").await.contains("is not open yet"));
+    app.jumps().await;
+    app.logged("“Changing” opened, 1d 10h late").await;
+    app.done("/rollout done change").await;
+    app.logged("ended **SUCCEEDED**").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn other_environments_and_what_is_held_already_know_nothing_of_a_freeze() {
     let app = shop(&FREEZE.replace("shop/*", "andromeda/*")).await;
     let said = app.says("maria", "/rollout start shop 4.3 at 2026-11-21 02:00").await;

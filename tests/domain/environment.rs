@@ -58,13 +58,39 @@ fn what_was_taken_early_stays_when_its_time_has_come() {
     table.does("maria", CommandBody::Lock);
     table.outside_does_its_part();
     table.does("maria", done("ready", &[]));
-    let events = table.until("2026-11-26T15:00:00Z");
-    assert!(matches!(events[0], Event::PhaseOpened { phase: 1, .. }), "nothing is asked twice: {events:?}");
+    // Asked for like any other, so that a freeze counts that has begun since; granted at once to who has it.
+    assert_eq!(table.until("2026-11-26T15:00:00Z"), [Event::EnvironmentNeeded]);
+    assert!(table.refused("maria", CommandBody::Unlock).contains("needs shop/staging from here on"));
+    let events = table.give(None, CommandBody::RecordEnvironmentGranted).unwrap();
+    assert!(matches!(events[1], Event::PhaseOpened { phase: 1, .. }), "{events:?}");
     table.give(None, CommandBody::BeginAttempt { step: 1, attempt: 1 }).unwrap();
     assert!(table.refused("maria", CommandBody::Unlock).contains("is not given back while"));
     let outcome = ActionOutcome::Succeeded { outputs: serde_json::Map::new() };
     table.give(None, CommandBody::RecordAction { step: 1, attempt: 1, outcome }).unwrap();
     assert!(table.refused("maria", CommandBody::Unlock).contains("needs shop/staging from here on"));
+}
+
+#[test]
+fn no_phase_opens_in_an_environment_that_is_being_given_back() {
+    let mut table = table("2026-11-26 10:00");
+    table.does("maria", done("ready", &[]));
+    for taken in [false, true] {
+        table.does("maria", CommandBody::Lock);
+        if taken {
+            table.outside_does_its_part();
+        }
+        table.does("maria", CommandBody::Unlock);
+        assert!(table.refused("maria", CommandBody::Lock).contains("is being given back; ask again in a moment"));
+        if !taken {
+            let takeover = CommandBody::TakeOver { reason: "mine".into() };
+            assert!(table.refused("maria", takeover).contains("is being given back; ask again in a moment"));
+            table.outside_does_its_part();
+        }
+    }
+    assert_eq!(table.until("2026-11-26T15:00:00Z"), [], "the time has come, and the next in line may have it by now");
+    let events = table.give(None, CommandBody::RecordEnvironmentReleased).unwrap();
+    assert_eq!(events, [Event::EnvironmentReleased, Event::EnvironmentClaimed]);
+    assert_eq!(table.replayed(), table.state);
 }
 
 #[test]

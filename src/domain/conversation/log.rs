@@ -266,6 +266,7 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         }
         // A claim is usually granted at once; while it is not, the card says who is waited for.
         Event::EnvironmentClaimed
+        | Event::EnvironmentNeeded
         | Event::InputSet { .. }
         | Event::PhaseSettled { .. }
         | Event::ActionAttempted { .. }

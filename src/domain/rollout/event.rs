@@ -707,6 +707,8 @@ pub enum Event {
     },
     /// It waits for its environment: because its time has come, or because a person wants it before.
     EnvironmentClaimed,
+    /// The time has come for what was taken before: it is asked for like any other, so that a freeze counts.
+    EnvironmentNeeded,
     /// A person wants the environment given back, or the line for it left, before its time.
     EnvironmentGivenUp,
     /// A person wants its environment, whoever holds it.

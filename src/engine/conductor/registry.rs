@@ -50,10 +50,10 @@ pub(super) enum Message {
     Start { starting: Box<Starting>, reply: oneshot::Sender<Result<RolloutId, Rejected>> },
     /// Start a checklist of a rollout.
     StartChild { parent: RolloutId, rooms: Vec<String>, child: Box<StartChild> },
-    /// A rollout wants its environment.
-    Claim { environment: String, rollout: RolloutId, takeover: Option<String>, at: DateTime<Utc> },
+    /// A rollout wants its environment. `asked` is its last event, which tells this asking from the one before.
+    Claim { environment: String, rollout: RolloutId, takeover: Option<String>, at: DateTime<Utc>, asked: u64 },
     /// A rollout gives its environment back.
-    Release { environment: String, rollout: RolloutId, at: DateTime<Utc> },
+    Release { environment: String, rollout: RolloutId, at: DateTime<Utc>, asked: u64 },
     /// A rollout is over, and everything it owed is done.
     Close { id: RolloutId, result: Outcome },
 }
@@ -141,7 +141,7 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                 let _ = reply.send(started);
             }
             Message::StartChild { parent, rooms, child } => start_child(&shared, parent, &rooms, *child).await,
-            Message::Claim { environment, rollout, takeover, at } => {
+            Message::Claim { environment, rollout, takeover, at, asked } => {
                 let id = CommandId(format!("claim-{rollout}"));
                 let from = shared.registry().holder(&environment).cloned();
                 let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
@@ -150,7 +150,7 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                     None => registry.claim(&environment, &rollout, at, &may),
                 };
                 if record(&shared, &id, claim).await {
-                    grant(&shared, &environment).await;
+                    grant(&shared, &environment, asked).await;
                     // Who held it sees in the registry that it does not any more.
                     if let Some(from) = from.filter(|from| *from != rollout) {
                         look_again(&shared, &from).await;
@@ -160,12 +160,12 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                     ask_again(&shared, &rollout).await;
                 }
             }
-            Message::Release { environment, rollout, at } => {
+            Message::Release { environment, rollout, at, asked } => {
                 let id = CommandId(format!("release-{rollout}"));
                 let may = |waiting: &RolloutId| shared.may_take(&environment, waiting);
                 if record(&shared, &id, |registry| registry.release(&environment, &rollout, at, &may)).await {
-                    tell(&shared, &rollout, "released", CommandBody::RecordEnvironmentReleased).await;
-                    grant(&shared, &environment).await;
+                    tell(&shared, &rollout, "released", asked, CommandBody::RecordEnvironmentReleased).await;
+                    grant(&shared, &environment, asked).await;
                     show_again(&shared, &environment).await;
                 } else {
                     ask_again(&shared, &rollout).await;
@@ -200,19 +200,21 @@ fn write_down(shared: &Shared, snapshot_at: &mut u64) {
 }
 
 /// Tells whoever holds an environment that it does; telling it twice changes nothing.
-async fn grant(shared: &Shared, environment: &str) {
+async fn grant(shared: &Shared, environment: &str, asked: u64) {
     let holder = shared.registry().holder(environment).cloned();
     if let Some(holder) = holder {
-        tell(shared, &holder, "granted", CommandBody::RecordEnvironmentGranted).await;
+        tell(shared, &holder, "granted", asked, CommandBody::RecordEnvironmentGranted).await;
     }
 }
 
-async fn tell(shared: &Shared, id: &RolloutId, what: &str, body: CommandBody) {
+async fn tell(shared: &Shared, id: &RolloutId, what: &str, asked: u64, body: CommandBody) {
     let Some(handle) = shared.handle(id) else { return };
     let (reply, _answer) = oneshot::channel();
-    // An environment can change hands more than once, so the entry that it came of is part of the identity.
+    // An environment can change hands, and be asked for, more than once: the entry and the asking that it came of are part of
+    // the identity.
     let entry = shared.registry().sequence;
-    let request = Request { id: CommandId(format!("environment-{what}-{id}-{entry}")), actor: Actor::Engine, room: None, body };
+    let id = CommandId(format!("environment-{what}-{id}-{entry}-{asked}"));
+    let request = Request { id, actor: Actor::Engine, room: None, body };
     // A rollout that is gone asks again when it is taken up.
     let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
 }

@@ -654,13 +654,13 @@ impl Conducted {
                     }
                 }
                 Effect::ClaimEnvironment { environment, takeover } => {
-                    let (rollout, at) = (self.state.id.clone(), self.now());
+                    let (rollout, at, asked) = (self.state.id.clone(), self.now(), self.state.sequence);
                     let what = if takeover.is_some() { "takeover" } else { "claim" };
-                    self.ask_registry(what, registry::Message::Claim { environment, rollout, takeover, at });
+                    self.ask_registry(what, registry::Message::Claim { environment, rollout, takeover, at, asked });
                 }
                 Effect::ReleaseEnvironment { environment } => {
-                    let (rollout, at) = (self.state.id.clone(), self.now());
-                    self.ask_registry("release", registry::Message::Release { environment, rollout, at });
+                    let (rollout, at, asked) = (self.state.id.clone(), self.now(), self.state.sequence);
+                    self.ask_registry("release", registry::Message::Release { environment, rollout, at, asked });
                 }
             }
         }

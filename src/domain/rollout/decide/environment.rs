@@ -25,6 +25,10 @@ impl Desk<'_> {
         }
         let environment = escape_markdown(environment);
         match self.state.environment {
+            EnvironmentStage::Claimed if self.state.gives_up => {
+                let says = format!("{environment} is being given back; ask again in a moment.");
+                return Err(Refusal::new(RefusalKind::NotNow, says));
+            }
             EnvironmentStage::Claimed if self.state.freeze.is_some() => {
                 return Err(Refusal::new(RefusalKind::NotNow, format!("Nothing is taken over in a freeze. {}", self.frozen())));
             }
@@ -57,11 +61,11 @@ impl Desk<'_> {
         let no = |kind, says: String| Err(Refusal::new(kind, says));
         match self.state.environment {
             EnvironmentStage::NotNeeded => {}
+            EnvironmentStage::Claimed | EnvironmentStage::Held if self.state.gives_up => {
+                return no(RefusalKind::NotNow, format!("{environment} is being given back; ask again in a moment."));
+            }
             EnvironmentStage::Claimed => {
                 return no(RefusalKind::Stale, format!("{} is in line for {environment} already.", self.state.id));
-            }
-            EnvironmentStage::Held if self.state.gives_up => {
-                return no(RefusalKind::NotNow, format!("{environment} is being given back; ask again in a moment."));
             }
             EnvironmentStage::Held => {
                 return no(RefusalKind::Stale, format!("{} holds {environment} already.", self.state.id));

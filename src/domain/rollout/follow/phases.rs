@@ -108,11 +108,15 @@ impl Watch<'_> {
         let locks = self.state.runbook.lock_from.is_some_and(|from| phase >= from) && self.state.result.is_none();
         // A rehearsal touches nothing, so it is in nobody's way.
         let locks = locks && !self.state.rehearsal;
-        if locks && self.state.environment == EnvironmentStage::NotNeeded {
-            return vec![Event::EnvironmentClaimed];
-        }
-        if locks && self.state.environment == EnvironmentStage::Claimed {
-            return Vec::new();
+        if locks {
+            match self.state.environment {
+                EnvironmentStage::Claimed => return Vec::new(),
+                // It is being given back. Once that is done it is asked for again.
+                _ if self.state.gives_up => return Vec::new(),
+                EnvironmentStage::NotNeeded => return vec![Event::EnvironmentClaimed],
+                EnvironmentStage::Held if self.state.locked_by.is_some() => return vec![Event::EnvironmentNeeded],
+                EnvironmentStage::Held | EnvironmentStage::Released => {}
+            }
         }
         let late_seconds = due.map_or(0, |due| (self.now - due).num_seconds());
         vec![Event::PhaseOpened { phase, late_seconds: if late_seconds >= LATE_SECONDS_MIN { late_seconds } else { 0 } }]

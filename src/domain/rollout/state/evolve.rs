@@ -316,7 +316,14 @@ impl State {
                 self.locked_by.clone_from(by);
             }
             Event::EnvironmentTaken { .. } => self.environment = EnvironmentStage::Claimed,
-            Event::EnvironmentGivenUp => self.gives_up = true,
+            Event::EnvironmentNeeded => {
+                self.environment = EnvironmentStage::Claimed;
+                self.locked_by = None;
+            }
+            Event::EnvironmentGivenUp => {
+                self.gives_up = true;
+                self.freeze = None;
+            }
             Event::TakeoverAsked { reason } => self.takeover = Some(reason.clone()),
             Event::FreezeBegan { freeze } => self.freeze = Some(freeze.clone()),
             Event::FreezeEnded { .. } => self.freeze = None,
@@ -360,6 +367,7 @@ impl State {
             | Event::CardPosted { .. }
             | Event::ActionAttempted { .. }
             | Event::PhaseSettled { .. }
+            | Event::EnvironmentNeeded
             | Event::EnvironmentGivenUp
             | Event::ChildTold { .. }
             | Event::ParentTold { .. }
