@@ -121,6 +121,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         propose_window,
         public_url,
         freezes: settings.freezes.clone(),
+        digests: settings.digests.clone(),
     };
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open_with(plan, journal, clock, dispatch, snapshots).await;

@@ -9,12 +9,14 @@
 //! - [`message`]: templates and the card.
 //! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come.
 //! - [`freeze`]: when nothing is to be changed, and who may do it all the same.
+//! - [`digest`]: what is open, said at set times to those whom it concerns.
 //! - [`people`], [`time`], [`calendar`], [`catalogue`]: who there is, when it is, what comes again and again, what systems can do.
 //! - [`yaml`], [`section`], [`problem`]: reading what people wrote, and saying what is wrong with it; [`schema`] says it to editors.
 
 pub mod calendar;
 pub mod catalogue;
 pub mod conversation;
+pub mod digest;
 pub mod freeze;
 pub mod message;
 pub mod paper;

@@ -1,4 +1,5 @@
-//! The registry: which rollouts there are, and who holds which environment. One stream, pure like a rollout.
+//! The registry: which rollouts there are, who holds which environment, which digests were issued. One stream, pure like a
+//! rollout.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -7,9 +8,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::domain::people::PersonId;
 
+use super::digest::{Destination, Digested, Issued};
 use super::rollout::command::{CommandId, RolloutId};
-use super::rollout::event::{DecodeError, EVENT_VERSION, is_false};
-use super::runbook::model::Outcome;
+use super::rollout::event::{DecodeError, DeliveryOutcome, EVENT_VERSION, is_false};
+use super::runbook::model::{Address, Outcome};
 
 /// The longest id of a rollout, in characters: people type it.
 const ID_CHARS_MAX: usize = 80;
@@ -104,6 +106,35 @@ pub enum RegistryEvent {
         /// How it ended.
         result: Outcome,
     },
+    /// Up to a time a digest is not issued: it is new, or there was nothing to say.
+    DigestPassedOver {
+        /// Its name.
+        name: String,
+        /// Up to when.
+        until: DateTime<Utc>,
+    },
+    /// A digest says what is open. Its words are those that everybody gets.
+    DigestIssued {
+        /// Its name.
+        name: String,
+        /// When it was due.
+        due: DateTime<Utc>,
+        /// The subject where a destination has one.
+        subject: String,
+        /// The Markdown.
+        text: String,
+        /// Where to.
+        to: Vec<Address>,
+    },
+    /// What became of a digest at one of its destinations.
+    DigestDelivered {
+        /// The sequence of the entry that issued it.
+        issued: u64,
+        /// Which destination.
+        slot: usize,
+        /// What became of it.
+        outcome: DeliveryOutcome,
+    },
 }
 
 impl Entry {
@@ -141,6 +172,8 @@ pub struct Registry {
     pub rollouts: BTreeMap<RolloutId, Registered>,
     /// Who holds which environment, and who waits for it.
     pub environments: BTreeMap<String, Environment>,
+    /// What is known of digests, by name.
+    pub digests: BTreeMap<String, Digested>,
     /// The sequence of the last entry.
     pub sequence: u64,
     started_by: BTreeMap<CommandId, RolloutId>,
@@ -261,7 +294,47 @@ impl Registry {
                     rollout.closed_at = Some(entry.at);
                 }
             }
+            RegistryEvent::DigestPassedOver { name, until } => {
+                let last = self.digests.remove(name).and_then(|known| known.last);
+                self.digests.insert(name.clone(), Digested { until: *until, last });
+            }
+            RegistryEvent::DigestIssued { name, due, subject, text, to } => {
+                let destinations = to.iter().map(|to| Destination { to: to.clone(), outcome: None }).collect();
+                let (subject, text) = (subject.clone(), text.clone());
+                let issued = Issued { sequence: self.sequence, at: entry.at, subject, text, destinations };
+                self.digests.insert(name.clone(), Digested { until: *due, last: Some(issued) });
+            }
+            RegistryEvent::DigestDelivered { issued, slot, outcome } => {
+                if let Some(destination) = self.digest_mut(*issued).and_then(|digest| digest.destinations.get_mut(*slot)) {
+                    destination.outcome = Some(outcome.clone());
+                }
+            }
         }
+    }
+
+    fn digest_mut(&mut self, issued: u64) -> Option<&mut Issued> {
+        self.digests.values_mut().filter_map(|known| known.last.as_mut()).find(|digest| digest.sequence == issued)
+    }
+
+    /// What a digest that is due becomes. Nothing where somebody saw to it before.
+    #[must_use]
+    pub fn digest_due(&self, event: &RegistryEvent) -> Vec<RegistryEvent> {
+        let (RegistryEvent::DigestIssued { name, due: until, .. } | RegistryEvent::DigestPassedOver { name, until }) = event
+        else {
+            return Vec::new();
+        };
+        let is_news = self.digests.get(name).is_none_or(|known| known.until < *until);
+        is_news.then(|| event.clone()).into_iter().collect()
+    }
+
+    /// What a receipt of a digest becomes. Nothing where it is known, or another digest has been issued since.
+    #[must_use]
+    pub fn digest_delivered(&self, issued: u64, slot: usize, outcome: &DeliveryOutcome) -> Vec<RegistryEvent> {
+        let mut digests = self.digests.values().filter_map(|known| known.last.as_ref());
+        let destination = digests.find(|digest| digest.sequence == issued).and_then(|digest| digest.destinations.get(slot));
+        let is_news = destination.is_some_and(|destination| destination.outcome.is_none());
+        let outcome = outcome.clone();
+        is_news.then_some(RegistryEvent::DigestDelivered { issued, slot, outcome }).into_iter().collect()
     }
 
     /// The rollout that a command started, if it arrived before.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::domain::catalogue::Kind;
+use crate::domain::digest::Digest;
 use crate::domain::freeze::Freezes;
 use crate::domain::people::Directory;
 use crate::domain::problem::{Problem, Severity};
@@ -40,6 +41,8 @@ pub struct Settings {
     pub systems: BTreeMap<String, System>,
     /// When nothing is to be changed.
     pub freezes: Freezes,
+    /// When it is said what is open, and to whom.
+    pub digests: Vec<Digest>,
     /// The announcements.
     pub messages: BTreeMap<String, MessageTemplate>,
     /// The runbooks.
@@ -105,11 +108,12 @@ impl System {
 }
 
 impl Settings {
-    /// Every address that any runbook announces to.
+    /// Every address that any runbook or digest announces to.
     #[must_use]
     pub fn announced_to(&self) -> BTreeSet<Address> {
-        let of_runbook = |runbook: &Arc<Runbook>| runbook.audiences.values().flatten().cloned().collect::<Vec<_>>();
-        self.runbooks.values().flat_map(of_runbook).map(|address| Address { must: false, ..address }).collect()
+        let of_runbooks = self.runbooks.values().flat_map(|runbook| runbook.audiences.values().flatten());
+        let all = of_runbooks.chain(self.digests.iter().flat_map(|digest| &digest.to));
+        all.map(|address| Address { must: false, ..address.clone() }).collect()
     }
 }
 

@@ -1,14 +1,18 @@
-//! What comes again and again: freezes.
+//! What comes again and again: freezes and digests.
 
 use std::collections::BTreeSet;
 
 use chrono_tz::Tz;
 
 use crate::domain::calendar::{CRON_HELP, Calendar};
+use crate::domain::digest::Digest;
 use crate::domain::freeze::{FREEZE_SECONDS_MAX, FREEZE_SECONDS_MIN, Freeze, Freezes};
 use crate::domain::people::Directory;
+use crate::domain::runbook::read_address;
 use crate::domain::section::{Located, Report, Section};
 use crate::domain::time::{parse_duration, say_seconds};
+
+use super::Settings;
 
 /// Reads the freezes. Names are looked up where it is known who there is.
 pub(super) fn read_freezes(report: &Report, top: &mut Section<'_, '_>, people: Option<&Directory>) -> Freezes {
@@ -41,6 +45,34 @@ pub(super) fn read_freezes(report: &Report, top: &mut Section<'_, '_>, people: O
         freezes.push(Freeze { name, starts, seconds, environments, may_override, reason });
     }
     Freezes(freezes)
+}
+
+/// Reads the digests. They go to addresses, and to rooms.
+pub(super) fn read_digests(report: &Report, top: &mut Section<'_, '_>, settings: &Settings) -> Vec<Digest> {
+    let mut names = BTreeSet::new();
+    let mut digests = Vec::new();
+    for node in top.items("digests") {
+        let Some(mut section) = Section::open(report, node, "a digest") else { continue };
+        let name = read_name(&mut section, "digest", &mut names);
+        let at = read_calendar(&mut section, "at");
+        let mut to = Vec::new();
+        for located in section.texts("to") {
+            let Some(address) = read_address(report, located) else { continue };
+            let known = || settings.addresses.iter().chain(&settings.rooms).map(String::as_str);
+            if !known().any(|known| known == address.name) {
+                report.unknown(located.place, "address", &address.name, known());
+            }
+            to.push(address);
+        }
+        if !section.has("to") {
+            report.error_help(section.place, "a digest needs `to`", "list where it goes, like `[slack:release-managers]`");
+        }
+        let also_empty = section.flag("also-empty");
+        section.close(&[]);
+        let (Some(name), Some(at)) = (name, at) else { continue };
+        digests.push(Digest { name, at, to, also_empty });
+    }
+    digests
 }
 
 /// A name that no other of its kind has.

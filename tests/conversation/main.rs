@@ -3,6 +3,7 @@
 
 mod andromeda;
 mod app;
+mod digests;
 mod environments;
 mod other_roads;
 mod outside;

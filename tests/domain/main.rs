@@ -7,6 +7,7 @@ mod amend;
 mod checks;
 mod course;
 mod decisions;
+mod digests;
 mod docs;
 mod environment;
 mod freezes;

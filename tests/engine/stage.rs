@@ -10,6 +10,7 @@ use tempfile::TempDir;
 use tminus::cli::serve::executors;
 use tminus::domain::message::card::card;
 use tminus::domain::people::{Directory, PersonId};
+use tminus::domain::registry::Registry;
 use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
 use tminus::domain::rollout::effect::{Action, Delivery};
 use tminus::domain::rollout::event::{ActionOutcome, ClockKind, NoteKind, Recorded};
@@ -41,6 +42,8 @@ pub struct Outside {
     pub starts: Mutex<VecDeque<Start>>,
     pub polls: Mutex<VecDeque<Result<Polled, String>>>,
     pub cards: Mutex<Vec<Projection>>,
+    /// What arrived, in order.
+    pub delivered: Mutex<Vec<Delivery>>,
 }
 
 pub enum Send {
@@ -89,7 +92,10 @@ impl Courier for Outside {
         match next {
             Some(Send::Is(sent)) => sent,
             Some(Send::Hangs) => std::future::pending().await,
-            None => Sent::Delivered { reference: "there".into() },
+            None => {
+                self.delivered.lock().unwrap().push(delivery.clone());
+                Sent::Delivered { reference: "there".into() }
+            }
         }
     }
 
@@ -183,6 +189,14 @@ impl Stage {
         Self::raised(settings, outside, BTreeMap::from([("ci".to_owned(), ci)]), data).await
     }
 
+    /// A stage with one runbook, named `test`, and with more in the settings.
+    pub async fn with_settings(yaml: &str, more: &str) -> Self {
+        let settings = Files::embedded().text("config/tminus.yaml").unwrap().to_owned() + more;
+        let files = Files::embedded().with("config/tminus.yaml", &settings).with("config/runbooks/test.yaml", yaml);
+        let settings = files.settings().unwrap_or_else(|e| panic!("{e}"));
+        Self::raised(settings, Arc::new(Outside::default()), BTreeMap::new(), TempDir::new().unwrap()).await
+    }
+
     /// A stage with one runbook, named `test`, and with systems as settings describe them.
     pub async fn with_systems(yaml: &str, systems: &str) -> Self {
         let house =
@@ -213,6 +227,7 @@ impl Stage {
             propose_window: None,
             public_url: None,
             freezes: settings.freezes,
+            digests: settings.digests,
         };
         let journal = Arc::new(MemoryJournal::new());
         let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());
@@ -295,6 +310,17 @@ impl Stage {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("waited in vain for a call of {what}: {:?}", self.outside.calls());
+    }
+
+    /// Waits until the registry knows something.
+    pub async fn until_registered(&self, what: &str, is_so: impl Fn(&Registry) -> bool) {
+        for _ in 0..2000 {
+            if self.conductor.with_registry(&is_so) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {what}: {:?}", self.outside.calls());
     }
 
     /// Waits until a room shows at least this event.

@@ -223,6 +223,8 @@ impl Stage {
             propose_window: None,
             public_url: settings.public_url.clone(),
             freezes: settings.freezes.clone(),
+            // Nothing but the rollout is played.
+            digests: Vec::new(),
         };
         let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
         let clock = Arc::new(ManualClock::at(begins));

@@ -2,6 +2,7 @@
 
 pub mod answer;
 pub mod button;
+pub mod digest;
 pub mod form;
 pub mod grammar;
 pub mod line;

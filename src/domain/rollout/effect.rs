@@ -119,8 +119,8 @@ impl fmt::Display for Recipient {
 pub struct Delivery {
     /// Its identity.
     pub id: EffectId,
-    /// The rollout it belongs to.
-    pub rollout: RolloutId,
+    /// The rollout it belongs to; none where the installation itself says something, a digest.
+    pub rollout: Option<RolloutId>,
     /// Where to.
     pub to: Recipient,
     /// The subject where the destination has one.
@@ -270,7 +270,7 @@ pub fn effects(state: &State) -> Vec<Effect> {
         {
             owed.push(Effect::Deliver(Delivery {
                 id: effect_id(state, announcement.sequence, slot, destination.attempt),
-                rollout: state.id.clone(),
+                rollout: Some(state.id.clone()),
                 to: destination.to.clone(),
                 subject: announcement.subject.clone(),
                 text: announcement.text.clone(),

@@ -135,7 +135,7 @@ pub(super) fn fields(section: &mut Section<'_, '_>, key: &'static str) -> Vec<(F
     section.entries(key).into_iter().filter_map(|(name, node)| field(report, name, node, false)).collect()
 }
 
-/// Reads `slug:NAME` or `{ to: slack:NAME, must: true }`.
+/// Reads `slack:NAME` or `{ to: slack:NAME, must: true }`.
 pub(super) fn address(report: &Report, node: &Node) -> Option<(Address, Place)> {
     let (located, must) = match &node.value {
         Value::Map(_) => {
@@ -147,6 +147,11 @@ pub(super) fn address(report: &Report, node: &Node) -> Option<(Address, Place)> 
         }
         _ => (text_of(report, node, "audiences")?, false),
     };
+    Some((Address { must, ..read_address(report, located)? }, located.place))
+}
+
+/// Reads `slack:NAME`.
+pub fn read_address(report: &Report, located: Located<'_>) -> Option<Address> {
     let Some((platform_name, name)) = located.text.split_once(':') else {
         report.error_help(
             located.place,
@@ -159,7 +164,7 @@ pub(super) fn address(report: &Report, node: &Node) -> Option<(Address, Place)> 
         report.unknown(located.place, "platform", platform_name, Platform::ALL.map(Platform::name));
         return None;
     };
-    Some((Address { platform, name: name.trim().to_owned(), must }, located.place))
+    Some(Address { platform, name: name.trim().to_owned(), must: false })
 }
 
 /// Reads the rule of a decision.

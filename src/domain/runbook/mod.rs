@@ -5,3 +5,5 @@ mod format;
 pub mod model;
 pub mod names;
 pub mod step;
+
+pub use self::format::read_address;

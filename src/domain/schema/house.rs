@@ -60,6 +60,16 @@ pub(super) fn settings() -> Value {
             key("reason", text(), "Why there is one, as people read it"),
         ],
     );
+    let digest = object(
+        "One digest: what is open, said at set times.",
+        [
+            needed("name", text(), "Its name, with which it begins"),
+            needed("at", text(), "When it is issued, as a cron expression of six fields: 0 0 8 * * Mon-Fri"),
+            key("timezone", text(), "In which zone that is read, like Europe/Berlin; UTC unless told"),
+            needed("to", texts(), "Where it goes: addresses and rooms, like slack:release-managers"),
+            key("also-empty", flag(), "Whether it is issued also when nothing is open and nothing ended since the last one"),
+        ],
+    );
     let named = |values: &Value| {
         let mut named = map(values);
         named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$" });
@@ -73,6 +83,7 @@ pub(super) fn settings() -> Value {
             key("web", web, "The page"),
             key("systems", map(&of("system")), "The systems that actions run against"),
             key("freezes", list(&freeze), "When nothing is to be changed"),
+            key("digests", list(&digest), "When it is said what is open"),
         ],
     )
 }

@@ -8,6 +8,7 @@
 //! ```
 
 mod desk;
+mod digest;
 mod family;
 mod freeze;
 mod registry;
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::domain::conversation::answer::Answer;
+use crate::domain::digest::Digest;
 use crate::domain::freeze::{Freezes, Frozen};
 use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
@@ -67,6 +69,8 @@ pub struct Plan {
     pub public_url: Option<String>,
     /// When nothing is to be changed. Live: what a freeze decided is in the events of the rollouts it kept.
     pub freezes: Freezes,
+    /// When it is said what is open, and to whom.
+    pub digests: Vec<Digest>,
 }
 
 /// Why a request was not done.
@@ -273,7 +277,9 @@ impl Conductor {
             let taken_up_at = state.sequence;
             rollout::spawn(&shared, state, taken_up_at, snapshot_at);
         }
-        Ok(Self { shared })
+        let conductor = Self { shared };
+        digest::spawn(&conductor);
+        Ok(conductor)
     }
 
     /// Accepts nothing more, lets every rollout finish what it was asked, and returns when all have. What is owed stays

@@ -1,4 +1,5 @@
-//! The task of the registry: numbers and ids of rollouts, who holds which environment, which rollouts are over.
+//! The task of the registry: numbers and ids of rollouts, who holds which environment, which rollouts are over, which digests
+//! were issued.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, PoisonError};
@@ -11,7 +12,7 @@ use crate::domain::people::PersonId;
 use crate::domain::registry::{Entry, Registry, RegistryEvent};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId};
 use crate::domain::rollout::effect::StartChild;
-use crate::domain::rollout::event::Parent;
+use crate::domain::rollout::event::{DeliveryOutcome, Parent};
 use crate::domain::runbook::model::Outcome;
 use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName};
 use crate::engine::ports::Clock;
@@ -56,6 +57,16 @@ pub(super) enum Message {
     Release { environment: String, rollout: RolloutId, at: DateTime<Utc>, asked: u64 },
     /// A rollout is over, and everything it owed is done.
     Close { id: RolloutId, result: Outcome },
+    /// Something of a digest. The reply says whether it is recorded.
+    Digest { news: DigestNews, reply: oneshot::Sender<bool> },
+}
+
+/// What there is to be recorded of digests.
+pub(super) enum DigestNews {
+    /// One is issued, or passed over.
+    Due(RegistryEvent),
+    /// One has arrived somewhere, or will not.
+    Delivered { issued: u64, slot: usize, outcome: DeliveryOutcome },
 }
 
 pub(super) fn stream() -> StreamName {
@@ -170,6 +181,17 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
                 } else {
                     ask_again(&shared, &rollout).await;
                 }
+            }
+            Message::Digest { news, reply } => {
+                let command = CommandId("digest".to_owned());
+                let recorded = match news {
+                    DigestNews::Due(event) => record(&shared, &command, |registry| registry.digest_due(&event)).await,
+                    DigestNews::Delivered { issued, slot, outcome } => {
+                        record(&shared, &command, |registry| registry.digest_delivered(issued, slot, &outcome)).await
+                    }
+                };
+                // Whoever asked may have gone; what happened has happened.
+                let _ = reply.send(recorded);
             }
             Message::Close { id, result } => {
                 let command = CommandId(format!("close-{id}"));

@@ -80,7 +80,11 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
             }
             Ok(Found::CannotTell { .. }) => possibly_repeated = true,
             Err(_) => {
-                tracing::warn!(rollout.id = %delivery.rollout, "{} did not say in time whether it has an announcement", delivery.to);
+                tracing::warn!(
+                    rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
+                    "{} did not say in time whether it has an announcement",
+                    delivery.to
+                );
                 let until = Instant::now() + backoff.next_pause();
                 return Some(Waiting { item: Item { delivery, maybe_sent }, until, backoff });
             }
@@ -89,7 +93,12 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
     let Ok(sent) = timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await else {
         // The answer is lost, the message perhaps not: looked up before the next try.
         let until = Instant::now() + backoff.next_pause();
-        tracing::warn!(rollout.id = %delivery.rollout, "{} did not answer within {} s", delivery.to, CALL_TIMEOUT.as_secs());
+        tracing::warn!(
+            rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
+            "{} did not answer within {} s",
+            delivery.to,
+            CALL_TIMEOUT.as_secs()
+        );
         return Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff });
     };
     match sent {
@@ -100,31 +109,39 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
         }
         Sent::Never { why } => {
             metrics::counter!("tminus_deliveries_total", "outcome" => "failed").increment(1);
-            tracing::warn!(rollout.id = %delivery.rollout, "{} will not get an announcement: {why}", delivery.to);
+            tracing::warn!(
+                rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
+                "{} will not get an announcement: {why}",
+                delivery.to
+            );
             receipt(conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
             None
         }
         Sent::TryAgain { after, why } => {
             metrics::counter!("tminus_delivery_retries_total").increment(1);
             let pause = after.unwrap_or_else(|| backoff.next_pause());
-            tracing::warn!(rollout.id = %delivery.rollout, "{} does not take an announcement now: {why}; next try in {} s", delivery.to, pause.as_secs());
+            tracing::warn!(
+                rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
+                "{} does not take an announcement now: {why}; next try in {} s",
+                delivery.to,
+                pause.as_secs()
+            );
             Some(Waiting { item: Item { delivery, maybe_sent }, until: Instant::now() + pause, backoff })
         }
     }
 }
 
-/// Tells the rollout what became of a delivery.
+/// Tells the rollout, or the registry, what became of a delivery.
 pub(super) async fn receipt(conductor: &Conductor, delivery: &Delivery, outcome: DeliveryOutcome) {
+    let (sequence, slot) = (delivery.id.sequence, usize::from(delivery.id.slot));
+    let Some(rollout) = &delivery.rollout else {
+        return conductor.digest_delivered(sequence, slot, outcome).await;
+    };
     let id =
         format!("{}.{}", delivery.id, if matches!(outcome, DeliveryOutcome::Delivered { .. }) { "delivered" } else { "failed" });
-    let body = CommandBody::RecordDelivery {
-        announcement: delivery.id.sequence,
-        slot: usize::from(delivery.id.slot),
-        attempt: u32::from(delivery.id.attempt),
-        outcome,
-    };
-    if let Err(rejected) = bring_back(conductor, &delivery.rollout, id, body).await {
+    let body = CommandBody::RecordDelivery { announcement: sequence, slot, attempt: u32::from(delivery.id.attempt), outcome };
+    if let Err(rejected) = bring_back(conductor, rollout, id, body).await {
         // It stays owed, and is looked up when the rollout is taken up again.
-        tracing::error!(rollout.id = %delivery.rollout, "A receipt was not recorded: {rejected}");
+        tracing::error!(rollout.id = %rollout, "A receipt was not recorded: {rejected}");
     }
 }

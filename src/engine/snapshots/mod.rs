@@ -35,7 +35,7 @@ pub(super) use self::keeper::Keeper;
 
 /// The form of what is written down. It has to rise whenever the form of [`State`] or [`Registry`] changes, or what an event
 /// means to them: a test compares the form with the one that this number stood for.
-pub const SNAPSHOT_FORMAT: u32 = 2;
+pub const SNAPSHOT_FORMAT: u32 = 3;
 /// A change of the program may change what an event means to the state, so each begins anew.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// After how many new events a stream is written down again: reading so many takes some milliseconds.

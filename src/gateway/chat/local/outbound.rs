@@ -56,7 +56,7 @@ impl Courier for LocalRooms {
         let post = Post {
             text: delivery.text.clone(),
             subject: delivery.subject.clone(),
-            rollout: Some(delivery.rollout.clone()),
+            rollout: delivery.rollout.clone(),
             buttons: delivery.buttons.clone(),
             effect: Some(token),
             ..Post::by(Author::Bot)
