@@ -70,6 +70,8 @@ pub struct LogLine {
     pub sequence: u64,
     /// Markdown, with its time.
     pub text: String,
+    /// What is said in the room itself, besides the line in the log.
+    pub aloud: Option<String>,
 }
 
 /// What a room should show of a rollout: the card as it is now, and the log lines it does not have yet.

@@ -187,6 +187,19 @@ impl App {
         top.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
+    /// What rollouts said in the room itself, besides their cards and logs.
+    pub async fn said_aloud(&self) -> Vec<String> {
+        let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+        let aloud = |message: &&Value| {
+            message["author"] == "tminus"
+                && message["card"] == false
+                && message["thread_of"].is_null()
+                && !message["rollout"].is_null()
+        };
+        let aloud = messages.as_array().expect("a list").iter().filter(aloud);
+        aloud.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
+    }
+
     /// The log: what stands in the card's thread.
     pub async fn log(&self) -> Vec<String> {
         let card = self.card().await.map(|card| card["id"].clone());

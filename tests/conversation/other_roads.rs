@@ -21,6 +21,7 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     collects_the_evidence(&app).await;
     app.presses("maria", "Done: Review the record and close").await;
     app.logged("ended **NO-GO**").await;
+    insta::assert_snapshot!("said_at_the_end_of_a_no_go", app.said_aloud().await.join("\n---\n"));
     assert_eq!(
         app.texts(WATCH).await,
         [
@@ -77,6 +78,22 @@ async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_end_is_said_once_and_in_a_teams_own_words() {
+    let words = "{{ rollout.title }} is over ({{ result }}) after {{ rollout.duration }}. Thank you, @channel!";
+    let runbook = "runbook: tiny\ntitle: 'Tiny [{{ version }}](x)'\npeople: { owner: maria }\nrooms: [andromeda-rollouts]\n\
+        inputs: { version: { positional: true } }\nphases: [{ phase: one, steps: [{ task: Do it, id: it }] }]\n";
+    let mut app =
+        App::start_with(Files::embedded().with("messages/ended.md", words).with("config/runbooks/tiny.yaml", runbook)).await;
+    app.says("maria", "/rollout start tiny 1").await;
+    app.done("/rollout done it").await;
+    app.logged("ended **SUCCEEDED**").await;
+    let said = ["Tiny \\[1\\](x) is over (succeeded) after 0s. Thank you, @channel!"];
+    assert_eq!(app.said_aloud().await, said);
+    app.restart().await;
+    assert_eq!(app.said_aloud().await, said);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn blue_tests_that_fail_are_what_the_voters_look_at() {
     let app = App::start().await;
     until_the_update(&app).await;
@@ -104,6 +121,7 @@ async fn an_abort_switches_nothing_and_still_wraps_up() {
     collects_the_evidence(&app).await;
     app.presses("maria", "Done: Review the record and close").await;
     app.logged("ended **ABORTED**").await;
+    insta::assert_snapshot!("said_at_the_end_of_an_abort", app.said_aloud().await.join("\n---\n"));
     assert_eq!(
         app.texts(WATCH).await,
         [

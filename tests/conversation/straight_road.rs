@@ -68,6 +68,8 @@ async fn from_start_to_succeeded() {
     let lines = card.lines().filter(|line| !line.contains("andromeda/staging back") && !line.contains("is with Maria"));
     insta::assert_snapshot!("card_at_the_end", lines.collect::<Vec<_>>().join("\n"));
     app.logged("ended **SUCCEEDED**").await;
+    // Of the end of its checklists only their logs tell.
+    insta::assert_snapshot!("said_at_the_end", app.said_aloud().await.join("\n---\n"));
     let told = [
         "Changeset 4.3 is commencing to the Staging environment for the Andromeda system.",
         "We are a **GO** on updating the Staging stack.",

@@ -74,6 +74,7 @@ impl Scene {
     /// The scene of one event; nothing for events that say nothing to people.
     pub(super) fn of(state: &State, people: &Directory, recorded: &Recorded, checklist: Option<&RolloutId>) -> Option<Self> {
         let to = |to: &[Address]| to.iter().map(ToString::to_string).collect();
+        let rooms = |rooms: &[String]| rooms.iter().map(|room| format!("the room {room}")).collect();
         let message = match &recorded.event {
             // Only this program moves the clock.
             Event::ClockAdvanced { .. } => return None,
@@ -85,6 +86,7 @@ impl Scene {
                 let names = whom.iter().map(|id| people.person(id).map_or_else(|| id.to_string(), |person| person.name.clone()));
                 Some(Message { to: names.collect(), subject: None, text: text.clone() })
             }
+            Event::Ended { text: Some(text), .. } => Some(Message { to: rooms(&state.rooms), subject: None, text: text.clone() }),
             _ => None,
         };
         let said = sentence(state, people, recorded);

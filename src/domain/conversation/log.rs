@@ -28,6 +28,13 @@ pub fn log_line(state: &State, people: &Directory, recorded: &Recorded) -> Optio
     Some(format!("{stamp} {line}"))
 }
 
+/// What an event says in the room itself, besides its line in the log.
+#[must_use]
+pub fn said_aloud(state: &State, recorded: &Recorded) -> Option<String> {
+    let Event::Ended { text: Some(text), .. } = &recorded.event else { return None };
+    Some(if state.rehearsal { format!("{REHEARSAL} · {text}") } else { text.clone() })
+}
+
 /// The clock alone; with the date on other days than the first.
 fn stamp(state: &State, at: DateTime<Utc>) -> String {
     let zone = state.runbook.timezone;
@@ -257,7 +264,7 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
         }
         Event::EnvironmentGranted => format!("holds {}", escape_markdown(state.runbook.environment.as_deref()?)),
         Event::EnvironmentReleased => format!("gave {} back", escape_markdown(state.runbook.environment.as_deref()?)),
-        Event::Ended { result } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),
+        Event::Ended { result, .. } => format!("ended **{}** ({})", result.title(), write_time(recorded.at, zone)),
         Event::EnvironmentClaimed if recorded.by.is_some() => {
             format!("{who} asks for {} before its time", escape_markdown(state.runbook.environment.as_deref()?))
         }

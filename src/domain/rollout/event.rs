@@ -756,5 +756,8 @@ pub enum Event {
     Ended {
         /// How.
         result: Outcome,
+        /// What is said of it in the rooms. A checklist's end is said by the rollout that it belongs to.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        text: Option<String>,
     },
 }

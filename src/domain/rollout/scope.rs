@@ -50,16 +50,42 @@ pub fn scope_of_step(state: &State, step: usize, now: DateTime<Utc>) -> Value {
 pub fn scope_of_message(state: &State, step: usize, now: DateTime<Utc>, awaited: &str) -> Value {
     let mut values = values(state, now);
     values.extend(each_of(state, step));
-    let about = Some(About { step, awaited });
-    values.insert(Name::Rollout.name().to_owned(), rollout(state, now, about));
+    values.insert(Name::Rollout.name().to_owned(), rollout(state, now, About::Step { step, awaited }));
     Value::from_pairs(values)
 }
 
-/// What a message is about, besides its rollout.
+/// The same, for what is said of a rollout that is over.
+#[must_use]
+pub fn scope_of_ending(state: &State, now: DateTime<Utc>, ending: &Ending) -> Value {
+    let mut values = values(state, now);
+    values.insert(Name::Rollout.name().to_owned(), rollout(state, now, About::End(ending)));
+    Value::from_pairs(values)
+}
+
+/// What there is to say of a rollout that is over, in words.
+#[derive(Clone, Debug, Default)]
+pub struct Ending {
+    /// How far from T-0 it ended, in which window.
+    pub after_t0: Option<String>,
+    /// What was decided, by whom.
+    pub decided: Option<String>,
+    /// The steps that took longest.
+    pub slowest: Option<String>,
+    /// What was skipped, waived, amended, overridden, with reasons.
+    pub unusual: Option<String>,
+    /// How many announcements arrived.
+    pub delivered: Option<String>,
+}
+
+/// What a text is about, besides its rollout.
 #[derive(Clone, Copy)]
-struct About<'a> {
-    step: usize,
-    awaited: &'a str,
+enum About<'a> {
+    /// Nothing: a title, an expression.
+    Itself,
+    /// A step that awaits these people.
+    Step { step: usize, awaited: &'a str },
+    /// How it ended.
+    End(&'a Ending),
 }
 
 fn each_of(state: &State, step: usize) -> Option<(String, Value)> {
@@ -115,7 +141,7 @@ fn value(state: &State, now: DateTime<Utc>, name: Name) -> Value {
         Name::Now => Value::from(time::write_time(now, zone)),
         Name::Window => state.window().map_or_else(nothing, |window| Value::from(window.written(zone))),
         // Titles are texts too: only messages see the titles of phases and steps, or else they would see themselves.
-        Name::Rollout => rollout(state, now, None),
+        Name::Rollout => rollout(state, now, About::Itself),
     }
 }
 
@@ -183,7 +209,7 @@ fn decisions(state: &State) -> Value {
     Value::from_object(Lenient::of(taken.collect()))
 }
 
-fn rollout(state: &State, now: DateTime<Utc>, about: Option<About<'_>>) -> Value {
+fn rollout(state: &State, now: DateTime<Utc>, about: About<'_>) -> Value {
     let members = Member::ALL.into_iter().map(|member| (member.name().to_owned(), of_rollout(state, now, about, member)));
     Value::from_object(Lenient::of(members.collect()))
 }
@@ -217,7 +243,7 @@ fn expected_end(state: &State, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
     (seconds > 0 && state.ended.is_none()).then(|| now + chrono::TimeDelta::seconds(seconds))
 }
 
-fn of_rollout(state: &State, now: DateTime<Utc>, about: Option<About<'_>>, member: Member) -> Value {
+fn of_rollout(state: &State, now: DateTime<Utc>, about: About<'_>, member: Member) -> Value {
     let zone = state.runbook.timezone;
     match member {
         Member::Id => Value::from(state.id.as_str()),
@@ -225,12 +251,19 @@ fn of_rollout(state: &State, now: DateTime<Utc>, about: Option<About<'_>>, membe
         Member::Link => Value::from(state.link.as_deref().unwrap_or_default()),
         Member::Started => Value::from(time::write_time(state.started, zone)),
         Member::Duration => Value::from(time::say_between(state.started, state.ended.unwrap_or(now))),
-        _ => about.and_then(|about| of_message(state, now, about, member)).map_or_else(nothing, Value::from),
+        _ => {
+            let said = match about {
+                About::Itself => None,
+                About::Step { step, awaited } => of_message(state, now, step, awaited, member),
+                About::End(ending) => of_ending(ending, member),
+            };
+            said.map_or_else(nothing, Value::from)
+        }
     }
 }
 
 /// What only messages see.
-fn of_message(state: &State, now: DateTime<Utc>, about: About<'_>, member: Member) -> Option<String> {
+fn of_message(state: &State, now: DateTime<Utc>, step: usize, awaited: &str, member: Member) -> Option<String> {
     let zone = state.runbook.timezone;
     match member {
         Member::Phase => Some(state.phase_title(state.current_phase())),
@@ -241,9 +274,21 @@ fn of_message(state: &State, now: DateTime<Utc>, about: About<'_>, member: Membe
         Member::Done => Some(done_lately(state).join(", ")).filter(|done| !done.is_empty()),
         Member::Next => next_phase(state),
         Member::Ends => expected_end(state, now).map(|at| time::write_time(at, zone)),
-        Member::Step => Some(state.step_title(about.step)),
-        Member::Due => super::due_of(state, about.step).map(|due| time::write_time(due, zone)),
-        Member::Awaited => Some(about.awaited.to_owned()).filter(|names| !names.is_empty()),
+        Member::Step => Some(state.step_title(step)),
+        Member::Due => super::due_of(state, step).map(|due| time::write_time(due, zone)),
+        Member::Awaited => Some(awaited.to_owned()).filter(|names| !names.is_empty()),
+        _ => None,
+    }
+}
+
+/// What only the message about the end sees.
+fn of_ending(ending: &Ending, member: Member) -> Option<String> {
+    match member {
+        Member::AfterT0 => ending.after_t0.clone(),
+        Member::Decided => ending.decided.clone(),
+        Member::Slowest => ending.slowest.clone(),
+        Member::Unusual => ending.unusual.clone(),
+        Member::Delivered => ending.delivered.clone(),
         _ => None,
     }
 }

@@ -67,11 +67,21 @@ pub enum Member {
     Due,
     /// Who is awaited by that step.
     Awaited,
+    /// How far from T-0 it ended.
+    AfterT0,
+    /// What was decided, by whom.
+    Decided,
+    /// The steps that took longest.
+    Slowest,
+    /// What was out of the ordinary.
+    Unusual,
+    /// How many announcements arrived.
+    Delivered,
 }
 
 impl Member {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 18] = [
         Self::Id,
         Self::Title,
         Self::Link,
@@ -85,6 +95,11 @@ impl Member {
         Self::Step,
         Self::Due,
         Self::Awaited,
+        Self::AfterT0,
+        Self::Decided,
+        Self::Slowest,
+        Self::Unusual,
+        Self::Delivered,
     ];
 
     /// As templates write it after `rollout.`.
@@ -104,6 +119,11 @@ impl Member {
             Self::Step => "step",
             Self::Due => "due",
             Self::Awaited => "awaited",
+            Self::AfterT0 => "after_t0",
+            Self::Decided => "decided",
+            Self::Slowest => "slowest",
+            Self::Unusual => "unusual",
+            Self::Delivered => "delivered",
         }
     }
 }

@@ -8,7 +8,7 @@ use chrono::{DateTime, Utc};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::domain::conversation::answer::Answer;
-use crate::domain::conversation::log::log_line;
+use crate::domain::conversation::log::{log_line, said_aloud};
 use crate::domain::conversation::voice::Voice;
 use crate::domain::conversation::window::next_refresh;
 use crate::domain::freeze::Frozen;
@@ -735,7 +735,7 @@ impl Conducted {
         };
         let line = |(sequence, recorded): (u64, Recorded)| {
             let text = log_line(&self.state, people, &recorded)?;
-            Some(LogLine { sequence, text })
+            Some(LogLine { sequence, text, aloud: said_aloud(&self.state, &recorded) })
         };
         let log = events.into_iter().filter_map(line).collect();
         let posted = self.state.cards.get(&venue).cloned();

@@ -1,5 +1,6 @@
 //! What happens by itself: phases open at their time, steps complete, decisions are taken, the rollout ends.
 
+mod ending;
 mod nudges;
 mod phases;
 mod steps;
@@ -7,9 +8,9 @@ mod steps;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::people::Directory;
-use crate::domain::runbook::model::{Outcome, StepKind, Wait};
+use crate::domain::runbook::model::{StepKind, Wait};
 
-use super::event::{Choice, Event};
+use super::event::Event;
 use super::state::{ActionStage, PhaseState, State, StepStatus};
 
 pub use self::nudges::due_of;
@@ -101,15 +102,4 @@ struct Watch<'a> {
     state: &'a State,
     now: DateTime<Utc>,
     people: &'a Directory,
-}
-
-impl Watch<'_> {
-    fn end(&self) -> Vec<Event> {
-        if !self.state.phases.iter().all(PhaseState::is_settled) {
-            return Vec::new();
-        }
-        let said_no = self.state.steps.iter().any(|step| step.decision == Some(Choice::NoGo));
-        let result = self.state.result.unwrap_or(if said_no { Outcome::NoGo } else { Outcome::Succeeded });
-        vec![Event::Ended { result }]
-    }
 }

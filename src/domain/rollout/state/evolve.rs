@@ -345,7 +345,7 @@ impl State {
                 self.takeover = None;
             }
             Event::CardPosted { venue, reference } => drop(self.cards.insert(venue.clone(), reference.clone())),
-            Event::Ended { result } => {
+            Event::Ended { result, .. } => {
                 self.result = Some(*result);
                 self.ended = Some(at);
             }

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::domain::catalogue::Kind;
 use crate::domain::conversation::form::{Field, FieldKind};
-use crate::domain::message::defaults::TO_PEOPLE;
+use crate::domain::message::defaults::BY_ITSELF;
 use crate::domain::people::Directory;
 use crate::domain::problem::{Place, Problem};
 use crate::domain::section::{Located, Report, Section};
@@ -216,7 +216,7 @@ impl<'a> Checker<'a> {
 
     /// What the team wants T-minus to say in its own words is frozen with the runbook, like announcements.
     fn take_own_words(&mut self, place: Place) {
-        for name in TO_PEOPLE {
+        for name in BY_ITSELF {
             if self.surroundings.messages.contains_key(name) {
                 self.message(Located { text: name, place });
             }

@@ -99,14 +99,11 @@ impl Courier for LocalRooms {
         };
         let cursor = transcript.log_cursor(&projection.rollout);
         let lines = projection.log.iter().filter(|line| line.sequence > cursor);
-        events.extend(lines.map(|line| {
-            RoomEvent::Posted(Post {
-                text: line.text.clone(),
-                thread_of: Some(card),
-                rollout: Some(projection.rollout.clone()),
-                log_sequence: Some(line.sequence),
-                ..Post::by(Author::Bot)
-            })
+        events.extend(lines.flat_map(|line| {
+            let post =
+                |text: &str| Post { text: text.to_owned(), rollout: Some(projection.rollout.clone()), ..Post::by(Author::Bot) };
+            let logged = Post { thread_of: Some(card), log_sequence: Some(line.sequence), ..post(&line.text) };
+            [Some(logged), line.aloud.as_deref().map(post)].into_iter().flatten().map(RoomEvent::Posted)
         }));
         self.record(&mut transcript, events).await.map_err(|error: RoomError| error.to_string())?;
         Ok(card.to_string())
