@@ -72,7 +72,8 @@ async fn say_it(args: &Args) -> anyhow::Result<ExitCode> {
     }
     let told = api.post(&["api", "rooms", &room, "messages"], &body).await?;
     println!("{}", plain(told["answer"].as_str().unwrap_or("It stands in the room.")));
-    if !told["form"].is_null() {
+    // What is asked only after it was done, the answer says how to say.
+    if !told["form"].is_null() && !told["refused"].is_null() {
         let form: Form = serde_json::from_value(told["form"].clone()).context("the form can't be read")?;
         let problems: Option<BTreeMap<_, _>> =
             serde_json::from_value(told["problems"].clone()).context("what is wrong with the form can't be read")?;

@@ -131,11 +131,17 @@ impl App {
 
     /// The same, with fields.
     pub async fn fills_in(&self, person: &str, label: &str, fields: &Value) -> String {
+        let told = self.pressed(person, label, fields).await;
+        told["answer"].as_str().unwrap_or_default().to_owned()
+    }
+
+    /// The same, with everything that they are told.
+    pub async fn pressed(&self, person: &str, label: &str, fields: &Value) -> Value {
         let (message, button) = self.button(label).await;
         let body = json!({ "person": person, "button": button, "fields": fields });
         let (status, told) = self.post(&format!("/api/rooms/{ROOM}/messages/{message}/press"), &body, None).await;
         assert_eq!(status, 200, "{told}");
-        told["answer"].as_str().unwrap_or_default().to_owned()
+        told
     }
 
     /// The message and the token of a button, once it is there.

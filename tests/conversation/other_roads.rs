@@ -4,18 +4,25 @@ use serde_json::json;
 use tminus::settings::Files;
 
 use crate::andromeda::{WATCH, collects_the_evidence, tests_the_blue_side, until_the_decision, until_the_update};
-use crate::app::App;
+use crate::app::{App, ROOM};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_no_go_is_announced_and_nothing_is_switched() {
     let app = App::start().await;
     until_the_decision(&app).await;
+    let told = app.pressed("raj", "NO-GO", &json!({})).await;
     assert_eq!(
-        app.presses("raj", "NO-GO").await,
+        told["answer"],
         "Your vote on “Are we GO on updating the Staging stack?” is NO-GO. Still to vote: Ana and Li. \
          `/rollout no-go REASON` says why. That makes it NO-GO: it is final at 08:13 EST unless a vote changes."
     );
-    app.says("raj", "/rollout no-go latency doubled").await;
+    // Why is asked after, by a form.
+    assert_eq!(told["form"]["command"], "/rollout andromeda-staging-4.3 no-go");
+    assert_eq!(told["form"]["fields"][0]["label"], "Why is it a NO-GO?");
+    let command = told["form"]["command"].as_str().expect("a command");
+    let message = json!({ "person": "raj", "text": command, "fields": { "reason": "latency doubled" } });
+    app.post(&format!("/api/rooms/{ROOM}/messages"), &message, None).await;
+    app.card_says("NO-GO by Raj, 08:12 EST (latency doubled)").await;
     app.jumps_until_logged("**NO-GO** on").await;
     app.logged("result: **NO-GO**").await;
     collects_the_evidence(&app).await;

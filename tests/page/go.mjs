@@ -53,6 +53,13 @@ await scenario(async ({ open }) => {
   for (const [id, name] of [['ana', 'Ana'], ['raj', 'Raj'], ['li', 'Li']]) {
     await become(page, id);
     await button(page, /^GO$/).waitFor();
+    if (id === 'raj') {
+      // A no-go counts at once; why is asked after, and a vote can be changed until it is final.
+      await press(page, /^NO-GO$/);
+      await answer(page, 'is NO-GO.');
+      await fill(page, { 'Why is it a NO-GO?': 'latency doubled' });
+      await shows(page, /NO-GO by Raj.*latency doubled/);
+    }
     await press(page, /^GO$/);
     await answer(page, 'Your vote on');
     await shows(page, new RegExp(`GO by ${name}`));

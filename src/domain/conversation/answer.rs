@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
+use crate::domain::message::card::FormField;
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::{Line, Registry};
@@ -18,6 +19,9 @@ use super::line::{in_list, line_of};
 use super::log::sentence;
 use super::voice::{Voice, capital};
 
+/// The field in which the reason of a vote is given, and its type.
+pub const REASON: &str = "reason";
+
 /// What a person is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Answer {
@@ -25,6 +29,25 @@ pub struct Answer {
     pub text: String,
     /// The rollout it is about.
     pub rollout: Option<RolloutId>,
+    /// What is asked after it, and may be left unanswered.
+    pub asks: Option<Asked>,
+}
+
+/// What is asked of a person after something was done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// The command that the fields go with.
+    pub command: String,
+    /// What to fill in.
+    pub fields: Vec<FormField>,
+}
+
+impl Answer {
+    /// An answer that asks nothing.
+    #[must_use]
+    pub const fn of(text: String, rollout: Option<RolloutId>) -> Self {
+        Self { text, rollout, asks: None }
+    }
 }
 
 /// The answer to a command that became these events. `state` is how things stand now.
@@ -42,7 +65,28 @@ pub fn answer(state: &State, people: &Directory, now: DateTime<Utc>, person: Opt
         says.extend(next(&voice));
         says.push("`/rollout abort REASON` cancels it.".to_owned());
     }
-    Answer { text: says.join(" "), rollout: Some(state.id.clone()) }
+    Answer { asks: asked_after(state, person, events), ..Answer::of(says.join(" "), Some(state.id.clone())) }
+}
+
+/// A no-go counts at once; why is asked after.
+fn asked_after(state: &State, person: Option<&PersonId>, events: &[Recorded]) -> Option<Asked> {
+    let says_no = |recorded: &Recorded| {
+        let unexplained = matches!(recorded.event, Event::VoteCast { choice: Choice::NoGo, reason: None, .. });
+        unexplained && recorded.by.as_ref() == person
+    };
+    events.iter().any(says_no).then(|| Asked {
+        command: format!("/rollout {} no-go", state.id),
+        fields: vec![FormField {
+            name: REASON.to_owned(),
+            label: "Why is it a NO-GO?".to_owned(),
+            kind: REASON.to_owned(),
+            required: false,
+            example: None,
+            value: None,
+            options: Vec::new(),
+            many: false,
+        }],
+    })
 }
 
 fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonId>) -> Option<String> {
@@ -215,7 +259,7 @@ pub fn status(state: &State, people: &Directory, now: DateTime<Utc>, line: Optio
     }
     says.extend(line.and_then(|line| line_of(&voice, line)).map(|line| format!("{line}.")));
     says.extend(next(&voice));
-    Answer { text: says.join(" "), rollout: Some(state.id.clone()) }
+    Answer::of(says.join(" "), Some(state.id.clone()))
 }
 
 /// The answer to `who`, in one line.
@@ -245,7 +289,7 @@ pub fn who(state: &State, people: &Directory, now: DateTime<Utc>) -> Answer {
         },
         (several, _) => format!("Awaited in {}: {}.", state.id, several.join("; ")),
     };
-    Answer { text, rollout: Some(state.id.clone()) }
+    Answer::of(text, Some(state.id.clone()))
 }
 
 /// What waits for one person in a rollout, a line each.
@@ -269,7 +313,7 @@ pub fn mine(lines: &[String]) -> Answer {
     } else {
         format!("Waiting for you:\n{}", lines.iter().map(|line| format!("- {line}")).collect::<Vec<_>>().join("\n"))
     };
-    Answer { text, rollout: None }
+    Answer::of(text, None)
 }
 
 /// The answer to `preview`: an announcement as it would read now.
@@ -298,7 +342,7 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
     match text {
         Some(Ok(text)) => {
             let title = voice.step(*index);
-            Ok(Answer { text: format!("{title} would read now:\n\n{text}"), rollout: Some(state.id.clone()) })
+            Ok(Answer::of(format!("{title} would read now:\n\n{text}"), Some(state.id.clone())))
         }
         Some(Err(problem)) => {
             let says = format!("{} can't be written yet: {}.", voice.step(*index), escape_markdown(&problem));
@@ -312,7 +356,7 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
 #[must_use]
 pub fn report(state: &State, people: &Directory, _: DateTime<Utc>) -> Answer {
     let text = crate::domain::report::report(state, people).markdown(state.runbook.timezone);
-    Answer { text, rollout: Some(state.id.clone()) }
+    Answer::of(text, Some(state.id.clone()))
 }
 
 /// The answer to `list`.
@@ -328,7 +372,7 @@ pub fn list(registry: &Registry) -> Answer {
     } else {
         format!("Open rollouts:\n{}", open.join("\n"))
     };
-    Answer { text, rollout: None }
+    Answer::of(text, None)
 }
 
 /// The answer to `help`.
@@ -348,5 +392,5 @@ pub fn help(about: Option<&str>) -> Answer {
             COMMANDS.iter().map(|command| format!("- {}", line(command))).collect::<Vec<_>>().join("\n")
         ),
     };
-    Answer { text, rollout: None }
+    Answer::of(text, None)
 }

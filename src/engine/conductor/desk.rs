@@ -287,20 +287,26 @@ impl Conductor {
             if let CommandBody::CompleteStep { typed, .. } | CommandBody::AnswerStep { typed, .. } = body {
                 typed.extend(said.fields.clone());
             }
+            if let CommandBody::CastVote { reason: reason @ None, .. } = body {
+                *reason = said.fields.get(answer::REASON).filter(|reason| !reason.trim().is_empty()).cloned();
+            }
         }
         let several = bodies.len() > 1;
-        let mut answers: Vec<String> = Vec::new();
+        let (mut answers, mut asks) = (Vec::<String>::new(), None);
         for (index, body) in bodies.into_iter().enumerate() {
             let id_of = if several { part_of(&said.id, index) } else { said.id.clone() };
             let request = Request { id: id_of, actor: actor.clone(), room: Some(said.room.clone()), body };
             match self.submit(id, request).await {
-                Ok(answer) => answers.push(answer.text),
+                Ok(answer) => {
+                    answers.push(answer.text);
+                    asks = answer.asks.or(asks);
+                }
                 // What was done stays done, and is said together with what was not.
                 Err(Rejected::Refused(refusal)) if several => answers.push(refusal.says),
                 Err(rejected) => return Err(rejected),
             }
         }
-        Ok(Answer { text: answers.join("\n\n"), rollout: Some(id.clone()) })
+        Ok(Answer { asks, ..Answer::of(answers.join("\n\n"), Some(id.clone())) })
     }
 
     async fn start(

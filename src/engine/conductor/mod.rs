@@ -399,7 +399,7 @@ impl Conductor {
         for id in &roots {
             says.push(self.advance_one(id, for_one(&command, id), actor.clone(), advance).await?.text);
         }
-        Ok(Answer { text: says.join(" "), rollout: None })
+        Ok(Answer::of(says.join(" "), None))
     }
 
     async fn next_in(&self, id: &RolloutId) -> Option<i64> {
@@ -451,7 +451,7 @@ impl Conductor {
             Err(refusal) => Err(refusal.into()),
             Ok(_) if self.is_closing() => Err(Rejected::Stopping),
             Ok(_) if state.ended.is_none() => Err(Rejected::NotRecorded(format!("something went wrong inside {id}"))),
-            Ok(_) => Ok(Answer { text: format!("{id} is over; nothing changed."), rollout: Some(id.clone()) }),
+            Ok(_) => Ok(Answer::of(format!("{id} is over; nothing changed."), Some(id.clone()))),
         }
     }
 

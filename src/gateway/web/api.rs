@@ -10,7 +10,7 @@ use axum::routing::{get, post};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
-use crate::domain::conversation::answer::Answer;
+use crate::domain::conversation::answer::{Answer, Asked};
 use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::grammar::addressed;
 use crate::domain::message::card::{ButtonStyle, FormField};
@@ -186,7 +186,7 @@ struct Told {
     /// Problems by field name.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     problems: BTreeMap<String, String>,
-    /// A form that has to be filled in.
+    /// A form that has to be filled in before anything is done; or, beside something that was done, one that may be.
     #[serde(skip_serializing_if = "Option::is_none")]
     form: Option<FormView>,
 }
@@ -209,7 +209,10 @@ impl Told {
         let told =
             |answer: String| Self { answer_html: Some(markdown::to_html(&answer)), answer: Some(answer), ..Self::nothing(id) };
         match result {
-            Ok(answer) => Ok(Self { rollout: answer.rollout, ..told(answer.text) }),
+            Ok(answer) => {
+                let form = answer.asks.map(|Asked { command, fields }| FormView { command, fields });
+                Ok(Self { rollout: answer.rollout, form, ..told(answer.text) })
+            }
             Err(Rejected::Refused(refusal)) => {
                 Ok(Self { refused: Some(refusal.kind.name()), problems: refusal.fields, ..told(refusal.says) })
             }

@@ -206,7 +206,7 @@ const REASON = { name: '$reason', label: 'Reason', type: 'reason', required: tru
 function press(button, { room, message, button: id, label, style, confirm, reason, fields }) {
   const path = `/api/rooms/${encodeURIComponent(room)}/messages/${message}/press`;
   if (!confirm && !reason && fields.length === 0) {
-    pending(button, () => send(path, { button: id })).then((told) => told && tellAnswer(told), tellError);
+    pending(button, () => send(path, { button: id })).then((told) => told && heard(told, room), tellError);
     return;
   }
   ask({
@@ -238,11 +238,17 @@ const box = byId('box');
 let last = '';
 
 async function say(text) {
-  const path = `/api/rooms/${encodeURIComponent(composer.dataset.room)}/messages`;
-  const told = await send(path, { text });
-  if (!told.form) return tellAnswer(told);
+  const { room } = composer.dataset;
+  heard(await send(`/api/rooms/${encodeURIComponent(room)}/messages`, { text }), room);
+}
+
+// What was told; and what is asked first, or may be said after.
+function heard(told, room) {
+  if (!told.form || !told.refused) tellAnswer(told);
+  if (!told.form) return;
   const { command, fields } = told.form;
-  return ask({
+  const path = `/api/rooms/${encodeURIComponent(room)}/messages`;
+  ask({
     title: command,
     html: told.answer_html,
     fields,
