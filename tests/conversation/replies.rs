@@ -25,11 +25,11 @@ async fn what_is_not_right_is_said_and_starts_nothing() {
         ("/rollout start androm 4.3", "I can start `andromeda-staging` here, and it takes one word: `/rollout start 4.3`."),
         (
             "/rollout start 4.3 completers=marla",
-            "Nothing was started. I know no person or team “marla”; did you mean “maria”?. `/rollout start 4.3` is an example.",
+            "Nothing was started. I know no person or team “marla”; did you mean “maria”? `/rollout start 4.3` is an example.",
         ),
         (
             "/rollout start 4.3 at 2020-01-01 02:00",
-            "Nothing was started. that window has begun already; choose one that is still to come. `/rollout start 4.3` is an example.",
+            "Nothing was started. That window has begun already; choose one that is still to come. `/rollout start 4.3` is an example.",
         ),
     ] {
         assert_eq!(app.says("maria", text).await, reply, "{text}");
@@ -263,4 +263,24 @@ phases: [{ phase: one, steps: [{ task: Do it, id: it }] }, { phase: two, steps: 
         (!texts.iter().any(|text| text.contains("Will replicas matter?"))).then_some(())
     })
     .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_very_long_roster_is_shown_as_a_whole_to_who_wants_it() {
+    let people: String = (0..61).map(|n| format!("  p{n:02}: {{ name: Person {n:02} }}\n")).collect();
+    let crowd = (0..61).map(|n| format!("p{n:02}")).collect::<Vec<_>>().join(", ");
+    let runbook = format!(
+        "runbook: roll\nrooms: [andromeda-rollouts]\npeople: {{ owner: maria, crowd: [{crowd}] }}\n\
+         phases: [{{ phase: one, steps: [{{ acknowledge: Know, from: [crowd] }}] }}]\n"
+    );
+    let files = Files::embedded();
+    let people = files.text("config/people.yaml").expect("people").replace("people:\n", &format!("people:\n{people}"));
+    let app = App::start_with(files.with("config/people.yaml", &people).with("config/runbooks/roll.yaml", &runbook)).await;
+    app.says("maria", "/rollout start roll").await;
+    app.presses("p07", "Acknowledge").await;
+    let card = app.card_says("(1 of 61)").await;
+    assert!(card.contains(", and 45 more"), "{card}");
+    let all = app.presses("raj", "Show all").await;
+    assert!(all.starts_with("“Know”\n\ncrowd (1 of 61): ☐ Person 00  ☐ Person 01"), "{all}");
+    assert!(all.contains("☑ Person 07  ☐ Person 08") && all.ends_with("☐ Person 60"), "{all}");
 }

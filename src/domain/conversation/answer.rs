@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::message::card::FormField;
+use crate::domain::message::card::{FormField, whole_roster};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::{Line, Registry};
@@ -303,6 +303,14 @@ pub fn waiting_for(state: &State, people: &Directory, now: DateTime<Utc>, person
             format!("**{}**: {} (`{}`){due}", state.id, voice.step(index), definition.id)
         })
         .collect()
+}
+
+/// The answer to **Show all**: everybody on the roster of a step.
+#[must_use]
+pub fn everybody(state: &State, people: &Directory, now: DateTime<Utc>, step: usize) -> Option<Answer> {
+    let voice = Voice { state, people, now };
+    let roster = whole_roster(&voice, step)?;
+    Some(Answer::of(format!("{}\n\n{roster}", voice.step(step)), Some(state.id.clone())))
 }
 
 /// The answer to `mine`.

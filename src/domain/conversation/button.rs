@@ -44,6 +44,8 @@ pub enum Verb {
     BackOff,
     /// Agree to the amendment that is proposed.
     Agree,
+    /// Show everybody on a long roster, to the one who asks.
+    All,
     /// Hold the rollout.
     Hold,
     /// Let it go on.
@@ -86,6 +88,7 @@ impl fmt::Display for Verb {
             Self::BackOff => f.write_str("back-off"),
             Self::Open(phase) => write!(f, "open{phase}"),
             Self::Agree => f.write_str("agree"),
+            Self::All => f.write_str("all"),
             Self::Hold => f.write_str("hold"),
             Self::Resume => f.write_str("resume"),
             Self::Abort => f.write_str("abort"),
@@ -131,6 +134,7 @@ impl ButtonToken {
             "unclear" => Verb::Unclear,
             "back-off" => Verb::BackOff,
             "agree" => Verb::Agree,
+            "all" => Verb::All,
             "hold" => Verb::Hold,
             "resume" => Verb::Resume,
             "abort" => Verb::Abort,
@@ -151,7 +155,7 @@ mod tests {
 
     fn verb() -> impl Strategy<Value = Verb> {
         use Verb::{
-            Abort, Ack, Agree, Answer, BackOff, Cancel, Confirm, Done, Fail, Go, Hold, Item, Look, NoGo, Open, Ran, Rerun,
+            Abort, Ack, Agree, All, Answer, BackOff, Cancel, Confirm, Done, Fail, Go, Hold, Item, Look, NoGo, Open, Ran, Rerun,
             Resume, Run, Skip, Unclear,
         };
         prop_oneof![
@@ -163,6 +167,7 @@ mod tests {
             Just(NoGo),
             Just(Run),
             Just(Agree),
+            Just(All),
             Just(Hold),
             Just(Resume),
             Just(Abort),

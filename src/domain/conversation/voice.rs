@@ -272,6 +272,13 @@ impl Voice<'_> {
     }
 }
 
+/// A text as a sentence of its own.
+#[must_use]
+pub fn whole_sentence(text: &str) -> String {
+    let text = capital(text);
+    if text.ends_with(['.', '?', '!']) { text } else { text + "." }
+}
+
 /// A text that begins a sentence.
 #[must_use]
 pub fn capital(text: &str) -> String {

@@ -181,6 +181,7 @@ pub fn card(state: &State, people: &Directory, now: DateTime<Utc>, progress: &dy
     for (index, definition, step) in state.open_steps() {
         sections.push(section(&voice, index, definition, step, progress(index).as_ref()));
         buttons.extend(step_buttons(state, index));
+        buttons.extend(show_all(state, index));
     }
     if let Some(proposed) = state.amendment.as_ref().filter(|_| state.ended.is_none()) {
         let what = capital(&proposed.amendment.markdown(state));
@@ -261,7 +262,7 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         lines.push(format!("**{what}**: {}", escape_markdown(reason)));
     }
     match &definition.kind {
-        StepKind::Acknowledge { from } => lines.extend(roster(voice, from, step)),
+        StepKind::Acknowledge { from } => lines.extend(roster(voice, from, step, ROSTER_NAMES_MAX)),
         StepKind::Task { items, .. } => {
             for (item, text) in items.iter().enumerate() {
                 let text = escape_markdown(&state.fill_for(index, text));
@@ -275,7 +276,7 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
             }
             lines.push(format!("With {}", voice.names(&step.people)));
         }
-        StepKind::Ask { from, .. } if !from.is_empty() => lines.extend(roster(voice, from, step)),
+        StepKind::Ask { from, .. } if !from.is_empty() => lines.extend(roster(voice, from, step, ROSTER_NAMES_MAX)),
         StepKind::Ask { .. } => lines.push(format!("With {}", voice.names(&step.people))),
         StepKind::Run { call, by_hand: Some(_), .. } => {
             let (operation, system) = (escape_markdown(&call.operation), escape_markdown(&call.system));
@@ -397,8 +398,30 @@ fn wait_lines(voice: &Voice<'_>, index: usize, wait: &Wait, step: &StepState, pr
     lines
 }
 
+/// Everybody on the roster of a step with a tick or an empty box, however many they are; nothing where it has none.
+#[must_use]
+pub fn whole_roster(voice: &Voice<'_>, index: usize) -> Option<String> {
+    let (definition, step) = voice.state.step(index)?;
+    let (StepKind::Acknowledge { from } | StepKind::Ask { from, .. }) = &definition.kind else { return None };
+    Some(roster(voice, from, step, usize::MAX).join("\n"))
+}
+
+/// A very long roster is shown as a whole to whoever wants it.
+fn show_all(state: &State, index: usize) -> Option<Button> {
+    let (_, step) = state.step(index).filter(|(_, step)| step.people.len() > ROSTER_AWAITED_MAX)?;
+    let token = ButtonToken { rollout: state.number, step: Some(index), verb: Verb::All, generation: step.generation };
+    Some(Button {
+        id: token.to_string(),
+        label: "Show all".to_owned(),
+        style: ButtonStyle::Default,
+        confirm: None,
+        reason: false,
+        fields: Vec::new(),
+    })
+}
+
 /// Who acknowledged, group by group: a tick each, or for a long roster the counts and who is awaited.
-fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String> {
+fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState, names_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
     let mut shown: Vec<&PersonId> = Vec::new();
     for group in groups {
@@ -409,7 +432,7 @@ fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState) -> Vec<String>
             continue;
         }
         let have = members.iter().filter(|person| has_answered(step, person)).count();
-        let names = if step.people.len() <= ROSTER_NAMES_MAX {
+        let names = if step.people.len() <= names_max {
             let tick = |person: &&PersonId| {
                 let tick = if has_answered(step, person) { "☑" } else { "☐" };
                 format!("{tick} {}", voice.call(person))

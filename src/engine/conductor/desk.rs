@@ -161,6 +161,13 @@ impl Conductor {
                 CommandBody::OpenPhase { phase: self.look(&id, name).await?.flatten() }
             }
             Verb::BackOff => CommandBody::BackOff { generation: Some(token.generation) },
+            // It only looks.
+            Verb::All => {
+                let everybody = move |state: &State, people: &Directory, now| {
+                    token.step.and_then(|step| answer::everybody(state, people, now, step))
+                };
+                return Ok(self.look(&id, everybody).await?.flatten().ok_or_else(unknown)?);
+            }
             Verb::Agree => CommandBody::AgreeToAmendment { generation: Some(token.generation) },
             Verb::Hold => CommandBody::Hold,
             Verb::Resume => CommandBody::Resume { generation: Some(token.generation) },

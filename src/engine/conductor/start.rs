@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue, Reading, Window};
+use crate::domain::conversation::voice::whole_sentence;
 use crate::domain::message::card::FormField;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::people::list_names;
@@ -189,8 +190,8 @@ fn ask_with_a_form(runbook: &Runbook, typed: &BTreeMap<String, String>, problems
         input.required_at_start() || problems.contains_key(&input.field.name) || typed.contains_key(&input.field.name)
     };
     let fields = runbook.inputs.iter().filter(asked).map(|input| form_field(input, typed)).collect();
-    let list: Vec<String> = problems.values().map(|problem| template::escape_markdown(problem)).collect();
-    let says = format!("Nothing was started. {}. `/rollout start {}` is an example.", list.join("; "), example(runbook));
+    let list: Vec<String> = problems.values().map(|problem| whole_sentence(&template::escape_markdown(problem))).collect();
+    let says = format!("Nothing was started. {} `/rollout start {}` is an example.", list.join(" "), example(runbook));
     Rejected::NeedsForm { says, command: format!("/rollout start {}", runbook.name), fields, problems }
 }
 
