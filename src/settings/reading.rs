@@ -336,7 +336,18 @@ fn read_script(report: &Report, node: &Node) -> Option<Script> {
         .filter_map(|(name, node)| Some((name.text.to_owned(), text_of(report, node, "outputs")?.text.to_owned())));
     let outputs = outputs.collect();
     let fails = section.text("fails").map(|fails| fails.text.to_owned());
+    let late_seconds =
+        section.text("late").and_then(|late| parse_duration(late.text).map_err(|p| report.error(late.place, p)).ok());
     let (silent, loses_answer, twice) = (section.flag("silent"), section.flag("loses-answer"), section.flag("twice"));
     section.close(&[]);
-    Some(Script { seconds, progress, outputs, fails, silent, loses_answer, twice })
+    Some(Script {
+        seconds,
+        progress,
+        outputs,
+        fails,
+        silent,
+        loses_answer,
+        twice,
+        late_seconds: late_seconds.unwrap_or_default(),
+    })
 }

@@ -267,7 +267,7 @@ phases: [{ phase: one, steps: [{ task: Do it, id: it }] }, { phase: two, steps: 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_very_long_roster_is_shown_as_a_whole_to_who_wants_it() {
-    let people: String = (0..61).map(|n| format!("  p{n:02}: {{ name: Person {n:02} }}\n")).collect();
+    let people = (0..61).map(|n| format!("  p{n:02}: {{ name: Person {n:02} }}\n")).collect::<Vec<_>>().concat();
     let crowd = (0..61).map(|n| format!("p{n:02}")).collect::<Vec<_>>().join(", ");
     let runbook = format!(
         "runbook: roll\nrooms: [andromeda-rollouts]\npeople: {{ owner: maria, crowd: [{crowd}] }}\n\

@@ -1,6 +1,7 @@
 //! What commands become: tables that a person can read.
 
 use chrono::TimeDelta;
+use tminus::domain::people::PersonId;
 use tminus::domain::rollout::command::{CommandBody, StepRef};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, Event, NoteKind};
 use tminus::domain::rollout::next_move;
@@ -430,4 +431,21 @@ fn the_clock_moves_only_where_it_may_and_only_forward() {
         ),
         "{events:?}"
     );
+}
+
+#[test]
+fn who_decides_is_said_once_for_all_decisions_or_by_each() {
+    let runbook = "
+runbook: test
+people: { owner: maria }
+may: { decide: [ana, raj] }
+phases: [{ phase: one, parallel: true, steps: [{ decide: 'First?', id: first }, { decide: 'Second?', id: second, voters: [li] }] }]
+";
+    let table = Table::of(runbook, &[]);
+    let voters = |step: usize| table.state.steps[step].people.iter().map(PersonId::as_str).collect::<Vec<_>>();
+    assert_eq!((voters(0), voters(1)), (vec!["ana", "raj"], vec!["li"]));
+    let nobody = runbook.replace("may: { decide: [ana, raj] }\n", "");
+    let unusable = tminus::settings::Files::embedded().with("config/runbooks/test.yaml", &nobody).settings().unwrap_err();
+    let said = unusable.to_string();
+    assert!(said.contains("a decision needs `voters`") && said.contains("may: { decide: … }"), "{said}");
 }

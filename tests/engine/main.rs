@@ -7,6 +7,7 @@ mod digests;
 mod family;
 mod faults;
 mod outside;
+mod pretended;
 #[cfg(unix)]
 mod real;
 mod rehearsal;

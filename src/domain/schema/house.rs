@@ -207,6 +207,7 @@ fn script() -> Value {
             key("silent", flag(), "Whether nothing more is heard of it once it has begun"),
             key("loses-answer", flag(), "Whether the answer to its beginning is lost, and only a second look finds it"),
             key("twice", flag(), "Whether its end is said twice"),
+            key("late", duration(), "How long after it its end is said"),
         ],
     )
 }

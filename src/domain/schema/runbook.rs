@@ -120,6 +120,7 @@ fn may() -> Value {
         [
             key("start", texts(), "Who may start it"),
             key("run", texts(), "Who may press what nobody else is named for"),
+            key("decide", texts(), "Who votes where a decision names nobody"),
             key("second", texts(), "Who may be the second person"),
             key("waive", texts(), "Who may go on without an acknowledgement"),
             key("abort", texts(), "Who may abort it"),
@@ -292,7 +293,7 @@ fn kinds() -> Vec<StepSchema> {
             "A question that is decided by votes",
             text(),
             vec![
-                needed("voters", texts(), "Who votes"),
+                key("voters", texts(), "Who votes; those of `may.decide` unless told"),
                 key("rule", of("rule"), "When it is decided; unanimous unless told"),
                 key("veto", flag(), "Whether one NO-GO decides"),
                 key("stand-ins", texts(), "Who may vote for somebody who is away"),

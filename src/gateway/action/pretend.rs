@@ -42,6 +42,8 @@ pub struct Script {
     pub loses_answer: bool,
     /// Whether its end is said twice.
     pub twice: bool,
+    /// How long after it its end is said, in seconds.
+    pub late_seconds: i64,
 }
 
 /// The memory of everything pretended: one file for all pretended systems.
@@ -202,7 +204,11 @@ impl Executor for Pretend {
         }
         let seconds = script.seconds.unwrap_or(SECONDS_DEFAULT).max(0);
         let ends = begun + TimeDelta::seconds(seconds);
-        if now >= ends {
+        let said = ends + TimeDelta::seconds(script.late_seconds);
+        if now >= ends && now < said {
+            return Ok(Polled::Running { progress: Progress { line: None, link: None }, again: said });
+        }
+        if now >= said {
             return Ok(Polled::Ended(outcome(&script, action)));
         }
         let stages = i64::try_from(script.progress.len()).unwrap_or(1).max(1);

@@ -104,6 +104,8 @@ struct Checker<'a> {
     pending: Vec<Pending>,
     evidence: Vec<(usize, Vec<(String, Place)>)>,
     messages: BTreeMap<String, MessageTemplate>,
+    /// Who votes where a decision names nobody.
+    voters: Vec<String>,
     /// The days by name, and how far from T-0 each is.
     days: BTreeMap<String, Option<crate::domain::time::Offset>>,
     /// What `let` defines.
@@ -129,6 +131,7 @@ impl<'a> Checker<'a> {
             pending: Vec::new(),
             evidence: Vec::new(),
             messages: BTreeMap::new(),
+            voters: Vec::new(),
             days: BTreeMap::new(),
             lets: Vec::new(),
             by_hand: BTreeSet::new(),

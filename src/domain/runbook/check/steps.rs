@@ -606,9 +606,13 @@ impl Checker<'_> {
     }
 
     pub(super) fn decide(&mut self, section: &mut Section<'_, '_>, main: Located<'_>) -> Option<(String, StepKind)> {
-        let voters = self.names_of(section, "voters");
+        let mut voters = self.names_of(section, "voters");
+        if !section.has("voters") {
+            voters.clone_from(&self.voters);
+        }
         if voters.is_empty() {
-            self.report.error(section.place, "a decision needs `voters`");
+            let help = "name them in the step, or for all decisions under `may: { decide: … }`";
+            self.report.error_help(section.place, "a decision needs `voters`", help);
         }
         let rule = section.take("rule").map_or(Some(Rule::Unanimous), |node| format::rule(self.report, node));
         let veto = section.flag("veto");

@@ -156,6 +156,7 @@ impl Checker<'_> {
             take_over: self.names_of(&mut section, "take-over"),
             override_freeze: self.names_of(&mut section, "override"),
         };
+        self.voters = self.names_of(&mut section, "decide");
         section.close(&[]);
         may
     }
