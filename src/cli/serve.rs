@@ -209,7 +209,7 @@ fn routes(settings: &Settings, rooms: &Arc<LocalRooms>, ledger: &Arc<Ledger>) ->
     let addresses = settings.announced_to().into_iter().map(|address| ((address.platform, address.name), route())).collect();
     let hosted = HouseRooms::rooms(rooms.as_ref()).into_iter().map(|room| (local(room.id), route())).collect();
     let pretend = |(name, system): (&String, &crate::settings::System)| {
-        let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.scripts()));
+        let executor: Arc<dyn Executor> = Arc::new(Pretend::new(ledger.clone(), system.kind, system.scripts()));
         (name.clone(), executor)
     };
     let executors: BTreeMap<String, Arc<dyn Executor>> = settings.systems.iter().map(pretend).collect();
@@ -229,7 +229,7 @@ pub fn executors(settings: &Settings, ledger: &Arc<Ledger>, data: &Path) -> anyh
     let mut executors = BTreeMap::new();
     for (name, system) in &settings.systems {
         let executor: Arc<dyn Executor> = match &system.means {
-            Means::Pretend { scripts } => Arc::new(Pretend::new(ledger.clone(), scripts.clone())),
+            Means::Pretend { scripts } => Arc::new(Pretend::new(ledger.clone(), system.kind, scripts.clone())),
             Means::Http { allow, headers, timeout } => {
                 let http = Http::new(allow.clone(), timeout.unwrap_or(http::TIMEOUT_DEFAULT));
                 let http = http.and_then(|http| http.with_secrets(headers.clone()));

@@ -97,3 +97,30 @@ async fn a_crash_is_no_second_beginning_and_what_is_said_twice_after_it_is_late(
     let happened = stage.until(&id, "receipt-came-late").await;
     assert_eq!((count(&happened, "action-attempted"), count(&happened, "action-ended")), (1, 1), "{happened:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_it_gives_is_what_the_operation_says_that_it_is() {
+    let runbook = "
+runbook: test
+people: { owner: maria }
+rooms: [andromeda-rollouts]
+phases:
+  - phase: one
+    steps:
+      - { id: x, run: ci.autoscaling.prescale, with: { group: blue, like: green }, require: [{ that: outputs.to > outputs.from + 3, else: too few }] }
+      - { task: Do it, id: it }
+";
+    for (to, becomes, reason) in [
+        ("10", "step-completed", ""),
+        ("12.5", "step-completed", ""),
+        ("4", "step-failed", ""),
+        ("many", "action-ended", "the script's output `to` is “many”, not a number"),
+    ] {
+        let script = format!("{{ autoscaling.prescale: {{ takes: 1s, outputs: {{ from: '6', to: '{to}' }} }} }}");
+        let mut stage = Stage::with_systems(runbook, &format!("  ci: {{ kind: pretend, as: aws, script: {script} }}")).await;
+        let id = stage.start().await;
+        let ended = stage.ended_in_time(&id).await;
+        assert_eq!(ended["reason"].as_str().unwrap_or_default(), reason, "{to}");
+        stage.until(&id, becomes).await;
+    }
+}

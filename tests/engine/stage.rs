@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use tempfile::TempDir;
 use tminus::cli::serve::executors;
+use tminus::domain::catalogue::Kind;
 use tminus::domain::message::card::card;
 use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::registry::Registry;
@@ -482,7 +483,8 @@ async fn raise(
     let opened = Conductor::open_with(plan.clone(), journal.clone(), Arc::new(clock.clone()), dispatch, snapshots.clone());
     let conductor = opened.await.expect("it opens");
     let courier: Arc<dyn Courier> = outside.clone();
-    let pretended: Arc<dyn Executor> = Arc::new(Pretend::new(Ledger::in_memory(), BTreeMap::new()));
+    let pretended: Arc<dyn Executor> =
+        Arc::new(Pretend::new(Ledger::in_memory(), Kind::named("command").unwrap(), BTreeMap::new()));
     let route = Route { lane: "outside".into(), courier };
     let routes = Routes {
         addresses: BTreeMap::from([((Platform::Slack, "andromeda-preproduction-watch".into()), route.clone())]),

@@ -233,8 +233,13 @@ impl Stage {
         let route = || Route { lane: "nowhere".to_owned(), courier: courier.clone() };
         let ledger = Ledger::in_memory();
         let played = |(name, system): (&String, &crate::settings::System)| {
-            let played: Arc<dyn Executor> =
-                Arc::new(Played::new(ledger.clone(), system.scripts(), answers.clone(), conductor.clone()));
+            let played: Arc<dyn Executor> = Arc::new(Played {
+                ledger: ledger.clone(),
+                kind: system.kind,
+                scripts: system.scripts(),
+                answers: answers.clone(),
+                conductor: conductor.clone(),
+            });
             (name.clone(), played)
         };
         let routes = Routes {

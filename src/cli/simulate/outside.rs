@@ -7,6 +7,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
+use crate::domain::catalogue::Kind;
 use crate::domain::registry::Registry;
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Action, Delivery};
@@ -45,22 +46,15 @@ impl Courier for Nowhere {
 
 /// One system, pretended.
 pub(super) struct Played {
-    ledger: Arc<Ledger>,
-    scripts: BTreeMap<String, Script>,
-    answers: Arc<Answers>,
-    conductor: Conductor,
+    pub ledger: Arc<Ledger>,
+    /// What is pretended, and how.
+    pub kind: &'static Kind,
+    pub scripts: BTreeMap<String, Script>,
+    pub answers: Arc<Answers>,
+    pub conductor: Conductor,
 }
 
 impl Played {
-    pub(super) const fn new(
-        ledger: Arc<Ledger>,
-        scripts: BTreeMap<String, Script>,
-        answers: Arc<Answers>,
-        conductor: Conductor,
-    ) -> Self {
-        Self { ledger, scripts, answers, conductor }
-    }
-
     /// What plays this action: its script, with what the answers file says of its step.
     fn pretend(&self, action: &Action) -> Pretend {
         let mut script = self.scripts.get(&action.operation).cloned().unwrap_or_default();
@@ -74,7 +68,7 @@ impl Played {
         }
         // A system that says nothing would hold up a simulation for its time-out, and tells nobody anything.
         script.silent = false;
-        Pretend::new(self.ledger.clone(), BTreeMap::from([(action.operation.clone(), script)]))
+        Pretend::new(self.ledger.clone(), self.kind, BTreeMap::from([(action.operation.clone(), script)]))
     }
 }
 

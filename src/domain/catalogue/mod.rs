@@ -95,7 +95,14 @@ impl Operation {
     /// Whether it may give an output of this name.
     #[must_use]
     pub fn gives(&self, output: &str) -> bool {
-        self.outputs.iter().any(|parameter| parameter.name == output || parameter.name == "*")
+        self.output(output).is_some()
+    }
+
+    /// An output by its name; the one that stands for any, where none is called so.
+    #[must_use]
+    pub fn output(&self, name: &str) -> Option<&'static Parameter> {
+        let named = |wanted: &str| self.outputs.iter().find(|parameter| parameter.name == wanted);
+        named(name).or_else(|| named("*"))
     }
 }
 

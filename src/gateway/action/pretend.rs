@@ -13,6 +13,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
 
+use crate::domain::catalogue::{Kind, Operation, ParameterKind};
 use crate::domain::message::card::Progress;
 use crate::domain::message::template::{self, Landing};
 use crate::domain::rollout::effect::Action;
@@ -143,14 +144,25 @@ impl Inner {
 /// A pretended system.
 pub struct Pretend {
     ledger: Arc<Ledger>,
+    kind: &'static Kind,
     scripts: BTreeMap<String, Script>,
 }
 
 impl Pretend {
-    /// A system that plays these scripts, by operation.
+    /// A system that plays the operations of a kind by these scripts.
     #[must_use]
-    pub fn new(ledger: Arc<Ledger>, scripts: BTreeMap<String, Script>) -> Self {
-        Self { ledger, scripts }
+    pub fn new(ledger: Arc<Ledger>, kind: &'static Kind, scripts: BTreeMap<String, Script>) -> Self {
+        Self { ledger, kind, scripts }
+    }
+
+    fn outcome(&self, script: &Script, action: &Action) -> ActionOutcome {
+        match &script.fails {
+            Some(reason) => ActionOutcome::Failed { reason: reason.clone() },
+            None => match outputs(script, self.kind.operation(&action.operation), action) {
+                Ok(outputs) => ActionOutcome::Succeeded { outputs },
+                Err(reason) => ActionOutcome::Failed { reason },
+            },
+        }
     }
 
     fn script(&self, operation: &str) -> Script {
@@ -209,7 +221,7 @@ impl Executor for Pretend {
             return Ok(Polled::Running { progress: Progress { line: None, link: None }, again: said });
         }
         if now >= said {
-            return Ok(Polled::Ended(outcome(&script, action)));
+            return Ok(Polled::Ended(self.outcome(&script, action)));
         }
         let stages = i64::try_from(script.progress.len()).unwrap_or(1).max(1);
         let stage = ((now - begun).num_seconds().max(0) * stages / seconds.max(1)).min(stages - 1);
@@ -220,7 +232,7 @@ impl Executor for Pretend {
 
     async fn said_again(&self, action: &Action) -> Option<ActionOutcome> {
         let script = self.script(&action.operation);
-        script.twice.then(|| outcome(&script, action))
+        script.twice.then(|| self.outcome(&script, action))
     }
 
     async fn cancel(&self, action: &Action, now: DateTime<Utc>) -> Result<(), CancelError> {
@@ -232,10 +244,13 @@ impl Executor for Pretend {
     }
 }
 
-fn outcome(script: &Script, action: &Action) -> ActionOutcome {
-    if let Some(reason) = &script.fails {
-        return ActionOutcome::Failed { reason: reason.clone() };
-    }
+/// What a script gives, each as what the operation says that it is: expressions see of a pretended system what they will see of
+/// the real one.
+fn outputs(
+    script: &Script,
+    operation: Option<&Operation>,
+    action: &Action,
+) -> Result<serde_json::Map<String, serde_json::Value>, String> {
     let inputs = action
         .inputs
         .as_object()
@@ -246,12 +261,29 @@ fn outcome(script: &Script, action: &Action) -> ActionOutcome {
     let scope = minijinja::Value::from_pairs(known);
     let mut outputs = serde_json::Map::new();
     for (name, text) in &script.outputs {
-        match template::render(text, Landing::Plain, &scope) {
-            Ok(text) => drop(outputs.insert(name.clone(), text.into())),
-            Err(problem) => return ActionOutcome::Failed { reason: format!("the script's output `{name}`: {problem}") },
-        }
+        let text = template::render(text, Landing::Plain, &scope)
+            .map_err(|problem| format!("the script's output `{name}`: {problem}"))?;
+        let kind = operation.and_then(|operation| operation.output(name)).map_or(ParameterKind::Text, |output| output.kind);
+        let value = typed(kind, &text).ok_or_else(|| format!("the script's output `{name}` is “{text}”, not {}", kind.name()))?;
+        outputs.insert(name.clone(), value);
     }
-    ActionOutcome::Succeeded { outputs }
+    Ok(outputs)
+}
+
+fn typed(kind: ParameterKind, text: &str) -> Option<serde_json::Value> {
+    match kind {
+        ParameterKind::Number => match text.parse::<i64>() {
+            Ok(whole) => Some(whole.into()),
+            Err(_) => serde_json::Number::from_f64(text.parse().ok()?).map(Into::into),
+        },
+        ParameterKind::Flag => match text {
+            "yes" | "true" => Some(true.into()),
+            "no" | "false" => Some(false.into()),
+            _ => None,
+        },
+        ParameterKind::List => Some(text.split(',').map(str::trim).filter(|item| !item.is_empty()).collect()),
+        ParameterKind::Text | ParameterKind::Map => Some(text.into()),
+    }
 }
 
 #[cfg(test)]
