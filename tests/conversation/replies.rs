@@ -284,3 +284,38 @@ async fn a_very_long_roster_is_shown_as_a_whole_to_who_wants_it() {
     assert!(all.starts_with("“Know”\n\ncrowd (1 of 61): ☐ Person 00  ☐ Person 01"), "{all}");
     assert!(all.contains("☑ Person 07  ☐ Person 08") && all.ends_with("☐ Person 60"), "{all}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_steps_and_phases_are_explained_on_demand() {
+    let runbook = "
+runbook: explained
+rooms: [andromeda-rollouts]
+people: { owner: maria }
+inputs: { version: { default: '4_3' } }
+phases:
+  - phase: prepare
+    help: Nothing is changed yet
+    steps:
+      - { task: Back up, id: backup, help: 'The routine is called {{ version }}.' }
+      - { task: Look, id: look }
+";
+    let app = App::start_with(Files::embedded().with("config/runbooks/explained.yaml", runbook)).await;
+    assert_eq!(
+        app.says("ana", "/rollout help prepare").await,
+        "There is no command, step or phase `prepare`. Did you mean `preview`? `/rollout help` lists the commands."
+    );
+    app.says("maria", "/rollout start explained").await;
+    app.card_says("`/rollout help backup` explains it").await;
+    for (about, expected) in [
+        (
+            "backup",
+            "“Back up” (`backup`, in “Prepare”): The routine is called 4\\_3. Possible now: `/rollout done backup`, `/rollout fail backup`.",
+        ),
+        ("look", "“Look” (`look`, in “Prepare”): Nobody wrote an explanation of it."),
+        ("prepare", "“Prepare”: Nothing is changed yet. Its steps: `backup`, `look`."),
+        ("skp", "There is no command, step or phase `skp`. Did you mean `skip`? `/rollout help` lists the commands."),
+    ] {
+        assert_eq!(app.says("ana", &format!("/rollout help {about}")).await, expected);
+    }
+    assert!(app.says("ana", "/rollout help done").await.starts_with("`/rollout done STEP… [FIELD=VALUE…]`"));
+}

@@ -5,19 +5,20 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::domain::message::card::{FormField, whole_roster};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId};
+use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Line, Registry};
 use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
-use crate::domain::rollout::due_of;
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{Choice, Event, Fate, Recorded};
 use crate::domain::rollout::scope::scope_of_message;
 use crate::domain::rollout::state::{State, StepStatus};
+use crate::domain::rollout::{due_of, verbs};
 use crate::domain::runbook::model::StepKind;
 
 use super::grammar::COMMANDS;
 use super::line::{in_list, line_of};
 use super::log::sentence;
-use super::voice::{Voice, capital};
+use super::voice::{Voice, capital, whole_sentence};
 
 /// The field in which the reason of a vote is given, and its type.
 pub const REASON: &str = "reason";
@@ -380,6 +381,40 @@ pub fn list(registry: &Registry) -> Answer {
     } else {
         format!("Open rollouts:\n{}", open.join("\n"))
     };
+    Answer::of(text, None)
+}
+
+/// The answer to `help` with the id of a step or phase: what its author wrote about it, and what is possible now. Nothing where
+/// there is no such step or phase.
+#[must_use]
+pub fn explain(state: &State, people: &Directory, now: DateTime<Utc>, id: &str) -> Option<Answer> {
+    let voice = Voice { state, people, now };
+    let nobody = || "Nobody wrote an explanation of it.".to_owned();
+    if let Some(phase) = state.runbook.phases.iter().position(|phase| phase.id == id) {
+        let steps: Vec<String> =
+            state.runbook.steps_of(phase).map(|step| format!("`{}`", state.runbook.steps[step].id)).collect();
+        let help = state.runbook.phases[phase].help.as_ref().map(|help| whole_sentence(&escape_markdown(&state.fill(help))));
+        let text = format!("{}: {} Its steps: {}.", voice.phase(phase), help.unwrap_or_else(nobody), steps.join(", "));
+        return Some(Answer::of(text, Some(state.id.clone())));
+    }
+    let index = state.runbook.step_index(id)?;
+    let (definition, step) = state.step(index)?;
+    let help = definition.help.as_ref().map(|help| whole_sentence(&escape_markdown(&state.fill_for(index, help))));
+    let possible: Vec<String> =
+        verbs(&definition.kind, step).into_iter().map(|verb| format!("`/rollout {verb} {}`", definition.id)).collect();
+    let possible = if possible.is_empty() { String::new() } else { format!(" Possible now: {}.", possible.join(", ")) };
+    let phase = voice.phase(definition.phase);
+    let text = format!("{} (`{id}`, in {phase}): {}{possible}", voice.step(index), help.unwrap_or_else(nobody));
+    Some(Answer::of(text, Some(state.id.clone())))
+}
+
+/// The answer to `help` with a word that means nothing.
+#[must_use]
+pub fn no_help(about: &str) -> Answer {
+    let near = did_you_mean(about, COMMANDS.iter().map(|command| command.verb));
+    let near = near.map(|near| format!(" Did you mean `{near}`?")).unwrap_or_default();
+    let about = about.replace('`', "'");
+    let text = format!("There is no command, step or phase `{about}`.{near} `/rollout help` lists the commands.");
     Answer::of(text, None)
 }
 

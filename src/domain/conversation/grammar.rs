@@ -38,9 +38,9 @@ pub enum Ask {
     List,
     /// Who is awaited.
     Who,
-    /// How to say things.
+    /// How to say things, or what a step or phase is about.
     Help {
-        /// About which command.
+        /// About which command, step or phase.
         about: Option<String>,
     },
     /// Move the clock of a rehearsal forward.
@@ -124,7 +124,7 @@ pub const COMMANDS: [Help; 39] = [
     help("hold", "", "starts nothing new until `resume`"),
     help("resume", "", "lets a held rollout go on"),
     help("abort", "REASON", "stops a rollout; what wraps up still runs"),
-    help("help", "[COMMAND]", "says how to say things"),
+    help("help", "[COMMAND|STEP]", "says how to say things, or what a step is about"),
 ];
 
 /// The last word of a start that only rehearses.
@@ -292,6 +292,12 @@ fn announce(mut words: Words<'_>) -> Result<Ask, Refusal> {
         return Err(invalid("Say what and to whom: `/rollout announce TEXT to AUDIENCE`."));
     };
     Ok(Ask::Do(vec![CommandBody::Announce { text: text.trim().to_owned(), audience: audience.trim().to_owned() }]))
+}
+
+/// Whether a word is a command.
+#[must_use]
+pub fn is_command(word: &str) -> bool {
+    COMMANDS.iter().any(|command| command.verb == word.to_lowercase())
 }
 
 fn canonical(said: &str) -> Result<&'static str, Refusal> {

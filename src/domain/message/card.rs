@@ -339,8 +339,8 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
     if let (Some(takes), false) = (definition.takes, matches!(definition.kind, StepKind::Run { .. })) {
         lines.push(format!("Takes {takes}"));
     }
-    if let Some(help) = &definition.help {
-        lines.push(format!("Help: {}", escape_markdown(&state.fill_for(index, help))));
+    if definition.help.is_some() {
+        lines.push(format!("`/rollout help {}` explains it", definition.id));
     }
     CardSection { heading, lines }
 }

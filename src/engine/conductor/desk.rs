@@ -71,7 +71,7 @@ impl Conductor {
                 self.start(&said, actor, &words, typed, at, rehearsal).await
             }
             Ask::List => Ok(answer::list(&self.shared.registry())),
-            Ask::Help { about } => Ok(answer::help(about.as_deref())),
+            Ask::Help { about } => self.help(understood.rollout, &said.room, about).await,
             Ask::Status => {
                 let id = self.meant(understood.rollout, &said.room, true)?;
                 let lines = self.registry();
@@ -108,6 +108,29 @@ impl Conductor {
                 self.act(&id, &said, actor, bodies).await
             }
         }
+    }
+
+    /// Explains commands; and steps and phases of the rollout that is meant, and of its checklists.
+    async fn help(&self, named: Option<String>, room: &str, about: Option<String>) -> Result<Answer, Rejected> {
+        let Some(about) = about.clone().filter(|about| !grammar::is_command(about)) else {
+            return Ok(answer::help(about.as_deref()));
+        };
+        let Ok(id) = self.meant(named, room, true) else { return Ok(answer::no_help(&about)) };
+        for member in self.family(&id) {
+            let about = about.clone();
+            let explain = move |state: &State, people: &Directory, now| answer::explain(state, people, now, &about);
+            if let Some(explained) = self.look(&member, explain).await?.flatten() {
+                return Ok(explained);
+            }
+        }
+        Ok(answer::no_help(&about))
+    }
+
+    /// A rollout, and its checklists that are open.
+    fn family(&self, id: &RolloutId) -> Vec<RolloutId> {
+        let registry = self.shared.registry();
+        let children = registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(id));
+        [id.clone()].into_iter().chain(children.map(|(id, _)| id.clone())).collect()
     }
 
     /// Moves the clock of a rehearsal, and of nothing else.
@@ -251,13 +274,8 @@ impl Conductor {
     /// The rollout itself, or the one of its open checklists that has the step that is named.
     async fn with_step(&self, id: RolloutId, bodies: &[CommandBody]) -> Result<RolloutId, Rejected> {
         let Some(step) = bodies.iter().find_map(CommandBody::names_step) else { return Ok(id) };
-        let family: Vec<RolloutId> = {
-            let registry = self.shared.registry();
-            let children = registry.open().filter(|(_, rollout)| rollout.parent.as_ref() == Some(&id));
-            [id.clone()].into_iter().chain(children.map(|(id, _)| id.clone())).collect()
-        };
         let mut holders = Vec::new();
-        for member in family {
+        for member in self.family(&id) {
             let step = step.to_owned();
             let has = self.look(&member, move |state, _, _| state.runbook.step_index(&step).is_some()).await?;
             if has == Some(true) {
