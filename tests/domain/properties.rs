@@ -10,9 +10,10 @@ use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::view::view;
-use tminus::domain::runbook::model::Outcome;
+use tminus::domain::runbook::model::{Outcome, Runbook, StepKind};
 use tminus::engine::journal::StreamName;
 use tminus::engine::snapshots::{decode, encode};
+use tminus::settings::Files;
 
 use crate::support::{Table, form, utc};
 
@@ -79,6 +80,8 @@ fn body() -> impl Strategy<Value = CommandBody> {
         1 => (step_ref(), reason()).prop_map(|(step, text)| CommandBody::Correct { step, text }),
         1 => reason().prop_map(|text| CommandBody::Announce { text, audience: "watch".into() }),
         1 => reason().prop_map(|reason| CommandBody::TakeOver { reason }),
+        1 => Just(CommandBody::Lock),
+        1 => Just(CommandBody::Unlock),
         1 => reason().prop_map(|reason| CommandBody::OverrideFreeze { reason }),
         2 => (step_ref(), change()).prop_map(|(step, change)| CommandBody::Amend { step, change }),
         2 => Just(CommandBody::AgreeToAmendment { generation: None }),
@@ -146,7 +149,69 @@ fn happening() -> impl Strategy<Value = Happening> {
         1 => any::<bool>().prop_map(|began| Happening::Stray(CommandBody::RecordFreeze { freeze: began.then(freeze) })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentTaken { by: RolloutId("other".into()), reason: "urgent".into() })),
         1 => Just(Happening::Stray(CommandBody::RecordEnvironmentReleased)),
+        1 => (prop::option::of(any::<bool>()), 0i64..100).prop_map(|(held, shift_seconds)| {
+            let aborted = (shift_seconds > 90).then(|| "the whole is".to_owned());
+            Happening::Stray(CommandBody::FollowParent { held: held.unwrap_or_default(), aborted, window: None, shift_seconds })
+        }),
     ]
+}
+
+/// Every kind of step and of phase at once.
+const EVERYTHING: &str = "
+runbook: test
+environment: shop/staging
+lock-from: changes
+timezone: America/New_York
+people: { owner: maria, crew: [ana, raj, li] }
+audiences: { watch: [slack:andromeda-preproduction-watch, { to: email:andromeda-preproduction-watch, must: true }] }
+notes: [{ question: 'Who tells the others?', who: [crew], before: changes }]
+cc: [sam]
+may: { decide: [crew], second: [crew], waive: [owner, ana], take-over: [owner, ana] }
+days: { Day 0: T-1d, Day 1: T-0, Day 2: manual }
+inputs:
+  window: { type: window }
+  size: { type: number, tentative: true }
+  container: { required: false }
+phases:
+  - phase: before
+    at: Day 0 09:00
+    offer-done: true
+    parallel: true
+    steps:
+      - { acknowledge: Know of it, id: aware, from: [crew], remind: 1h, due: 2h }
+      - { task: Back up, id: backup, items: [first, second], evidence: { backup_id: { label: Which }, finished: { type: confirm } }, due: 3h }
+      - { ask: 'How was it?', id: survey, from: [crew], fields: { grade: { type: choice, options: [good, bad] } } }
+      - { ask: 'How large?', id: sizing, sets: size, fields: { size: { type: number } } }
+      - { checklist: minimal, id: side, with: { service: web }, gate: false, evidence: { issue: { label: Issue } } }
+  - phase: changes
+    at: Day 1 08:00
+    back-off: back
+    during: [{ announce: update, to: [watch], every: 30m }]
+    steps:
+      - { let: side_now, value: \"{{ 'a' if size == 'x' else 'b' }}\", confirm: owner }
+      - { run: aws-staging.cloudformation.describe-stack, id: look, with: { stack: '{{ side_now }}' }, require: [{ that: outputs.status != 'DOWN', else: it is down }] }
+      - { run: ci.command.change, id: change, each: [core, web], with: { argv: ['./{{ each }}'] }, press: owner, four-eyes: true, timeout: 10m, takes: 5s..2m }
+      - { run: nothing.at.all, id: by_hand }
+      - { wait: 10m, id: pause }
+      - { decide: 'Shall we?', id: cutover, rule: majority, veto: true, stand-ins: [owner], due: 20m, notice: shop-notice, to: [watch] }
+      - { result: succeeded, id: good, if: decision.cutover == 'go' }
+  - phase: back
+    if: decision.cutover == 'no-go' or backed_off('changes')
+    steps: [{ run: ci.command.back, id: dns, with: { argv: [./back] } }, { result: failed, id: bad, required: false }]
+  - phase: later
+    at: Day 2 09:00
+    opens: owner
+    always: true
+    steps: [{ task: Tidy up, id: tidy, required: false }]
+";
+
+fn everything() -> Table {
+    let files = Files::embedded()
+        .with("config/runbooks/test.yaml", EVERYTHING)
+        .with("messages/shop-notice.md", "We are {{ decision.cutover }}, {{ rollout.title }}.");
+    let settings = files.settings().unwrap_or_else(|unusable| panic!("{unusable}"));
+    let runbook = Runbook::clone(&settings.runbooks["test"]);
+    Table::start(&settings, runbook, &[("window", "2026-11-25 08:00")])
 }
 
 fn receipt(table: &mut Table, which: u8, how: u8) {
@@ -207,7 +272,6 @@ fn receipt(table: &mut Table, which: u8, how: u8) {
 
 fn sensible(table: &mut Table, which: u8) {
     use tminus::domain::conversation::voice::Voice;
-    use tminus::domain::runbook::model::StepKind;
     let voice = Voice { state: &table.state, people: &table.people, now: table.now };
     let next = table.state.open_steps().find_map(|(index, step, _)| {
         let awaited = voice.awaited(index);
@@ -253,63 +317,84 @@ proptest! {
 
     #[test]
     fn any_sequence_of_commands(happenings in prop::collection::vec(happening(), 1..220), cut in 0usize..220) {
-        let mut table = Table::andromeda();
-        let stream = StreamName::new("rollout/1");
-        let mut snapshot = Vec::new();
-        for (index, happening) in happenings.into_iter().enumerate() {
-            if index == cut {
-                snapshot = encode(&stream, &[0; 32], &table.state).unwrap();
-            }
-            let before = table.state.clone();
-            let refused = match happening {
-                Happening::Person(person, body) => table.give(Some(person), body).is_err(),
-                Happening::Passes(seconds) => { table.passes(TimeDelta::seconds(seconds)); false }
-                Happening::Receipt(which, how) => { receipt(&mut table, which, how); false }
-                Happening::Sensible(which) => { sensible(&mut table, which); false }
-                Happening::Stray(body) => table.give(None, body).is_err(),
-            };
-            prop_assert!(!refused || table.state == before, "a refusal changes nothing");
-            if table.state.sequence == before.sequence {
-                continue;
-            }
-            // What everybody looks at can always be shown.
-            let now = table.now;
-            let card = card(&table.state, &table.people, now, &|_| None);
-            prop_assert!(!card.markdown().is_empty());
-            prop_assert!(card.buttons.iter().all(|button| button.id.len() <= 64 && button.label.chars().count() <= 75));
-            let _ = serde_json::to_string(&view(&table.state, &table.people, now)).unwrap();
-        }
-        prop_assert_eq!(table.replayed(), table.state.clone(), "replay equals live");
+        play(Table::andromeda(), happenings, cut)?;
+    }
 
-        // Written down somewhere on the way, and what came after it: the same.
-        if snapshot.is_empty() {
+    #[test]
+    fn any_sequence_of_commands_in_a_runbook_of_everything(happenings in prop::collection::vec(happening(), 1..220), cut in 0usize..220) {
+        play(everything(), happenings, cut)?;
+    }
+}
+
+/// Lets it all happen, and looks at what became of it.
+fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), TestCaseError> {
+    let stream = StreamName::new("rollout/1");
+    let mut snapshot = Vec::new();
+    for (index, happening) in happenings.into_iter().enumerate() {
+        if index == cut {
             snapshot = encode(&stream, &[0; 32], &table.state).unwrap();
         }
-        let (mut resumed, _) = decode::<State>(&stream, &snapshot).unwrap();
-        let known = usize::try_from(resumed.sequence).unwrap();
-        table.history[known..].iter().for_each(|recorded| resumed.evolve(recorded));
-        prop_assert_eq!(&resumed, &table.state, "a snapshot and the rest equal a replay");
-
-        // Time never runs backwards; an action is attempted only after it was wanted, and each attempt once.
-        let mut wanted = std::collections::BTreeSet::new();
-        let mut attempted = std::collections::BTreeSet::new();
-        let mut issued = std::collections::BTreeMap::<usize, u32>::new();
-        let mut last = table.history[0].at;
-        for recorded in &table.history {
-            prop_assert!(recorded.at >= last);
-            last = recorded.at;
-            match &recorded.event {
-                Event::ActionRequested { step, attempt, .. } => prop_assert!(wanted.insert((*step, *attempt))),
-                Event::ActionAttempted { step, attempt } => {
-                    prop_assert!(wanted.contains(&(*step, *attempt)));
-                    prop_assert!(attempted.insert((*step, *attempt)));
-                }
-                Event::AnnouncementIssued { step, .. } => *issued.entry(*step).or_default() += 1,
-                _ => {}
+        let before = table.state.clone();
+        let refused = match happening {
+            Happening::Person(person, body) => table.give(Some(person), body).is_err(),
+            Happening::Passes(seconds) => {
+                table.passes(TimeDelta::seconds(seconds));
+                false
             }
+            Happening::Receipt(which, how) => {
+                receipt(&mut table, which, how);
+                false
+            }
+            Happening::Sensible(which) => {
+                sensible(&mut table, which);
+                false
+            }
+            Happening::Stray(body) => table.give(None, body).is_err(),
+        };
+        prop_assert!(!refused || table.state == before, "a refusal changes nothing");
+        if table.state.sequence == before.sequence {
+            continue;
         }
-        prop_assert!(issued.values().all(|count| *count == 1), "an announcement is issued once: {issued:?}");
-        let ended = table.history.iter().filter(|recorded| matches!(recorded.event, Event::Ended { .. })).count();
-        prop_assert!(ended <= 1);
+        // What everybody looks at can always be shown.
+        let now = table.now;
+        let card = card(&table.state, &table.people, now, &|_| None);
+        prop_assert!(!card.markdown().is_empty());
+        prop_assert!(card.buttons.iter().all(|button| button.id.len() <= 64 && button.label.chars().count() <= 75));
+        let _ = serde_json::to_string(&view(&table.state, &table.people, now)).unwrap();
     }
+    prop_assert_eq!(table.replayed(), table.state.clone(), "replay equals live");
+
+    // Written down somewhere on the way, and what came after it: the same.
+    if snapshot.is_empty() {
+        snapshot = encode(&stream, &[0; 32], &table.state).unwrap();
+    }
+    let (mut resumed, _) = decode::<State>(&stream, &snapshot).unwrap();
+    let known = usize::try_from(resumed.sequence).unwrap();
+    table.history[known..].iter().for_each(|recorded| resumed.evolve(recorded));
+    prop_assert_eq!(&resumed, &table.state, "a snapshot and the rest equal a replay");
+
+    // Time never runs backwards; an action is attempted only after it was wanted, and each attempt once.
+    let mut wanted = std::collections::BTreeSet::new();
+    let mut attempted = std::collections::BTreeSet::new();
+    let mut issued = std::collections::BTreeMap::<usize, u32>::new();
+    let mut last = table.history[0].at;
+    for recorded in &table.history {
+        prop_assert!(recorded.at >= last);
+        last = recorded.at;
+        match &recorded.event {
+            Event::ActionRequested { step, attempt, .. } => prop_assert!(wanted.insert((*step, *attempt))),
+            Event::ActionAttempted { step, attempt } => {
+                prop_assert!(wanted.contains(&(*step, *attempt)));
+                prop_assert!(attempted.insert((*step, *attempt)));
+            }
+            Event::AnnouncementIssued { step, .. } => *issued.entry(*step).or_default() += 1,
+            _ => {}
+        }
+    }
+    let repeated =
+        |step: &usize| matches!(&table.state.runbook.steps[*step].kind, StepKind::Announce { every_seconds: Some(_), .. });
+    prop_assert!(issued.iter().all(|(step, count)| *count == 1 || repeated(step)), "an announcement is issued once: {issued:?}");
+    let ended = table.history.iter().filter(|recorded| matches!(recorded.event, Event::Ended { .. })).count();
+    prop_assert!(ended <= 1);
+    Ok(())
 }

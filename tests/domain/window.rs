@@ -67,6 +67,37 @@ fn the_card_says_what_is_left_of_the_window_and_by_when_to_decide() {
 }
 
 #[test]
+fn a_window_in_which_clocks_change_is_as_long_as_it_says_and_its_phases_come_by_the_real_clock() {
+    let phases = "
+runbook: test
+timezone: America/New_York
+people: { owner: maria }
+inputs: { window: { type: window } }
+phases:
+  - { phase: start, at: T-0, steps: [{ task: Begin, id: begin }] }
+  - { phase: after, at: T+90m, steps: [{ task: Go on, id: go_on }, { task: Look, id: look }] }
+";
+    for (window, starts, after, said, left) in [
+        // Clocks go back at two: the first one o'clock, and ninety minutes later it is half past one for the second time.
+        ("2027-11-07 01:00 for 3h", "2027-11-07T05:00:00Z", "2027-11-07T06:30:00Z", "01:30 EST", "1h 30m left of the window"),
+        // Clocks go forward at two: half past one, and ninety minutes later it is four.
+        ("2027-03-14 01:30 for 2h", "2027-03-14T06:30:00Z", "2027-03-14T08:00:00Z", "04:00 EDT", "30m left of the window"),
+    ] {
+        let mut table = Table::of(phases, &[("window", window)]);
+        assert_eq!(table.state.window().expect("a window").starts, utc(starts), "{window}");
+        table.until(starts);
+        assert_eq!(table.open(), ["begin"], "{window}");
+        assert!(shown(&table).contains(said), "what is next is said with its zone: {}", shown(&table));
+        table.does("maria", done("begin", &[]));
+        table.now = utc(after) - TimeDelta::seconds(1);
+        assert_eq!(table.give(None, CommandBody::Wake).expect("it only looks"), [], "{window}");
+        table.until(after);
+        assert_eq!(table.open(), ["go_on"], "{window}");
+        assert!(line(&table).expect("a line").starts_with(left), "{window}: {:?}", line(&table));
+    }
+}
+
+#[test]
 fn who_decides_sees_what_came_out_what_was_recorded_and_what_is_still_a_problem() {
     let mut table = Table::of(YAML, &[("window", "2026-11-20 13:00 for 30m")]);
     table.until("2026-11-20T13:00:00Z");
