@@ -26,6 +26,7 @@ pub fn paper(state: &State, people: &Directory, now: DateTime<Utc>) -> String {
     for phase in 0..state.phases.len() {
         paper.phase(phase, &mut text);
     }
+    paper.remarks(&mut text);
     text
 }
 
@@ -61,6 +62,20 @@ impl Paper<'_> {
         let amendments = self.writer.amendments();
         for amendment in amendments {
             write(text, 0, "", &format!("Amended: {amendment}"));
+        }
+    }
+
+    /// What whoever takes over has to know, and no line of the checklist says.
+    fn remarks(&self, text: &mut String) {
+        for (title, lines) in [("Out of the ordinary", self.writer.deviations()), ("Notes", self.writer.notes())] {
+            if lines.is_empty() {
+                continue;
+            }
+            text.push('\n');
+            write(text, 0, "", title);
+            for line in lines {
+                write(text, 2, "- ", &line);
+            }
         }
     }
 

@@ -12,7 +12,7 @@ use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, NoteKind, PassedOver};
-use crate::domain::rollout::state::{Amended, PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::state::{Amended, Given, PhaseState, State, StepState, StepStatus};
 use crate::domain::runbook::model::{Outcome, Step, StepKind};
 use crate::domain::time::{say_between, say_seconds, write_time};
 
@@ -127,6 +127,12 @@ pub(super) struct Writer<'a> {
 }
 
 impl Writer<'_> {
+    /// Who gave a reason, and which.
+    fn given(&self, given: &Given) -> String {
+        let by = given.by.as_ref().map(|person| format!(" by {}", self.name(person))).unwrap_or_default();
+        format!("{by} at {}: {}", self.time(given.at), given.reason)
+    }
+
     fn time(&self, at: DateTime<Utc>) -> String {
         write_time(at, self.state.runbook.timezone)
     }
@@ -183,10 +189,10 @@ impl Writer<'_> {
         all
     }
 
-    fn deviations(&self) -> Vec<String> {
+    pub(super) fn deviations(&self) -> Vec<String> {
         let mut lines = Vec::new();
-        if let Some(reason) = &self.state.aborted {
-            lines.push(format!("Aborted: {reason}"));
+        if let Some(given) = &self.state.aborted {
+            lines.push(format!("Aborted{}", self.given(given)));
         }
         if let Some(owner) = &self.state.owner {
             lines.push(format!("Handed over to {}", self.name(owner)));
@@ -205,8 +211,8 @@ impl Writer<'_> {
                 let people = skipped.proposed_by.iter().chain(&skipped.by).map(|person| self.name(person));
                 lines.push(format!("“{title}” skipped by {}: {}", people.collect::<Vec<_>>().join(" and "), skipped.reason));
             }
-            for (person, reason) in &step.waived {
-                lines.push(format!("“{title}” waived for {}: {reason}", self.name(person)));
+            for (person, given) in &step.waived {
+                lines.push(format!("“{title}” waived for {}{}", self.name(person), self.given(given)));
             }
             if let StepStatus::Failed { reason, .. } = &step.status {
                 lines.push(format!("“{title}” failed: {reason}"));
@@ -214,8 +220,8 @@ impl Writer<'_> {
         }
         for announcement in &self.state.announcements {
             for to in &announcement.destinations {
-                if let Some(reason) = &to.waived {
-                    lines.push(format!("“{}” waived for {}: {reason}", announcement.message, self.recipient(&to.to)));
+                if let Some(given) = &to.waived {
+                    lines.push(format!("“{}” waived for {}{}", announcement.message, self.recipient(&to.to), self.given(given)));
                 }
             }
         }
@@ -231,7 +237,7 @@ impl Writer<'_> {
         self.state.amendments.iter().map(line).collect()
     }
 
-    fn notes(&self) -> Vec<String> {
+    pub(super) fn notes(&self) -> Vec<String> {
         let note = |note: &crate::domain::rollout::state::Note| {
             let kind = match note.kind {
                 NoteKind::Remark => "",
@@ -308,8 +314,9 @@ impl Writer<'_> {
             StepKind::Acknowledge { .. } => {
                 lines.extend(step.people.iter().map(|person| {
                     let at = step.acknowledged.get(person);
-                    let note =
-                        at.map(|at| self.time(*at)).or_else(|| step.waived.get(person).map(|why| format!("waived: {why}")));
+                    let note = at
+                        .map(|at| self.time(*at))
+                        .or_else(|| step.waived.get(person).map(|given| format!("waived{}", self.given(given))));
                     Line { depth: 1, done: at.is_some(), text: self.name(person), note }
                 }));
             }
@@ -332,7 +339,7 @@ impl Writer<'_> {
                     depth: 1,
                     done: matches!(to.outcome, Some(DeliveryOutcome::Delivered { .. })),
                     text: self.recipient(&to.to),
-                    note: to.waived.as_ref().map(|why| format!("waived: {why}")),
+                    note: to.waived.as_ref().map(|given| format!("waived{}", self.given(given))),
                 }));
             }
             _ => {}

@@ -2,7 +2,7 @@
 
 use tminus::domain::paper::paper;
 use tminus::domain::rollout::command::CommandBody;
-use tminus::domain::rollout::event::Choice;
+use tminus::domain::rollout::event::{Choice, NoteKind};
 
 use crate::support::{Table, done, vote};
 
@@ -31,6 +31,7 @@ fn paper_has_a_box_for_everything_and_says_how_the_rest_goes() {
     table.does("maria", done("copy", &[("size", &"x".repeat(120))]));
     table.does("ana", vote(Choice::Go));
     table.does("sam", vote(Choice::Go));
+    table.does("ines", CommandBody::AddNote { text: "the jobs came back once".into(), kind: NoteKind::Problem });
     table.give(Some("maria"), CommandBody::Hold).expect("stopping is easy");
     let text = paper(&table.state, &table.people, table.now);
     insta::assert_snapshot!(text, @r#"
@@ -62,6 +63,9 @@ fn paper_has_a_box_for_everything_and_says_how_the_rest_goes() {
           with Ines Moreau; may be skipped
           What is left: ______________________
       [ ] Record the result: SUCCEEDED
+
+    Notes
+      - Problem: the jobs came back once (Ines Moreau, 2026-11-20 13:00 CET)
     "#);
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");
     // Nothing of it changes anything, and the same state is the same paper.

@@ -329,8 +329,9 @@ fn section(voice: &Voice<'_>, index: usize, definition: &Step, step: &StepState,
         let second = "a second person has to agree";
         lines.push(format!("{} wants to skip it: {}; {second}", voice.call(proposer), escape_markdown(reason)));
     }
-    for (person, reason) in &step.waived {
-        lines.push(format!("Waived for {}: {}", voice.call(person), escape_markdown(reason)));
+    for (person, given) in &step.waived {
+        let by = given.by.as_ref().map(|by| format!(" by {}", voice.call(by))).unwrap_or_default();
+        lines.push(format!("Waived for {}{by}: {}", voice.call(person), escape_markdown(&given.reason)));
     }
     if let Some(due) = due_of(state, index) {
         let overdue = if due < voice.now { format!(", {} overdue", say_between(due, voice.now)) } else { String::new() };

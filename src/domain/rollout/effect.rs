@@ -365,7 +365,11 @@ fn children(state: &State) -> Vec<Effect> {
                 body: CommandBody::FollowParent {
                     held: state.held.is_some(),
                     // What an `always` phase does is done after an abort too.
-                    aborted: state.aborted.clone().filter(|_| !state.runbook.phases[state.runbook.steps[index].phase].always),
+                    aborted: state
+                        .aborted
+                        .as_ref()
+                        .filter(|_| !state.runbook.phases[state.runbook.steps[index].phase].always)
+                        .map(|given| given.reason.clone()),
                     window: state.window(),
                     shift_seconds: state.shift_seconds,
                 },

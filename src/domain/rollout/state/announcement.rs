@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, Nudge};
 
+use super::Given;
+
 /// One announcement with its ledger.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Announcement {
@@ -52,7 +54,7 @@ pub struct Destination {
     /// What became of it.
     pub outcome: Option<DeliveryOutcome>,
     /// Why it is done without.
-    pub waived: Option<String>,
+    pub waived: Option<Given>,
 }
 
 impl Destination {

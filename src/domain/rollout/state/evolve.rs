@@ -8,7 +8,7 @@ use crate::domain::rollout::event::{ActionOutcome, DeliveryOutcome, Event, Fate,
 use crate::domain::runbook::model::Outcome;
 
 use super::{
-    ActionStage, ActionState, Amended, Announcement, Checks, Child, Destination, EnvironmentStage, Held, NEWEST_MAX, Note,
+    ActionStage, ActionState, Amended, Announcement, Checks, Child, Destination, EnvironmentStage, Given, Held, NEWEST_MAX, Note,
     Overridden, PhaseState, Proposed, Skipped, State, StepState, StepStatus, Vote,
 };
 
@@ -187,10 +187,12 @@ impl State {
                 step.generation += 1;
             }),
             Event::PersonWaived { step, person, reason } => {
-                self.on_step(*step, |step| drop(step.waived.insert(person.clone(), reason.clone())));
+                let given = Given { reason: reason.clone(), by: by.clone(), at };
+                self.on_step(*step, |step| drop(step.waived.insert(person.clone(), given)));
             }
             Event::DestinationWaived { announcement, slot, reason } => {
-                self.on_destination(*announcement, *slot, |to| to.waived = Some(reason.clone()));
+                let given = Given { reason: reason.clone(), by: by.clone(), at };
+                self.on_destination(*announcement, *slot, |to| to.waived = Some(given));
             }
             Event::DeliveryRetried { announcement, slot, attempt } => {
                 self.on_destination(*announcement, *slot, |to| {
@@ -278,7 +280,7 @@ impl State {
             }
             Event::Aborted { reason } => {
                 self.generation += 1;
-                self.aborted = Some(reason.clone());
+                self.aborted = Some(Given { reason: reason.clone(), by: by.clone(), at });
                 self.result = Some(Outcome::Aborted);
                 self.held = None;
                 self.freeze = None;

@@ -84,7 +84,7 @@ pub struct State {
     /// Its result, once recorded.
     pub result: Option<Outcome>,
     /// Why it was aborted.
-    pub aborted: Option<String>,
+    pub aborted: Option<Given>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
     /// Who owns it since it was handed over.
@@ -123,6 +123,17 @@ pub struct State {
     /// The newest events that people care about, oldest first.
     pub newest: VecDeque<(u64, Recorded)>,
     recent: Recent,
+}
+
+/// A reason that somebody gave for something out of the ordinary.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Given {
+    /// The reason.
+    pub reason: String,
+    /// Who gave it.
+    pub by: Option<PersonId>,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// Why nothing new starts by itself.

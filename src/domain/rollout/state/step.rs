@@ -11,6 +11,8 @@ use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::event::{Choice, PassedOver};
 use crate::domain::runbook::model::Outcome;
 
+use super::Given;
+
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum StepStatus {
@@ -93,7 +95,7 @@ pub struct StepState {
     /// Who of many answered, and what.
     pub answers: BTreeMap<PersonId, (BTreeMap<String, FieldValue>, DateTime<Utc>)>,
     /// Who need not acknowledge, vote or answer, and why.
-    pub waived: BTreeMap<PersonId, String>,
+    pub waived: BTreeMap<PersonId, Given>,
     /// Who wants to go on without it, and why, until a second person agrees.
     pub skip_proposed: Option<(PersonId, String)>,
     /// Why it was gone on without, and which two wanted it.
