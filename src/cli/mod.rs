@@ -14,6 +14,8 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::domain::message::template::is_deceptive;
+
 /// Hosts software rollouts: runs the checklist, calls the roll, takes the go/no-go, remembers everything.
 #[derive(Debug, Parser)]
 #[command(name = "tminus", version, arg_required_else_help = true)]
@@ -76,7 +78,7 @@ fn plain(markdown: &str) -> String {
         match c {
             '\\' if chars.peek().is_some_and(char::is_ascii_punctuation) => text.extend(chars.next()),
             '*' if chars.peek() == Some(&'*') => drop(chars.next()),
-            c if c.is_control() && c != '\n' => {}
+            c if (c.is_control() && c != '\n') || is_deceptive(c) => {}
             c => text.push(c),
         }
     }

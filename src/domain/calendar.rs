@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
-use cron::Schedule;
+use cron::{Schedule, TimeUnitSpec};
 
 use super::time::local_moment;
 
@@ -15,8 +15,6 @@ pub const CRON_HELP: &str = "six fields: second, minute, hour, day of the month,
 const CRON_CHARS_MAX: usize = 200;
 /// How far the clocks of a zone are put forward or back at most: so far apart can the order on the wall and the real one be.
 const CLOCK_CHANGE_HOURS_MAX: i64 = 3;
-/// How many moments around a change of clocks are looked at: two a minute, which is more than anybody means.
-const AROUND_MAX: usize = 2 * 60 * 2 * 3;
 
 /// Moments that come again and again.
 ///
@@ -43,6 +41,12 @@ impl Calendar {
             return Err(format!("{}: it has {fields} {}", wrong(), if fields == 1 { "field" } else { "fields" }));
         }
         let schedule = Schedule::from_str(text).map_err(|_| wrong())?;
+        // A star where a zero was meant is the classic slip; and what comes every second is looked for among very many moments.
+        if schedule.seconds().count() > 1 {
+            return Err(format!(
+                "“{text}” comes more than once a minute: its first field is the second, `0` for the full minute"
+            ));
+        }
         let calendar = Self { schedule, zone };
         // The thirtieth of February is written easily, and never comes.
         if calendar.after(DateTime::UNIX_EPOCH).is_none() {
@@ -60,24 +64,27 @@ impl Calendar {
     /// The next moment after one.
     #[must_use]
     pub fn after(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let from = self.on_the_wall(at) - TimeDelta::hours(CLOCK_CHANGE_HOURS_MAX);
-        let moments = self.schedule.after(&from).map(|wall| local_moment(wall.naive_utc(), self.zone));
-        moments.take(AROUND_MAX).find(|moment| *moment > at).or_else(|| {
-            // So dense that the change of clocks is full of them: no care is needed around it.
-            let wall = self.schedule.after(&self.on_the_wall(at)).next()?;
-            Some(local_moment(wall.naive_utc(), self.zone)).filter(|moment| *moment > at)
-        })
+        let change = TimeDelta::hours(CLOCK_CHANGE_HOURS_MAX);
+        let mut moments = self.schedule.after(&(self.on_the_wall(at) - change)).map(|wall| self.moment(wall));
+        let (first, found) = moments.find(|(_, moment)| *moment > at)?;
+        // What is left out by a change of clocks comes later than what follows it on the wall.
+        let soon = moments.take_while(|(wall, _)| *wall <= first + change).map(|(_, moment)| moment);
+        soon.filter(|moment| *moment > at).chain([found]).min()
     }
 
     /// The last moment that is not after one.
     #[must_use]
     pub fn until(&self, at: DateTime<Utc>) -> Option<DateTime<Utc>> {
-        let from = self.on_the_wall(at) + TimeDelta::hours(CLOCK_CHANGE_HOURS_MAX);
-        let moments = self.schedule.after(&from).rev().map(|wall| local_moment(wall.naive_utc(), self.zone));
-        moments.take(AROUND_MAX).find(|moment| *moment <= at).or_else(|| {
-            let wall = self.schedule.after(&(self.on_the_wall(at) + TimeDelta::seconds(1))).next_back()?;
-            Some(local_moment(wall.naive_utc(), self.zone)).filter(|moment| *moment <= at)
-        })
+        let change = TimeDelta::hours(CLOCK_CHANGE_HOURS_MAX);
+        let mut moments = self.schedule.after(&(self.on_the_wall(at) + change)).rev().map(|wall| self.moment(wall));
+        let (last, found) = moments.find(|(_, moment)| *moment <= at)?;
+        let before = moments.take_while(|(wall, _)| *wall >= last - change).map(|(_, moment)| moment);
+        before.filter(|moment| *moment <= at).chain([found]).max()
+    }
+
+    /// A time on the wall, and the moment that it is.
+    fn moment(&self, wall: DateTime<Utc>) -> (DateTime<Utc>, DateTime<Utc>) {
+        (wall, local_moment(wall.naive_utc(), self.zone))
     }
 
     /// What the clock on the wall shows, as if it were a moment: so the schedule knows of no change of clocks.
@@ -127,11 +134,27 @@ mod tests {
     }
 
     #[test]
-    fn a_dense_expression_answers_too() {
-        let every_second = calendar("* * * * * *");
-        let at = utc("2026-11-20T22:00:00Z");
-        assert_eq!(every_second.after(at), Some(at + TimeDelta::seconds(1)));
-        assert_eq!(every_second.until(at), Some(at));
+    fn every_minute_comes_once_whatever_clocks_do_and_between_full_seconds() {
+        let every_minute = calendar("0 * * * * *");
+        for from in ["2026-11-01T04:30:00.5Z", "2026-03-08T05:30:00.5Z", "2026-11-20T22:00:00.5Z"] {
+            let start = utc(from);
+            let mut at = start;
+            while at < start + TimeDelta::hours(5) {
+                let next = every_minute.after(at).unwrap();
+                assert!(next > at && next <= at + TimeDelta::minutes(61), "{at} {next}");
+                let between = next - TimeDelta::milliseconds(500);
+                assert_eq!(every_minute.until(between), every_minute.until(at).max(Some(start - TimeDelta::milliseconds(500))));
+                assert_eq!(every_minute.until(next), Some(next));
+                at = next;
+            }
+        }
+        // What is left out at half past two comes at half past three, after ten past three.
+        let two = calendar("0 10,30 2,3 * * *");
+        let moments: Vec<_> =
+            std::iter::successors(Some(utc("2026-03-08T06:00:00Z")), |at| two.after(*at)).skip(1).take(4).collect();
+        assert!(moments.is_sorted(), "{moments:?}");
+        assert_eq!(moments[..3], [utc("2026-03-08T07:10:00Z"), utc("2026-03-08T07:30:00Z"), utc("2026-03-09T06:10:00Z")]);
+        assert_eq!(two.until(utc("2026-03-08T09:00:00Z")), Some(utc("2026-03-08T07:30:00Z")));
     }
 
     #[test]
@@ -139,6 +162,10 @@ mod tests {
         for (text, expected) in [
             ("0 17 * * Fri", "“0 17 * * Fri” is no cron expression: it has 5 fields"),
             ("0 0 25 * * Fri", "“0 0 25 * * Fri” is no cron expression"),
+            (
+                "* * 10 * * *",
+                "“* * 10 * * *” comes more than once a minute: its first field is the second, `0` for the full minute",
+            ),
             ("noon", "“noon” is no cron expression: it has 1 field"),
             ("0 0 0 30 Feb *", "“0 0 0 30 Feb *” never comes"),
         ] {

@@ -4,6 +4,7 @@
 use chrono::{DateTime, Utc};
 
 use crate::domain::conversation::voice::Voice;
+use crate::domain::message::template::is_deceptive;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::report::{Line, Writer};
 use crate::domain::rollout::due_of;
@@ -213,7 +214,7 @@ fn write(text: &mut String, indent: usize, sign: &str, words: &str) {
     let mut column = hanging;
     text.push_str(&" ".repeat(indent));
     text.push_str(sign);
-    let words: String = words.chars().filter(|c| c.is_whitespace() || !c.is_control()).collect();
+    let words: String = words.chars().filter(|c| c.is_whitespace() || !(c.is_control() || is_deceptive(*c))).collect();
     let mut is_first = true;
     for piece in words.split_whitespace().flat_map(|word| pieces(word, COLUMNS - hanging)) {
         let length = piece.chars().count();

@@ -69,6 +69,24 @@ fn an_input_is_corrected_by_two_and_the_report_shows_the_difference() {
 }
 
 #[test]
+fn an_input_whose_name_has_dots_is_corrected_too() {
+    let yaml = YAML.replace("ci.command.deploy", "aws-staging.cloudformation.update-stack");
+    let with = "with: { stack: shop, parameters: { a.b: old, a.b.c: other, a: left } }";
+    let yaml = yaml.replace("with: { argv: [./deploy, '{{ version }}'] }", with);
+    let mut table = Table::of(&yaml, &[("version", "4.3")]);
+    table.does("maria", amend("deploy", inputs(&[("parameters.a.b", "new"), ("parameters.a.b.c", "newer")])));
+    table.does("sam", AGREE);
+    table.does("maria", done("begin", &[]));
+    table.does("maria", run("deploy"));
+    let asked = effects(&table.state).into_iter().find_map(|effect| match effect {
+        Effect::Act(action) => Some(action.inputs["parameters"].clone()),
+        _ => None,
+    });
+    let asked = asked.expect("it is asked");
+    assert_eq!((&asked["a.b"], &asked["a.b.c"], &asked["a"]), (&"new".into(), &"newer".into(), &"left".into()));
+}
+
+#[test]
 fn a_task_is_added_and_another_one_dropped() {
     let mut table = Table::of(YAML, &[("version", "4.3")]);
     assert!(table.refused("maria", amend("begin", Change::Add("See {{ version }}".into()))).contains("plain words"));

@@ -469,3 +469,26 @@ phases: [{ phase: one, steps: [{ announce: note, to: [watch] }] }]
     assert!(all.starts_with("error: the text does not compile: it has "), "{all}");
     assert_eq!(all.matches("error:").count(), 1, "{all}");
 }
+
+#[test]
+fn an_environment_is_held_for_what_checklists_change_too() {
+    let child = "runbook: inner\nphases: [{ phase: one, steps: [{ checklist: innermost, id: deeper }] }]\n";
+    let innermost = "runbook: innermost\nphases: [{ phase: one, steps: [{ run: ci.command.x, id: x, with: { argv: [x] } }] }]\n";
+    let parent = "
+runbook: test
+environment: shop/staging
+phases:
+  - { phase: before, steps: [{ task: Look, id: look }] }
+  - { phase: act, steps: [{ checklist: inner, id: act_now }] }
+  - { phase: more, steps: [{ run: ci.command.y, id: y, with: { argv: [y] } }] }
+";
+    let locks = |innermost: &str| {
+        let files = Files::embedded()
+            .with("config/runbooks/test.yaml", parent)
+            .with("config/runbooks/inner.yaml", child)
+            .with("config/runbooks/innermost.yaml", innermost);
+        files.settings().unwrap_or_else(|unusable| panic!("{unusable}")).runbooks["test"].lock_from
+    };
+    assert_eq!(locks(innermost), Some(1));
+    assert_eq!(locks("runbook: innermost\nphases: [{ phase: one, steps: [{ task: Only look, id: only }] }]\n"), Some(2));
+}

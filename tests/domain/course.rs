@@ -1,7 +1,8 @@
 //! What leaves the straight road: skipping, reopening, waiving, giving away, backing off, fates nobody knows.
 
 use chrono::TimeDelta;
-use tminus::domain::rollout::command::CommandBody;
+use tminus::domain::message::card::card;
+use tminus::domain::rollout::command::{Change, CommandBody};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate};
 use tminus::domain::rollout::state::StepStatus;
 use tminus::domain::runbook::model::Outcome;
@@ -26,6 +27,10 @@ phases:
 
 fn table() -> Table {
     Table::of(TASKS, &[("version", "4.3")])
+}
+
+fn shown(table: &Table) -> String {
+    card(&table.state, &table.people, table.now, &|_| None).markdown()
 }
 
 fn skip(step: &str, reason: &str) -> CommandBody {
@@ -58,6 +63,19 @@ fn an_optional_step_takes_one_person_and_a_required_one_two() {
     table.does("maria", reopen("must", "there is time after all"));
     assert!(table.open().contains(&"must"));
     assert_eq!(table.replayed(), table.state);
+}
+
+#[test]
+fn a_proposal_to_skip_is_over_when_the_step_is_done_and_needs_the_owner_of_the_day() {
+    let mut table = table();
+    table.does("maria", skip("must", "not needed today"));
+    table.does("maria", done("must", &[]));
+    table.does("maria", reopen("must", "it is needed after all"));
+    assert!(table.refused("sam", skip("must", "")).contains("needs a reason"), "nobody proposes it any more");
+    table.does("maria", skip("must", "no time"));
+    table.does("maria", CommandBody::HandOver { to: "ana".into() });
+    assert!(table.refused("sam", skip("must", "")).contains("Only Ana can agree to skip it now"));
+    table.does("ana", skip("must", ""));
 }
 
 #[test]
@@ -207,8 +225,40 @@ fn ends(table: &mut Table, attempt: u32, outcome: ActionOutcome) -> Vec<Event> {
 fn four_eyes_are_those_of_two_people() {
     let mut table = begun();
     assert!(table.refused("maria", run("deploy")).contains("A second person has to press it too"));
-    // Pressing is reserved for whom the step names and the owner; so the second has to be one of them.
-    assert!(table.refused("ana", run("deploy")).contains("is for Maria"));
+    // The first is whom the step names; the second is anybody else, unless `may.second` says who.
+    assert!(shown(&table).contains("Maria pressed Run; a second person has to press it too"));
+    assert!(matches!(table.does("ana", run("deploy"))[..], [Event::ActionRequested { .. }]));
+    let mut table = Table::of(&RUNS.replace("people: { owner: maria }", "people: { owner: maria }\nmay: { second: [raj] }"), &[]);
+    assert!(table.refused("ana", run("deploy")).contains("is for Maria"), "not as the first");
+    table.does("maria", run("deploy"));
+    assert!(table.refused("ana", run("deploy")).contains("Only Raj can press Run as the second"));
+    table.does("raj", run("deploy"));
+}
+
+#[test]
+fn every_attempt_takes_two_anew() {
+    let failed = || ActionOutcome::Failed { reason: "no".into() };
+    let mut table = begun();
+    table.does("ana", run("deploy"));
+    attempted(&mut table, 1);
+    ends(&mut table, 1, failed());
+    assert!(
+        matches!(table.does("maria", run("deploy"))[..], [Event::RunApproved { .. }]),
+        "it failed, and one alone runs nothing"
+    );
+    // What is amended meanwhile is not what was approved.
+    let change = Change::Inputs([("argv.0".to_owned(), "deploy2".to_owned())].into());
+    table.does("maria", CommandBody::Amend { step: named("deploy"), change });
+    table.does("sam", CommandBody::AgreeToAmendment { generation: None });
+    assert!(matches!(table.does("maria", run("deploy"))[..], [Event::RunApproved { .. }]));
+    assert!(matches!(table.does("ana", run("deploy"))[..], [Event::ActionRequested { .. }]));
+    attempted(&mut table, 2);
+    ends(&mut table, 2, ActionOutcome::Unknown { reason: "lost".into() });
+    let rerun = || CommandBody::SayFate { step: named("deploy"), fate: Fate::Rerun };
+    assert!(matches!(table.does("maria", rerun())[..], [Event::RunApproved { .. }]));
+    assert!(table.refused("maria", rerun()).contains("A second person has to press it too"));
+    assert!(matches!(table.does("ana", rerun())[..], [Event::FateSaid { .. }, Event::ActionRequested { .. }]));
+    assert_eq!(table.replayed(), table.state);
 }
 
 #[test]

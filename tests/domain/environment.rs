@@ -5,7 +5,7 @@ use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Event};
 use tminus::domain::rollout::state::EnvironmentStage;
 
-use crate::support::{Table, done};
+use crate::support::{Table, done, named};
 
 const RUNBOOK: &str = "
 runbook: test
@@ -68,6 +68,21 @@ fn what_was_taken_early_stays_when_its_time_has_come() {
     let outcome = ActionOutcome::Succeeded { outputs: serde_json::Map::new() };
     table.give(None, CommandBody::RecordAction { step: 1, attempt: 1, outcome }).unwrap();
     assert!(table.refused("maria", CommandBody::Unlock).contains("needs shop/staging from here on"));
+}
+
+#[test]
+fn what_was_given_back_is_changed_by_no_reopening() {
+    let mut table = table("2026-11-26 10:00");
+    table.does("maria", done("ready", &[]));
+    table.until("2026-11-26T15:00:00Z");
+    table.outside_does_its_part();
+    table.does("maria", done("look", &[]));
+    table.outside_does_its_part();
+    assert_eq!(table.state.environment, EnvironmentStage::Released);
+    let reopen = |step: &str| CommandBody::ReopenStep { step: named(step), reason: "once more".into() };
+    assert!(table.refused("maria", reopen("tests")).contains("shop/staging is not held any more"));
+    // What people do is theirs to undo.
+    table.does("maria", reopen("look"));
 }
 
 #[test]

@@ -110,6 +110,13 @@ async fn hold_and_abort_reach_the_checklist() {
     stage.until(&child, "held").await;
     stage.does(&id, "maria", CommandBody::Resume { generation: None }).await.unwrap();
     stage.until(&child, "resumed").await;
+    // What somebody held there, nobody here lets go on.
+    stage.does(&child, "sam", CommandBody::Hold).await.unwrap();
+    stage.does(&id, "sam", CommandBody::Hold).await.unwrap();
+    stage.does(&id, "maria", CommandBody::Resume { generation: None }).await.unwrap();
+    stage.until_told(&id).await;
+    let held = stage.conductor.look(&child, |state, _, _| state.held.clone()).await.unwrap().unwrap();
+    assert!(held.is_some_and(|held| held.by.is_some()), "it is still on hold");
     let abort = CommandBody::Abort { reason: "enough".into(), generation: None };
     stage.does(&id, "maria", abort).await.unwrap();
     let happened = stage.until(&child, "ended").await;

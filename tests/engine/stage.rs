@@ -313,6 +313,20 @@ impl Stage {
         panic!("waited in vain for a call of {what}: {:?}", self.outside.calls());
     }
 
+    /// Waits until the checklists of a rollout have heard how it stands.
+    pub async fn until_told(&self, id: &RolloutId) {
+        for _ in 0..2000 {
+            let told = |state: &State, _: &Directory, _| {
+                state.steps.iter().filter_map(|step| step.child.as_ref()).all(|child| child.told >= state.whole_sequence)
+            };
+            if self.conductor.look(id, told).await.unwrap() == Some(true) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the checklists of {id} have not heard how it stands");
+    }
+
     /// Waits until the registry knows something.
     pub async fn until_registered(&self, what: &str, is_so: impl Fn(&Registry) -> bool) {
         for _ in 0..2000 {

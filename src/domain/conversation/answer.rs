@@ -184,7 +184,7 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
         Event::StepFailed { step, reason } if own => {
             format!("{} failed: {}.", voice.step(*step), escape_markdown(reason))
         }
-        Event::Held { reason: None } => {
+        Event::Held { reason: None, .. } => {
             let running = voice.running();
             let running = match &running[..] {
                 [] => "Nothing is running.".to_owned(),

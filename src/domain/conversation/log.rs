@@ -235,8 +235,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             };
             format!("{who} {what}: {}", escape_markdown(text))
         }
-        Event::Held { reason: None } => format!("{who} put it on hold"),
-        Event::Held { reason: Some(reason) } => format!("T-minus put it on hold: {}", escape_markdown(reason)),
+        Event::Held { reason: None, .. } => format!("{who} put it on hold"),
+        Event::Held { reason: Some(reason), .. } => format!("T-minus put it on hold: {}", escape_markdown(reason)),
         Event::Resumed => format!("{who} let it go on"),
         Event::Aborted { reason } => format!("{who} aborted it: {}", escape_markdown(reason)),
         Event::TakeoverAsked { reason } => {

@@ -272,6 +272,17 @@ impl Voice<'_> {
     }
 }
 
+/// A text cut at a word, with an ellipsis.
+#[must_use]
+pub fn shorten(text: &str, chars_max: usize) -> String {
+    if text.chars().count() <= chars_max {
+        return text.to_owned();
+    }
+    let cut: String = text.chars().take(chars_max.saturating_sub(1)).collect();
+    let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(start, _)| start);
+    format!("{cut}…")
+}
+
 /// A text as a sentence of its own.
 #[must_use]
 pub fn whole_sentence(text: &str) -> String {

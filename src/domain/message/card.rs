@@ -7,7 +7,7 @@ use crate::domain::conversation::button::{ButtonToken, Verb};
 use crate::domain::conversation::form::{Field, FieldKind};
 use crate::domain::conversation::line::line_of;
 use crate::domain::conversation::log::sentence;
-use crate::domain::conversation::voice::{Voice, capital};
+use crate::domain::conversation::voice::{Voice, capital, shorten};
 use crate::domain::conversation::window::window_line;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::Line;
@@ -720,14 +720,4 @@ fn way_back(state: &State) -> Option<(usize, usize)> {
 
 fn form_field(state: &State, step: usize, field: &Field) -> FormField {
     FormField::of(field, state.prefill(step, field))
-}
-
-/// A text cut at a word, with an ellipsis.
-fn shorten(text: &str, chars_max: usize) -> String {
-    if text.chars().count() <= chars_max {
-        return text.to_owned();
-    }
-    let cut: String = text.chars().take(chars_max - 1).collect();
-    let cut = cut.rsplit_once(' ').map_or(cut.as_str(), |(start, _)| start);
-    format!("{cut}…")
 }

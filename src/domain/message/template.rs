@@ -151,14 +151,21 @@ pub fn escape_markdown(text: &str) -> String {
                 escaped.push(c);
             }
             // A value is one run of text: it can't begin a paragraph, a quote or a list of its own.
-            '\n' | '\r' | '\t' => escaped.push(' '),
-            c if c.is_control() => {}
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => escaped.push(' '),
+            c if c.is_control() || is_deceptive(c) => {}
             c => escaped.push(c),
         }
         leading_digits = c.is_ascii_digit() && (at_start || leading_digits);
         at_start = at_start && c.is_whitespace();
     }
     escaped
+}
+
+/// Whether a character turns the order around in which a text is read, or is not seen at all: where people decide, what they read
+/// is what stands there. What joins letters and emoji stays.
+#[must_use]
+pub const fn is_deceptive(c: char) -> bool {
+    matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
 /// A map whose missing keys read as none: a step that was skipped or not reached is not an error.

@@ -183,6 +183,8 @@ pub struct StartChild {
     pub shift_seconds: i64,
     /// Whether the rollout that it belongs to is a rehearsal, and so it is one.
     pub rehearsal: bool,
+    /// The environment that is held further up.
+    pub environment: Option<String>,
 }
 
 /// A call that is repeated until what it is asked for is true.
@@ -356,6 +358,11 @@ fn children(state: &State) -> Vec<Effect> {
                     until: until.clone(),
                     shift_seconds: state.shift_seconds,
                     rehearsal: state.rehearsal,
+                    environment: state
+                        .runbook
+                        .environment
+                        .clone()
+                        .or_else(|| state.parent.as_ref().and_then(|parent| parent.environment.clone())),
                 })));
             }
             Some(child) if child.result.is_none() && child.told < state.whole_sequence => owed.push(Effect::TellChild {

@@ -47,6 +47,13 @@ pub enum DecodeError {
     Malformed(String),
 }
 
+impl Event {
+    /// Nothing new starts by itself, for a reason where T-minus has one.
+    pub(in crate::domain) const fn held(reason: Option<String>) -> Self {
+        Self::Held { reason, with_parent: false }
+    }
+}
+
 impl Recorded {
     /// An event that comes of a command.
     #[must_use]
@@ -300,6 +307,9 @@ pub struct Parent {
     /// The phase of the checklist that settles the step, where it need not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<String>,
+    /// The environment that is held further up: what needs the same one acts under that hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub environment: Option<String>,
 }
 
 /// What can happen.
@@ -650,6 +660,9 @@ pub enum Event {
         /// Why, where T-minus held it itself.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         reason: Option<String>,
+        /// Whether it is held with the rollout whose checklist it is, and goes on with that.
+        #[serde(default, skip_serializing_if = "is_false")]
+        with_parent: bool,
     },
     /// It goes on.
     Resumed,

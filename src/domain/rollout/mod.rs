@@ -76,7 +76,7 @@ pub fn settle(state: &mut State, command: &Command, at: DateTime<Utc>, people: &
     }
     // No runbook is known to do this. Should one, it is held, where a person sees it, instead of spinning.
     let reason = Some("its steps run in a circle".to_owned());
-    record(state, command, None, at, vec![Event::Held { reason }], recorded);
+    record(state, command, None, at, vec![Event::held(reason)], recorded);
 }
 
 fn record(

@@ -177,6 +177,12 @@ pub enum StepKind {
 }
 
 impl StepKind {
+    /// Whether systems do something for it, by themselves once it is open: an action, or a checklist that may have some.
+    #[must_use]
+    pub const fn acts(&self) -> bool {
+        matches!(self, Self::Run { by_hand: None, .. } | Self::Checklist { .. })
+    }
+
     /// The call it makes of a system, if it makes one.
     #[must_use]
     pub const fn call(&self) -> Option<&Call> {

@@ -58,7 +58,10 @@ async fn look_after(conductor: &Conductor) {
             continue;
         }
         let now = conductor.now();
-        let Some(next) = digests.iter().filter_map(|digest| digest.at.after(now)).min() else { return };
+        let Some(next) = digests.iter().filter_map(|digest| digest.at.after(now)).min() else {
+            tracing::warn!("No digest comes any more: the years that they name are over");
+            return;
+        };
         conductor.shared.clock.sleep_until(next).await;
     }
 }

@@ -392,7 +392,10 @@ async fn start_child(shared: &Arc<Shared>, parent: RolloutId, rooms: &[String], 
                 runbook: Arc::new(child.runbook),
                 rooms: rooms.to_vec(),
                 values,
-                parent: Some((Parent { rollout: parent.clone(), step, until: child.until }, child.shift_seconds)),
+                parent: Some((
+                    Parent { rollout: parent.clone(), step, until: child.until, environment: child.environment },
+                    child.shift_seconds,
+                )),
                 rehearsal: child.rehearsal,
             };
             match start(shared, &starting).await {

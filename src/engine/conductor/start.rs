@@ -6,9 +6,9 @@ use std::sync::Arc;
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue, Reading, Window};
-use crate::domain::conversation::voice::whole_sentence;
+use crate::domain::conversation::voice::{shorten, whole_sentence};
 use crate::domain::message::card::FormField;
-use crate::domain::message::template::{self, Landing};
+use crate::domain::message::template::{self, Landing, is_deceptive};
 use crate::domain::people::list_names;
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Registry, RegistryEvent};
@@ -20,6 +20,9 @@ use crate::domain::runbook::model::{Input, Runbook, StepKind};
 
 use super::rollout::first_events;
 use super::{Rejected, Request, Shared};
+
+/// The longest title, in characters; what is longer is cut.
+const TITLE_CHARS_MAX: usize = 200;
 
 /// A rollout about to begin.
 pub(super) struct Starting {
@@ -218,10 +221,12 @@ fn frozen(shared: &Shared, starting: &Starting) -> Result<Runbook, Rejected> {
     /// Checklists of checklists of checklists; beyond that one contains itself.
     const DEPTH_MAX: usize = 4;
     let mut runbook = Runbook::clone(&starting.runbook);
-    if starting.parent.is_some() {
-        // It acts under the hold of the rollout it belongs to.
-        runbook.environment = None;
-        runbook.lock_from = None;
+    if let Some((parent, _)) = &starting.parent {
+        // It acts under the hold of the rollout it belongs to. What needs another environment asks for that one itself.
+        if runbook.environment.is_none() || runbook.environment == parent.environment {
+            runbook.environment = None;
+            runbook.lock_from = None;
+        }
         return Ok(runbook);
     }
     with_children(shared, &mut runbook, DEPTH_MAX)?;
@@ -285,6 +290,9 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     }
     let title = template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &starting.values))
         .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
+    // It stands in every card, answer and line about the rollout.
+    let title: String = title.chars().filter(|c| !is_deceptive(*c)).collect();
+    let title = shorten(&title, TITLE_CHARS_MAX);
     // Whatever names the rollout says what it is.
     let title = if starting.rehearsal { format!("{REHEARSAL}: {title}") } else { title };
     let link = shared.plan.public_url.as_ref().map(|url| format!("{}/rollouts/{id}", url.trim_end_matches('/')));

@@ -17,7 +17,7 @@ use super::{Desk, verbs};
 impl Desk<'_> {
     pub(super) fn run(&self, reference: &StepRef) -> Result<Vec<Event>, Refusal> {
         let index = self.target(reference, "run", |index| verbs(self.kind(index), &self.state.steps[index]).contains(&"run"))?;
-        self.may_act(index, "Running")?;
+        self.may_run(index, "Running")?;
         if let Some(held) = &self.state.held {
             let by = held.by.as_ref().map(|person| format!(" by {}", self.people.call(person))).unwrap_or_default();
             return Err(Refusal::new(
@@ -35,21 +35,35 @@ impl Desk<'_> {
         if matches!(self.kind(index), StepKind::Announce { .. } | StepKind::Decide { .. }) {
             return Ok(self.send_again(index));
         }
-        let person = self.person()?;
-        if let StepKind::Run { four_eyes: true, .. } = self.kind(index) {
-            match &self.state.steps[index].approved {
-                None => return Ok(vec![Event::RunApproved { step: index }]),
-                Some(first) if first == person => {
-                    let says =
-                        format!("You pressed Run on “{}” already. A second person has to press it too.", self.title(index));
-                    return Err(Refusal::new(RefusalKind::NotNow, says));
-                }
-                Some(_) => {}
-            }
+        if let Some(approved) = self.first_of_two(index)? {
+            return Ok(vec![approved]);
         }
         request_action(self.state, index, self.now()).map(|event| vec![event]).map_err(|problem| {
             Refusal::new(RefusalKind::NotNow, format!("“{}” can't be run: {}.", self.title(index), escape_markdown(&problem)))
         })
+    }
+
+    /// Whoever is named for it presses, and so do the owners; what one of them approved, a second person presses.
+    fn may_run(&self, index: usize, doing: &str) -> Result<(), Refusal> {
+        let person = self.person()?;
+        match (self.kind(index), &self.state.steps[index].approved) {
+            (StepKind::Run { four_eyes: true, .. }, Some(first)) if first != person => self.may_second("press Run as the second"),
+            _ => self.may_act(index, doing),
+        }
+    }
+
+    /// What takes two is only approved by the first who presses.
+    fn first_of_two(&self, index: usize) -> Result<Option<Event>, Refusal> {
+        let person = self.person()?;
+        let StepKind::Run { four_eyes: true, .. } = self.kind(index) else { return Ok(None) };
+        match &self.state.steps[index].approved {
+            None => Ok(Some(Event::RunApproved { step: index })),
+            Some(first) if first == person => {
+                let says = format!("You pressed Run on “{}” already. A second person has to press it too.", self.title(index));
+                Err(Refusal::new(RefusalKind::NotNow, says))
+            }
+            Some(_) => Ok(None),
+        }
     }
 
     /// While a NO-GO settles nothing is run any more.
@@ -82,7 +96,11 @@ impl Desk<'_> {
     pub(super) fn say_fate(&self, reference: &StepRef, fate: Fate) -> Result<Vec<Event>, Refusal> {
         let index =
             self.target(reference, "fate", |index| verbs(self.kind(index), &self.state.steps[index]).contains(&"fate"))?;
-        self.may_act(index, "Saying what became of")?;
+        if fate == Fate::Rerun {
+            self.may_run(index, "Running")?;
+        } else {
+            self.may_act(index, "Saying what became of")?;
+        }
         let attempt = self.state.steps[index].action.as_ref().map_or(0, |action| action.attempt);
         let said = Event::FateSaid { step: index, attempt, fate };
         match fate {
@@ -90,7 +108,7 @@ impl Desk<'_> {
             Fate::Look => Ok(vec![said]),
             Fate::Hold => {
                 let reason = format!("nobody knows what became of “{}”", self.state.step_title(index));
-                let held = self.state.held.is_none().then_some(Event::Held { reason: Some(reason) });
+                let held = self.state.held.is_none().then_some(Event::held(Some(reason)));
                 Ok([said].into_iter().chain(held).collect())
             }
             Fate::Rerun => {
@@ -98,6 +116,9 @@ impl Desk<'_> {
                 if self.state.held.is_some() {
                     let says = format!("{} is on hold. `/rollout resume` lets it go on.", self.state.id);
                     return Err(Refusal::new(RefusalKind::NotNow, says));
+                }
+                if let Some(approved) = self.first_of_two(index)? {
+                    return Ok(vec![approved]);
                 }
                 let requested = request_action(self.state, index, self.now()).map_err(|problem| {
                     let says = format!("“{}” can't be run: {}.", self.title(index), escape_markdown(&problem));

@@ -225,14 +225,26 @@ pub(in crate::domain::rollout) fn call_inputs(
 ) -> Result<Value, String> {
     let mut inputs = fill_json(&call.with, &scope_of_step(state, index, now))?;
     for (path, value) in &state.steps[index].amended {
-        let place = path.split('.').try_fold(&mut inputs, |inside, part| match inside {
-            Value::Object(pairs) => pairs.get_mut(part),
-            Value::Array(items) => items.get_mut(part.parse::<usize>().ok()?),
-            _ => None,
-        });
-        if let Some(place) = place {
-            *place = value.clone();
-        }
+        let place = place_of(&mut inputs, path).ok_or_else(|| format!("there is no input `{path}` to be amended"))?;
+        *place = value.clone();
     }
     Ok(inputs)
+}
+
+/// Where a path of [`collect`] leads to. A name may have dots of its own, so every name that the path can begin with is tried.
+fn place_of<'v>(value: &'v mut Value, path: &str) -> Option<&'v mut Value> {
+    let rest = |name: &str| path.strip_prefix(name).map(|rest| (rest.is_empty(), rest.strip_prefix('.')));
+    match value {
+        Value::Object(pairs) => pairs.iter_mut().find_map(|(name, inside)| match rest(name)? {
+            (true, _) if !inside.is_object() && !inside.is_array() => Some(inside),
+            (_, Some(below)) => place_of(inside, below),
+            _ => None,
+        }),
+        Value::Array(items) => items.iter_mut().enumerate().find_map(|(index, inside)| match rest(&index.to_string())? {
+            (true, _) if !inside.is_object() && !inside.is_array() => Some(inside),
+            (_, Some(below)) => place_of(inside, below),
+            _ => None,
+        }),
+        _ => None,
+    }
 }

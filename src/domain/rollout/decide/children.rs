@@ -79,9 +79,13 @@ impl Desk<'_> {
         if let (Some(input), Some(window)) = (input, window.filter(|window| self.state.window() != Some(*window))) {
             events.extend(self.set_events(&input, &FieldValue::Window(window)));
         }
-        match (held, self.state.held.is_some()) {
-            (true, false) => events.push(Event::Held { reason: Some("the rollout it belongs to is on hold".to_owned()) }),
-            (false, true) => events.push(Event::Resumed),
+        match (held, &self.state.held) {
+            (true, None) => {
+                let reason = Some("the rollout it belongs to is on hold".to_owned());
+                events.push(Event::Held { reason, with_parent: true });
+            }
+            // What somebody held here, somebody here lets go on.
+            (false, Some(held)) if held.with_parent => events.push(Event::Resumed),
             _ => {}
         }
         events

@@ -6,7 +6,7 @@ use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, Event, PassedOver};
-use crate::domain::rollout::state::StepStatus;
+use crate::domain::rollout::state::{EnvironmentStage, StepStatus};
 use crate::domain::runbook::model::StepKind;
 
 use super::{Desk, code, verbs};
@@ -28,6 +28,10 @@ impl Desk<'_> {
                     self.state.runbook.steps[index].id
                 );
                 return Err(Refusal::new(RefusalKind::NotNow, says));
+            }
+            // The owner may be another one by now.
+            if !self.is_owner()? && !self.state.owners(self.people).contains(proposer) {
+                self.owners_only("agree to skip it now")?;
             }
             self.may_second("agree to skip it")?;
             return Ok(vec![Event::StepSkipped { step: index, reason: reason.clone(), proposed_by: Some(proposer.clone()) }]);
@@ -59,6 +63,10 @@ impl Desk<'_> {
                 return refuse("everybody acknowledges for themselves, and everybody has.");
             }
             StepKind::Result { .. } => return refuse("the result is recorded."),
+            _ if definition.kind.acts() && self.lacks_what_it_changes(definition.phase) => {
+                let environment = escape_markdown(self.state.runbook.environment.as_deref().unwrap_or_default());
+                return refuse(&format!("{environment} is not held any more. `/rollout start` begins another rollout."));
+            }
             StepKind::Decide { .. } if self.state.result.is_some() => return refuse("the result that came of it is recorded."),
             StepKind::Decide { notice: Some(_), .. } if !skipped => {
                 return refuse("the decision was announced. `/rollout hold` stops what comes of it.");
@@ -74,6 +82,12 @@ impl Desk<'_> {
         }
         let reason = Self::words(reason, "Reopening needs a reason: `/rollout reopen STEP REASON`. It")?;
         Ok(vec![Event::StepReopened { step: index, reason }])
+    }
+
+    /// Whether a phase changes the environment, and it is somebody else's by now, or may be.
+    fn lacks_what_it_changes(&self, phase: usize) -> bool {
+        let needs = self.state.runbook.lock_from.is_some_and(|from| phase >= from);
+        needs && !self.state.rehearsal && self.state.environment != EnvironmentStage::Held
     }
 
     /// A step that is settled, by its name.

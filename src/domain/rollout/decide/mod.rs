@@ -70,7 +70,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 return Ok(Vec::new());
             }
             let why = format!("{by} took {} over: {reason}", state.runbook.environment.as_deref().unwrap_or_default());
-            let held = state.held.is_none().then_some(Event::Held { reason: Some(why) });
+            let held = state.held.is_none().then_some(Event::held(Some(why)));
             let taken = Event::EnvironmentTaken { by: by.clone(), reason: reason.clone() };
             Ok([taken].into_iter().chain(held).collect())
         }

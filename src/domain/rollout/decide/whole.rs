@@ -26,7 +26,7 @@ impl Desk<'_> {
                 RefusalKind::Stale,
                 format!("{} is on hold since {} already. `/rollout resume` lets it go on.", self.state.id, self.say(held.since)),
             )),
-            None => Ok(vec![Event::Held { reason: None }]),
+            None => Ok(vec![Event::held(None)]),
         }
     }
 

@@ -1,7 +1,8 @@
 //! The end of a rollout, and what is said about it.
 
+use crate::domain::conversation::voice::shorten;
 use crate::domain::message::defaults;
-use crate::domain::message::template::{self, Landing};
+use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::list_names;
 use crate::domain::report::{Report, report};
 use crate::domain::rollout::command::CommandId;
@@ -15,6 +16,10 @@ use super::Watch;
 
 /// How many of the slowest steps are named in a message.
 const SLOWEST_MAX: usize = 3;
+/// How much of what was out of the ordinary is named; the report has the rest.
+const UNUSUAL_MAX: usize = 5;
+/// How long each of it may be, in characters.
+const UNUSUAL_CHARS_MAX: usize = 200;
 
 impl Watch<'_> {
     pub(super) fn end(&self) -> Vec<Event> {
@@ -40,8 +45,8 @@ impl Watch<'_> {
             Some(text.trim().to_owned()).filter(|text| !text.is_empty())
         };
         let own = self.state.runbook.messages.get(defaults::ENDED).and_then(|message| words(&message.body));
-        // What is built in is rendered by every test that ends a rollout.
-        own.or_else(|| words(defaults::ENDED_BODY)).unwrap_or_default()
+        let shortest = || format!("**{}** (`{}`) ended **{}**.", escape_markdown(&over.title), over.id, result.title());
+        own.or_else(|| words(defaults::ENDED_BODY)).unwrap_or_else(shortest)
     }
 
     fn ending(&self, over: &State, report: &Report) -> Ending {
@@ -56,7 +61,7 @@ impl Watch<'_> {
                 let expected = slow.expected_seconds.map(|seconds| format!(" of {} expected", say_seconds(seconds)));
                 format!("“{}” {}{}", slow.step, say_seconds(slow.seconds), expected.unwrap_or_default())
             })),
-            unusual: some(report.deviations.iter().chain(&report.amendments).cloned()),
+            unusual: unusual(report),
             delivered: delivered(over),
         }
     }
@@ -71,6 +76,13 @@ impl Watch<'_> {
             Some(format!("{} by {}", decision.title(), list_names(&names)))
         }))
     }
+}
+
+fn unusual(report: &Report) -> Option<String> {
+    let all: Vec<&String> = report.deviations.iter().chain(&report.amendments).collect();
+    let named = all.iter().take(UNUSUAL_MAX).map(|one| shorten(one, UNUSUAL_CHARS_MAX));
+    let more = all.len().saturating_sub(UNUSUAL_MAX);
+    some(named.chain((more > 0).then(|| format!("and {more} more"))))
 }
 
 /// How many announcements went where; what did not arrive is named.

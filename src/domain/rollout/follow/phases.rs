@@ -71,7 +71,7 @@ impl Watch<'_> {
                 Ok(true) => {}
                 Ok(false) => return self.pass_over(phase, PassedOver::NotApplicable),
                 Err(problem) => {
-                    return vec![Event::Held { reason: Some(format!("`if` of the phase `{}`: {problem}", definition.id)) }];
+                    return vec![Event::held(Some(format!("`if` of the phase `{}`: {problem}", definition.id)))];
                 }
             }
         }
@@ -185,7 +185,7 @@ impl Watch<'_> {
             match template::holds(condition, &scope_of_step(self.state, index, self.now)) {
                 Ok(true) => {}
                 Ok(false) => return vec![Event::StepPassedOver { step: index, why: PassedOver::NotApplicable }],
-                Err(problem) => return vec![Event::Held { reason: Some(format!("`if` of the step `{}`: {problem}", step.id)) }],
+                Err(problem) => return vec![Event::held(Some(format!("`if` of the step `{}`: {problem}", step.id)))],
             }
         }
         let people = meant(self.state, index, self.people);
@@ -193,7 +193,7 @@ impl Watch<'_> {
         let needs_people = asks_many || matches!(step.kind, StepKind::Acknowledge { .. } | StepKind::Decide { .. });
         if needs_people && people.is_empty() {
             let reason = format!("nobody is meant by the step `{}`: its teams are empty", step.id);
-            return vec![Event::Held { reason: Some(reason) }];
+            return vec![Event::held(Some(reason))];
         }
         let late = matches!(self.state.phases[phase], PhaseState::Open { late_seconds, .. } if late_seconds > 0);
         let confirm = late && matches!(step.kind, StepKind::Run { press: None, .. });

@@ -40,6 +40,8 @@ impl State {
         match amendment {
             Amendment::Inputs { step, inputs } => self.on_step(*step, |step| {
                 step.amended.extend(inputs.iter().map(|input| (input.path.clone(), input.to.clone())));
+                // Whoever approved, approved something else.
+                step.approved = None;
                 step.generation += 1;
             }),
             Amendment::Drop { step, .. } => self.on_step(*step, |step| {

@@ -103,6 +103,8 @@ impl State {
                 let since = step.since().unwrap_or(at);
                 step.status = StepStatus::Open { since };
                 step.confirm = false;
+                // The next attempt takes two again.
+                step.approved = None;
                 step.generation += 1;
                 step.action = Some(ActionState {
                     sequence,
@@ -270,9 +272,10 @@ impl State {
                 step.checks.good = if *good { step.checks.good + 1 } else { 0 };
                 step.checks.bad = if *good { None } else { Some(reason.clone().unwrap_or_default()) };
             }),
-            Event::Held { reason } => {
+            Event::Held { reason, with_parent } => {
                 self.generation += 1;
-                self.held = Some(Held { since: at, by: by.clone(), reason: reason.clone() });
+                let (reason, with_parent) = (reason.clone(), *with_parent);
+                self.held = Some(Held { since: at, by: by.clone(), reason, with_parent });
             }
             Event::Resumed => {
                 self.generation += 1;
@@ -416,6 +419,7 @@ impl State {
             step.decision = None;
             step.skipped = None;
             step.approved = None;
+            step.skip_proposed = None;
             step.nudged.clear();
             step.escalated = false;
         });

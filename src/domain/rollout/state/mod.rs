@@ -145,6 +145,8 @@ pub struct Held {
     pub by: Option<PersonId>,
     /// Why, where T-minus held it itself.
     pub reason: Option<String>,
+    /// Whether it is held with the rollout whose checklist it is, and goes on with that.
+    pub with_parent: bool,
 }
 
 /// Whether a rollout has its environment to itself.

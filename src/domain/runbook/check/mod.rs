@@ -52,6 +52,10 @@ pub struct Outline {
     pub phases: Vec<String>,
     /// The names of its inputs.
     pub inputs: Vec<String>,
+    /// Whether one of its steps is an action.
+    pub acts: bool,
+    /// The checklists that it starts.
+    pub checklists: Vec<String>,
 }
 
 /// Reads a runbook's name and outline, as far as they can be read: what is wrong with it [`check`] says.
@@ -70,7 +74,32 @@ pub fn outline(text: &str) -> Option<(String, Outline)> {
     };
     let title = value("title").and_then(|title| title.text()).map(str::to_owned);
     let name = value("runbook")?;
-    Some((name.text()?.to_owned(), Outline { name_place: name.place, title, phases, inputs }))
+    let steps: Vec<&Node> = match value("phases").map(|node| &node.value) {
+        Some(Value::List(items)) => items.iter().flat_map(steps_of).collect(),
+        _ => Vec::new(),
+    };
+    let below = |key: &'static str| steps.iter().filter_map(move |step| entry(step, key));
+    let acts = below("run").next().is_some();
+    let checklists = below("checklist").filter_map(|name| name.text().map(str::to_owned)).collect();
+    Some((name.text()?.to_owned(), Outline { name_place: name.place, title, phases, inputs, acts, checklists }))
+}
+
+fn entry<'n>(node: &'n Node, key: &str) -> Option<&'n Node> {
+    let Value::Map(pairs) = &node.value else { return None };
+    pairs.iter().find(|(known, _)| known.text() == Some(key)).map(|(_, value)| value)
+}
+
+fn steps_of(phase: &Node) -> impl Iterator<Item = &Node> {
+    let lists = ["steps", "during"].into_iter().filter_map(|key| entry(phase, key));
+    lists.flat_map(|list| if let Value::List(items) = &list.value { items.as_slice() } else { &[] })
+}
+
+impl Surroundings {
+    /// Whether a runbook, or one of its checklists, has an action.
+    fn acts(&self, runbook: &str, seen: &mut BTreeSet<String>) -> bool {
+        let Some(outline) = self.runbooks.get(runbook).filter(|_| seen.insert(runbook.to_owned())) else { return false };
+        outline.acts || outline.checklists.iter().any(|name| self.acts(name, seen))
+    }
 }
 
 /// The most steps a runbook may have; the longest checklist seen has forty lines.
@@ -176,17 +205,18 @@ impl<'a> Checker<'a> {
         }
         self.check_order(&phases);
         self.add_intakes(&mut phases, &needed_by);
-        let lock_from = match lock_from_written {
-            Some(located) => {
-                if environment.is_none() {
-                    self.report
-                        .error(located.place, "`lock-from` says when the environment is held, and there is no `environment`");
-                }
-                self.phase_index(located.text, located.place)
+        let lock_from = if let Some(located) = lock_from_written {
+            if environment.is_none() {
+                self.report.error(located.place, "`lock-from` says when the environment is held, and there is no `environment`");
             }
-            None => {
-                phases.iter().position(|phase| phase.steps.iter().any(|s| matches!(self.steps[*s].kind, StepKind::Run { .. })))
-            }
+            self.phase_index(located.text, located.place)
+        } else {
+            let acts = |step: &usize| match &self.steps[*step].kind {
+                StepKind::Run { .. } => true,
+                StepKind::Checklist { runbook, .. } => self.surroundings.acts(runbook, &mut BTreeSet::new()),
+                _ => false,
+            };
+            phases.iter().position(|phase| phase.steps.iter().any(acts))
         };
         self.check_times(&phases);
         self.check_ways_back(&phases);
