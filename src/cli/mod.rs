@@ -10,7 +10,10 @@ mod schema;
 pub mod serve;
 mod simulate;
 
+use std::io::Write as _;
 use std::process::ExitCode;
+
+use anyhow::Context as _;
 
 use clap::{Parser, Subcommand};
 
@@ -67,6 +70,15 @@ pub fn run() -> ExitCode {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
         }
+    }
+}
+
+/// Writes to standard output. Whoever reads it may have read enough, as `head` does: that is no error.
+fn say_out(text: &str) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{text}").and_then(|()| out.flush()) {
+        Err(error) if error.kind() != std::io::ErrorKind::BrokenPipe => Err(error).context("nothing can be written"),
+        _ => Ok(()),
     }
 }
 

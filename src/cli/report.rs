@@ -15,6 +15,7 @@ use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::settings::Files;
 
 use super::client::{Api, Where};
+use super::say_out;
 
 /// Which rollout, and where it is read from.
 #[derive(Debug, clap::Args)]
@@ -55,14 +56,14 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         let report = report(state, people);
         Ok(if args.json { serde_json::to_string_pretty(&report)? } else { report.markdown(state.runbook.timezone) })
     })?;
-    println!("{}", text.trim_end());
+    say_out(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn print(args: &PrintArgs) -> anyhow::Result<ExitCode> {
     // Nothing runs, so no clock is ahead of what was written last.
     let text = args.which.written("paper", &|state, people| Ok(paper(state, people, state.last_at)))?;
-    print!("{text}");
+    say_out(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 

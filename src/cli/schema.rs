@@ -4,6 +4,8 @@ use std::process::ExitCode;
 
 use crate::domain::schema::Subject;
 
+use super::say_out;
+
 /// Of which file.
 #[derive(Debug, clap::Args)]
 pub(super) struct Args {
@@ -14,6 +16,6 @@ pub(super) struct Args {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let subject = Subject::ALL.into_iter().find(|subject| subject.name() == args.of).unwrap_or(Subject::Runbook);
-    println!("{}", serde_json::to_string_pretty(&subject.schema())?);
+    say_out(&serde_json::to_string_pretty(&subject.schema())?)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -68,7 +68,11 @@ impl Paper<'_> {
 
     /// What whoever takes over has to know, and no line of the checklist says.
     fn remarks(&self, text: &mut String) {
-        for (title, lines) in [("Out of the ordinary", self.writer.deviations()), ("Notes", self.writer.notes())] {
+        for (title, lines) in [
+            ("Out of the ordinary", self.writer.deviations()),
+            ("On the way", self.writer.course()),
+            ("Notes", self.writer.notes()),
+        ] {
             if lines.is_empty() {
                 continue;
             }

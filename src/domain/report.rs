@@ -12,7 +12,7 @@ use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, NoteKind, PassedOver};
-use crate::domain::rollout::state::{Amended, Given, PhaseState, State, StepState, StepStatus};
+use crate::domain::rollout::state::{Amended, Given, PhaseState, State, StepState, StepStatus, Turn, TurnKind};
 use crate::domain::runbook::model::{Outcome, Step, StepKind};
 use crate::domain::time::{say_between, say_seconds, write_time};
 
@@ -46,6 +46,8 @@ pub struct Report {
     pub slowest: Vec<Slow>,
     /// What was skipped, waived, handed over or left, with reasons.
     pub deviations: Vec<String>,
+    /// What was reopened, held, moved, voted otherwise or tried in vain on the way, in order.
+    pub course: Vec<String>,
     /// What was changed of the runbook for this rollout, and by whom.
     pub amendments: Vec<String>,
     /// The problems, resolutions and remarks that people noted.
@@ -112,6 +114,7 @@ pub fn report(state: &State, people: &Directory) -> Report {
         approvals: writer.approvals(),
         slowest: writer.slowest(),
         deviations: writer.deviations(),
+        course: writer.course(),
         amendments: writer.amendments(),
         notes: writer.notes(),
         deliveries: writer.deliveries(),
@@ -228,6 +231,28 @@ impl Writer<'_> {
         lines
     }
 
+    pub(super) fn course(&self) -> Vec<String> {
+        let turn = |turn: &Turn| {
+            let who = turn.by.as_ref().map_or_else(|| "T-minus".to_owned(), |person| self.name(person));
+            let title = |step: &usize| self.state.step_title(*step);
+            let what = match &turn.what {
+                TurnKind::Reopened { step, reason } => format!("{who} reopened “{}”: {reason}", title(step)),
+                TurnKind::Failed { step, reason } => format!("“{}” failed: {reason}", title(step)),
+                TurnKind::Held { reason } => {
+                    let why = reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+                    format!("{who} put it on hold{why}")
+                }
+                TurnKind::Resumed => format!("{who} let it go on"),
+                TurnKind::Retimed { from, to } => format!("{who} moved T-0 from {} to {}", self.time(*from), self.time(*to)),
+                TurnKind::VoteChanged { step, from, to } => {
+                    format!("{who} changed a vote on “{}” from {} to {}", title(step), from.title(), to.title())
+                }
+            };
+            format!("{}: {what}", self.time(turn.at))
+        };
+        self.state.course.iter().map(turn).collect()
+    }
+
     pub(super) fn amendments(&self) -> Vec<String> {
         let line = |amended: &Amended| {
             let people: Vec<String> = amended.by.iter().map(|person| self.name(person)).collect();
@@ -302,7 +327,9 @@ impl Writer<'_> {
             StepStatus::Failed { reason, .. } => Some(format!("failed: {reason}")),
             StepStatus::PassedOver(why) => Some(passed_over(*why).to_owned()),
             StepStatus::Done { since, at, by } => {
-                let by = by.as_ref().map(|person| format!("{}, ", self.name(person))).unwrap_or_default();
+                // Of what a system did, whoever pressed Run is named.
+                let by = by.as_ref().or_else(|| step.action.as_ref().and_then(|action| action.by.as_ref()));
+                let by = by.map(|person| format!("{}, ", self.name(person))).unwrap_or_default();
                 let took = step.action.as_ref().and_then(|action| action.begun);
                 let took = took.or((!matches!(definition.kind, StepKind::Announce { .. })).then_some(*since));
                 let took = took.filter(|began| *began < *at).map(|began| format!(", after {}", say_between(began, *at)));
@@ -403,6 +430,7 @@ impl Report {
             ("Decisions", self.approvals.clone()),
             ("Slowest steps", slowest.collect()),
             ("Out of the ordinary", self.deviations.clone()),
+            ("On the way", self.course.clone()),
             ("Amendments", self.amendments.clone()),
             ("Notes", self.notes.clone()),
             ("Announcements", self.deliveries.clone()),

@@ -57,3 +57,18 @@ fn schema_prints_the_shipped_schemas() {
     assert_eq!(tminus(root, &["schema"]).1, tminus(root, &["schema", "--for", "runbook"]).1);
     assert_eq!(tminus(root, &["schema", "--for", "poems"]).0, Some(2));
 }
+
+#[test]
+fn whoever_has_read_enough_may_go() {
+    use std::process::Stdio;
+    let mut child = Command::new(env!("CARGO_BIN_EXE_tminus"))
+        .args(["schema"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("it runs");
+    // Nobody reads a byte of what is longer than any pipe holds.
+    drop(child.stdout.take());
+    let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
+    assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
+}

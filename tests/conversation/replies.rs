@@ -107,7 +107,9 @@ async fn questions_are_answered_in_a_line() {
          T-0 is Wed 25 Nov 08:01 EST (in 5d). Next by itself: Wed 25 Nov 04:01 EST “Change Preparation”, when “Pre-Flight” is settled (in 4d 20h). \
          Next by a person: Ines, Tom, Raj and Li to acknowledge “You know of this promotion and have subscribed to it”."
     );
-    assert!(app.says("sam", "/rollout help").await.contains("`/rollout no-go [REASON]` votes NO-GO; it counts at once"));
+    assert!(
+        app.says("sam", "/rollout help").await.contains("`/rollout no-go [for PERSON] [REASON]` votes NO-GO; runs stop at once")
+    );
     assert_eq!(app.says("sam", "/rollout note the VPN is slow").await, "Noted.");
     assert_eq!(
         app.says("sam", "/rollout hold").await,

@@ -2,12 +2,13 @@
 
 use chrono::TimeDelta;
 use tminus::domain::message::card::card;
+use tminus::domain::people::PersonId;
 use tminus::domain::rollout::command::{Change, CommandBody};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate};
 use tminus::domain::rollout::state::StepStatus;
 use tminus::domain::runbook::model::Outcome;
 
-use crate::support::{Table, ack, done, named, run, vote};
+use crate::support::{Table, ack, done, named, run, vote, vote_for};
 
 const TASKS: &str = "
 runbook: test
@@ -102,6 +103,28 @@ fn a_mistaken_done_is_undone_by_who_did_it_or_by_the_owner() {
     assert_eq!(table.state.ended, None, "the first phase is open again");
     table.does("raj", done("must", &[]));
     assert!(table.state.ended.is_some());
+}
+
+#[test]
+fn what_is_reopened_holds_up_everything_that_comes_after_it() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+inputs: { window: { type: window } }
+phases:
+  - { phase: one, steps: [{ task: First, id: first }] }
+  - { phase: two, steps: [{ task: Second, id: second }] }
+  - { phase: three, at: T-0, steps: [{ task: Third, id: third }] }
+";
+    let mut table = Table::of(yaml, &[("window", "2026-11-20 13:00")]);
+    table.does("maria", done("first", &[]));
+    table.does("maria", done("second", &[]));
+    table.does("maria", reopen("first", "not confirmed"));
+    assert_eq!(table.until("2026-11-20T13:00:00Z"), [], "its time has come, and something before it is open");
+    table.does("maria", done("first", &[]));
+    assert_eq!(table.open(), ["third"]);
+    let report = tminus::domain::report::report(&table.state, &table.people);
+    assert_eq!(report.course, ["2026-11-20 12:00 UTC: Maria Keller reopened “First”: not confirmed"]);
 }
 
 #[test]
@@ -313,7 +336,7 @@ fn backing_off_leaves_what_failed_and_goes_by_the_way_back() {
     let back = || CommandBody::BackOff { generation: None };
     table.does("maria", run("deploy"));
     attempted(&mut table, 1);
-    assert!(table.refused("maria", back()).contains("Still running: “Runs an allowed command"));
+    assert!(table.refused("maria", back()).contains("Still running: “command."));
     ends(&mut table, 1, ActionOutcome::Failed { reason: "exit 1".into() });
     assert_eq!(table.refused("ana", back()), "Only Maria can back off.");
     table.does("maria", back());
@@ -337,7 +360,12 @@ phases:
 #[test]
 fn stand_ins_vote_for_who_is_away_and_a_veto_is_one_word() {
     let mut table = Table::of(DECIDES, &[]);
-    let events = table.does("sam", vote(Choice::Go));
+    // Nobody guesses who is away.
+    let says = table.refused("sam", vote(Choice::Go));
+    assert!(says.contains("You are a stand-in, not a voter. For whom do you vote? `/rollout go for ana` or"), "{says}");
+    assert!(table.refused("sam", vote_for("tom", Choice::Go)).contains("`tom` is not a voter here; voters are Ana, Raj and Li"));
+    assert!(table.refused("li", vote_for("ana", Choice::Go)).contains("nobody votes for another"));
+    let events = table.does("sam", vote_for("Ana", Choice::Go));
     assert!(matches!(&events[0], Event::VoteCast { instead_of: Some(voter), .. } if voter.as_str() == "ana"), "{events:?}");
     assert!(table.refused("ines", vote(Choice::Go)).starts_with("You are not a voter here"));
     table.does("li", vote(Choice::Go));
@@ -346,8 +374,9 @@ fn stand_ins_vote_for_who_is_away_and_a_veto_is_one_word() {
     assert_eq!(table.state.steps[0].votes.len(), 2);
     table.does("maria", vote(Choice::Go));
     assert!(table.refused("sam", vote(Choice::Go)).contains("Everybody has voted"));
-    // A majority says GO, and one NO-GO stops it all the same; nothing runs while it settles.
-    table.does("raj", vote(Choice::NoGo));
+    // A majority says GO, and one NO-GO stops it all the same; nothing runs while it settles. A reason may begin with “for”.
+    table.does("raj", vote_for("safety", Choice::NoGo));
+    assert_eq!(table.state.steps[0].votes[&PersonId::new("raj")].reason.as_deref(), Some("for safety"));
     assert!(table.refused("maria", run("x")).contains("is about to be NO-GO"));
     table.passes(TimeDelta::seconds(60));
     assert_eq!(table.state.steps[0].decision, Some(Choice::NoGo));

@@ -4,7 +4,7 @@ use tminus::domain::paper::paper;
 use tminus::domain::rollout::command::CommandBody;
 use tminus::domain::rollout::event::{Choice, NoteKind};
 
-use crate::support::{Table, done, vote};
+use crate::support::{Table, done, vote, vote_for};
 
 const RUNBOOK: &str = "runbook: test
 title: Move the shop
@@ -30,7 +30,7 @@ fn paper_has_a_box_for_everything_and_says_how_the_rest_goes() {
     let mut table = Table::of(RUNBOOK, &[]);
     table.does("maria", done("copy", &[("size", &"x".repeat(120))]));
     table.does("ana", vote(Choice::Go));
-    table.does("sam", vote(Choice::Go));
+    table.does("sam", vote_for("raj", Choice::Go));
     table.does("ines", CommandBody::AddNote { text: "the jobs came back once".into(), kind: NoteKind::Problem });
     table.give(Some("maria"), CommandBody::Hold).expect("stopping is easy");
     let text = paper(&table.state, &table.people, table.now);
@@ -55,14 +55,16 @@ fn paper_has_a_box_for_everything_and_says_how_the_rest_goes() {
           Li Wei: GO / NO-GO
 
     After (if decision.go == 'go')
-      [ ] Updates named parameters of a CloudFormation stack; the others keep their values:
-          cloudformation.update-stack
+      [ ] cloudformation.update-stack on aws-staging
           with Maria Keller; takes about 12m
           cloudformation.update-stack on aws-staging: parameters.Size=2, stack=Shop Stack
       [ ] Tidy up
           with Ines Moreau; may be skipped
           What is left: ______________________
       [ ] Record the result: SUCCEEDED
+
+    On the way
+      - 2026-11-20 13:00 CET: Maria Keller put it on hold
 
     Notes
       - Problem: the jobs came back once (Ines Moreau, 2026-11-20 13:00 CET)

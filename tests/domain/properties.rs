@@ -61,7 +61,7 @@ fn body() -> impl Strategy<Value = CommandBody> {
         5 => (step_ref(), typed()).prop_map(|(step, typed)| CommandBody::CompleteStep { step, typed }),
         1 => (step_ref(), 0usize..4).prop_map(|(step, item)| CommandBody::TickItem { step, item }),
         5 => (step_ref(), typed()).prop_map(|(step, typed)| CommandBody::AnswerStep { step, typed }),
-        6 => (step_ref(), choice).prop_map(|(step, choice)| CommandBody::CastVote { step, choice, reason: None }),
+        6 => (step_ref(), choice).prop_map(|(step, choice)| CommandBody::CastVote { step, choice, reason: None, instead_of: None }),
         4 => step_ref().prop_map(|step| CommandBody::RunStep { step }),
         1 => ".{0,20}".prop_map(|text| CommandBody::AddNote { text, kind: NoteKind::Problem }),
         3 => (step_ref(), reason()).prop_map(|(step, reason)| CommandBody::SkipStep { step, reason }),
@@ -289,7 +289,7 @@ fn sensible(table: &mut Table, which: u8) {
                     fields.iter().filter(|f| f.name != "window").map(|field| (field.name.clone(), "x".to_owned())).collect();
                 CommandBody::AnswerStep { step: id, typed }
             }
-            StepKind::Decide { .. } => CommandBody::CastVote { step: id, choice: Choice::Go, reason: None },
+            StepKind::Decide { .. } => CommandBody::CastVote { step: id, choice: Choice::Go, reason: None, instead_of: None },
             _ => CommandBody::RunStep { step: id },
         };
         Some((person, body))

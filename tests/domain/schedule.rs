@@ -311,7 +311,7 @@ fn steps_are_made_of_items_values_are_worked_out_once_and_what_no_system_does_pe
     // The system is not configured: what people record stands for its outputs, and has to hold.
     assert_eq!(table.open(), ["lb"]);
     let says = table.refused("maria", done("lb", &[]));
-    assert!(says.contains("Active is needed") && says.contains("In words: `/rollout done lb active="), "{says}");
+    assert!(says.contains("**Active** is needed") && says.contains("In words: `/rollout done lb active="), "{says}");
     table.does("maria", done("lb", &[("active", "c")]));
     assert!(format!("{:?}", table.state.steps[3].status).contains("it is c"));
     table.does("maria", done("lb", &[("active", "a")]));

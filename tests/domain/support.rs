@@ -231,7 +231,12 @@ pub fn answer(id: &str, typed: &[(&str, &str)]) -> CommandBody {
 }
 
 pub fn vote(choice: tminus::domain::rollout::event::Choice) -> CommandBody {
-    CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: None }
+    CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: None, instead_of: None }
+}
+
+/// A stand-in votes for somebody.
+pub fn vote_for(voter: &str, choice: tminus::domain::rollout::event::Choice) -> CommandBody {
+    CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: None, instead_of: Some(voter.to_owned()) }
 }
 
 pub fn run(id: &str) -> CommandBody {

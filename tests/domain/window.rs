@@ -110,10 +110,7 @@ fn who_decides_sees_what_came_out_what_was_recorded_and_what_is_still_a_problem(
     table.does("tom", note("it was the cache", NoteKind::Resolution));
     table.does("ana", note("latency doubled", NoteKind::Problem));
     let card = shown(&table);
-    assert!(
-        card.contains("Evidence: “Runs an allowed command, without a shell: command.a” done in 0s (BlueStackId: )"),
-        "{card}"
-    );
+    assert!(card.contains("Evidence: “command.a on ci” done in 0s (BlueStackId: )"), "{card}");
     assert!(card.contains("**Problem** noted by Ana at 13:00 UTC: latency doubled"), "{card}");
     assert!(!card.contains("**Problem** noted by Tom"), "{card}");
 }

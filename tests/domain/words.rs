@@ -43,13 +43,13 @@ fn stakeholders_hear_where_it_is_what_was_done_and_what_is_next() {
     assert_eq!(
         said,
         ["slack:andromeda-preproduction-watch: **Test**: Working on 4.3, 0 of 5 steps settled. \
-          Next: Tidying up at 2026-11-20 14:00 UTC. Expected end: 2026-11-20 13:00 UTC."]
+          Next: Then 4.3. Expected end: 2026-11-20 13:00 UTC."]
     );
     table.passes(TimeDelta::minutes(5));
     table.does("maria", done("first", &[]));
     table.passes(TimeDelta::minutes(25));
     let said = table.outside_does_its_part();
-    assert!(said[0].contains("1 of 5 steps settled. Since the last update: First things first. Next: Tidying up"), "{said:?}");
+    assert!(said[0].contains("1 of 5 steps settled. Since the last update: First things first. Next: You know."), "{said:?}");
     // Only what is new is news.
     table.passes(TimeDelta::minutes(30));
     let said = table.outside_does_its_part();

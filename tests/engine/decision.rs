@@ -33,7 +33,10 @@ async fn decided(choice: Choice) -> (Stage, tminus::domain::rollout::command::Ro
     // Ana is asked.
     stage.until(&id, "delivery-ended").await;
     stage.outside.will_send(Send::Hangs);
-    stage.does(&id, "ana", CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: None }).await.unwrap();
+    stage
+        .does(&id, "ana", CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: None, instead_of: None })
+        .await
+        .unwrap();
     (stage, id)
 }
 

@@ -133,7 +133,12 @@ phases: [{ phase: one, steps: [{ decide: Shall we?, id: shall, voters: [maria] }
     .await;
     let id = stage.start().await;
     let go = tminus::domain::rollout::event::Choice::Go;
-    let vote = CommandBody::CastVote { step: tminus::domain::rollout::command::StepRef::TheOpenOne, choice: go, reason: None };
+    let vote = CommandBody::CastVote {
+        step: tminus::domain::rollout::command::StepRef::TheOpenOne,
+        choice: go,
+        reason: None,
+        instead_of: None,
+    };
     stage.does(&id, "maria", vote).await.unwrap();
     stage.restart().await;
     assert_eq!(count(&stage.happened(&id).await, "decision-taken"), 0);

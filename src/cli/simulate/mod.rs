@@ -21,7 +21,7 @@ use crate::domain::conversation::voice::Voice;
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::did_you_mean;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
-use crate::domain::rollout::event::{ClockKind, Event, Recorded};
+use crate::domain::rollout::event::{ActionOutcome, ClockKind, Event, Recorded};
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::{Platform, Runbook, StepKind, Venue};
 use crate::engine::clock::{ManualClock, SystemClock};
@@ -31,6 +31,8 @@ use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor};
 use crate::gateway::action::pretend::Ledger;
 use crate::settings::{Files, Settings};
+
+use super::say_out;
 
 use self::answers::Answers;
 use self::outside::{Nowhere, Played};
@@ -112,8 +114,8 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
         stage.script(&id, waits_for).await
     })?;
     match args.format {
-        Format::Text => print!("{}", script.text()),
-        Format::Json => println!("{}", serde_json::to_string_pretty(&script)?),
+        Format::Text => say_out(script.text().trim_end())?,
+        Format::Json => say_out(&serde_json::to_string_pretty(&script)?)?,
     }
     Ok(if script.waits_for.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -370,7 +372,10 @@ impl Stage {
                 from = last + 1;
                 let child = (id != *root).then_some(&id);
                 failures.extend(events.iter().filter_map(|(_, recorded)| match recorded.event {
-                    Event::StepFailed { step, .. } => Some(step),
+                    Event::StepFailed { step, .. }
+                    | Event::ActionEnded {
+                        step, outcome: ActionOutcome::Failed { .. } | ActionOutcome::Unknown { .. }, ..
+                    } => Some(step),
                     _ => None,
                 }));
                 let those = if child.is_some() { &mut of_checklists } else { &mut scenes };

@@ -72,7 +72,7 @@ impl Hand<'_> {
             }
             StepKind::Decide { .. } => each(&|person| {
                 let choice = answer.votes.get(person).copied().or(answer.vote).unwrap_or(Choice::Go);
-                CommandBody::CastVote { step: named(), choice, reason: None }
+                CommandBody::CastVote { step: named(), choice, reason: None, instead_of: None }
             }),
             StepKind::Ask { from, .. } if !from.is_empty() => {
                 each(&|_| CommandBody::AnswerStep { step: named(), typed: self.typed(index, definition, answer) })

@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::message::card::{FormField, whole_roster};
 use crate::domain::message::template::{self, Landing, escape_markdown};
-use crate::domain::people::{Directory, PersonId};
+use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Line, Registry};
 use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
@@ -14,6 +14,7 @@ use crate::domain::rollout::scope::scope_of_message;
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::rollout::{due_of, verbs};
 use crate::domain::runbook::model::StepKind;
+use crate::domain::time::{say_between, say_seconds};
 
 use super::grammar::COMMANDS;
 use super::line::{in_list, line_of};
@@ -95,11 +96,21 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
     // What others and T-minus did is in the log; the person hears of their own act, and of what it set going.
     let own = recorded.by.is_some() && recorded.by.as_ref() == person;
     Some(match &recorded.event {
-        Event::Started(started) => format!("Started **{}**: {}.", started.id, escape_markdown(&started.title)),
+        Event::Started(started) => {
+            let owners: Vec<PersonId> =
+                state.owners(voice.people).into_iter().filter(|owner| Some(owner) != recorded.by.as_ref()).collect();
+            let verb = if owners.len() == 1 { "owns" } else { "own" };
+            let owned = if owners.is_empty() { String::new() } else { format!(" {} {verb} it.", voice.names(&owners)) };
+            let window = state.window().map(|window| {
+                let length = window.seconds.map(|seconds| format!(" for {}", say_seconds(seconds))).unwrap_or_default();
+                format!(" T-0 is {} (in {}){length}.", voice.time(window.starts), say_between(voice.now, window.starts))
+            });
+            format!("Started **{}**: {}.{}{owned}", started.id, escape_markdown(&started.title), window.unwrap_or_default())
+        }
         Event::Acknowledged { step, count, of } => {
             let awaited = voice.awaited(*step);
             let rest = if awaited.is_empty() {
-                "Everybody has.".to_owned()
+                "Nobody else is awaited.".to_owned()
             } else {
                 format!("Still awaited: {}.", voice.names(&awaited))
             };
@@ -179,7 +190,7 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
         Event::BackedOff { phase } => format!("Backed off from {}.", voice.phase(*phase)),
         Event::Told { to, .. } => {
             let names: Vec<String> = to.iter().map(|address| voice.recipient(&Recipient::Address(address.clone()))).collect();
-            format!("On its way to {}.", crate::domain::people::list_names(&names))
+            format!("On its way to {}.", list_names(&names))
         }
         Event::StepFailed { step, reason } if own => {
             format!("{} failed: {}.", voice.step(*step), escape_markdown(reason))
@@ -252,9 +263,9 @@ pub fn status(state: &State, people: &Directory, now: DateTime<Utc>, line: Optio
     )];
     if let (Some(window), None) = (state.window(), state.ended) {
         let distance = if window.starts > now {
-            format!("in {}", crate::domain::time::say_between(now, window.starts))
+            format!("in {}", say_between(now, window.starts))
         } else {
-            format!("{} ago", crate::domain::time::say_between(window.starts, now))
+            format!("{} ago", say_between(window.starts, now))
         };
         says.push(format!("T-0 is {} ({distance}).", voice.time(window.starts)));
     }
@@ -350,8 +361,18 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
     let text = template.map(|found| template::render(&found.body, Landing::Markdown, &scope_of_message(state, *index, now, "")));
     match text {
         Some(Ok(text)) => {
-            let title = voice.step(*index);
-            Ok(Answer::of(format!("{title} would read now:\n\n{text}"), Some(state.id.clone())))
+            let subject = template.and_then(|found| found.subject.as_ref());
+            let scope = scope_of_message(state, *index, now, "");
+            let subject = subject.and_then(|subject| template::render(subject, Landing::Markdown, &scope).ok());
+            let subject = subject.map(|subject| format!(", with the subject “{subject}”")).unwrap_or_default();
+            let to = match &state.runbook.steps[*index].kind {
+                StepKind::Announce { to, .. } | StepKind::Decide { to, .. } => to.as_slice(),
+                _ => &[],
+            };
+            let to = to.iter().filter_map(|audience| state.runbook.audiences.get(audience)).flatten();
+            let to: Vec<String> = to.map(|address| voice.recipient(&Recipient::Address(address.clone()))).collect();
+            let text = format!("{} to {}{subject} would read now:\n\n{text}", voice.step(*index), list_names(&to));
+            Ok(Answer::of(text, Some(state.id.clone())))
         }
         Some(Err(problem)) => {
             let says = format!("{} can't be written yet: {}.", voice.step(*index), escape_markdown(&problem));

@@ -88,8 +88,8 @@ pub const COMMANDS: [Help; 39] = [
     help("mine", "", "lists what waits for you, in all rollouts"),
     help("who", "", "says who has not acknowledged, voted or done"),
     help("ack", "[STEP]", "acknowledges, for yourself"),
-    help("go", "", "votes GO"),
-    help("no-go", "[REASON]", "votes NO-GO; it counts at once"),
+    help("go", "[for PERSON]", "votes GO; a stand-in says for whom"),
+    help("no-go", "[for PERSON] [REASON]", "votes NO-GO; runs stop at once, and a minute later it is final"),
     help("done", "STEP… [FIELD=VALUE…]", "completes a task: `done backup backup_id=4711 finished=yes`"),
     help("answer", "STEP FIELD=VALUE…", "answers a question or fills in what a phase needs"),
     help("run", "STEP", "runs an action, or what failed again"),
@@ -233,7 +233,8 @@ pub fn parse(text: &str, is_rollout: &dyn Fn(&str) -> bool) -> Result<Said, Refu
 }
 
 fn vote(choice: Choice, mut words: Words<'_>) -> Ask {
-    Ask::Do(vec![CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: words.remainder() }])
+    let instead_of = words.take_if(&|word: &str| word.eq_ignore_ascii_case("for")).and_then(|_| words.next());
+    Ask::Do(vec![CommandBody::CastVote { step: StepRef::TheOpenOne, choice, reason: words.remainder(), instead_of }])
 }
 
 /// What is done to one step, or to the rollout as a whole.
@@ -576,6 +577,17 @@ mod tests {
                     step: StepRef::TheOpenOne,
                     choice: Choice::NoGo,
                     reason: Some("it isn't ready".into()),
+                    instead_of: None,
+                }]),
+            ),
+            (
+                "/rollout go for Pia",
+                None,
+                Ask::Do(vec![CommandBody::CastVote {
+                    step: StepRef::TheOpenOne,
+                    choice: Choice::Go,
+                    reason: None,
+                    instead_of: Some("Pia".into()),
                 }]),
             ),
             (

@@ -149,6 +149,8 @@ pub enum CommandBody {
         choice: Choice,
         /// Why.
         reason: Option<String>,
+        /// The voter for whom a stand-in votes, where it is said.
+        instead_of: Option<String>,
     },
     /// Start an action, or start it again after it failed.
     RunStep {

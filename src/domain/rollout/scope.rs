@@ -7,7 +7,7 @@ use minijinja::Value;
 use minijinja::value::Serde;
 
 use crate::domain::conversation::form::FieldValue;
-use crate::domain::message::template::Lenient;
+use crate::domain::message::template::{Lenient, holds};
 use crate::domain::runbook::model::{Runbook, StepKind};
 use crate::domain::runbook::names::{EACH, Function, Member, Name, OUTPUTS};
 use crate::domain::time;
@@ -229,9 +229,21 @@ fn done_lately(state: &State) -> Vec<String> {
     done.map(|index| state.step_title(index)).collect()
 }
 
-/// The phase that comes after the one it is in, with its time.
-fn next_phase(state: &State) -> Option<String> {
-    let next = (state.current_phase() + 1..state.phases.len()).find(|phase| state.phases[*phase] == PhaseState::Waiting)?;
+/// What is to come: the next step of the phase that it is in, or the next phase that applies as things stand, with its time.
+fn what_is_next(state: &State, now: DateTime<Utc>) -> Option<String> {
+    let current = state.current_phase();
+    let pending = |step: &&usize| state.steps[**step].status == StepStatus::Pending;
+    let steps = state.runbook.phases.get(current).map(|phase| phase.steps.as_slice()).unwrap_or_default();
+    if let Some(step) = steps.iter().find(pending) {
+        return Some(state.step_title(*step));
+    }
+    // A way back, and what hangs on a decision that is not taken, is not what comes next.
+    let applies = |phase: &usize| match &state.runbook.phases[*phase].condition {
+        None => true,
+        Some(condition) => holds(condition, &scope(state, now)) == Ok(true),
+    };
+    let mut waiting = (current + 1..state.phases.len()).filter(|phase| state.phases[*phase] == PhaseState::Waiting);
+    let next = waiting.find(applies)?;
     let at = state.due_of_phase(next).map(|at| format!(" at {}", time::write_time(at, state.runbook.timezone)));
     Some(format!("{}{}", state.phase_title(next), at.unwrap_or_default()))
 }
@@ -272,7 +284,7 @@ fn of_message(state: &State, now: DateTime<Utc>, step: usize, awaited: &str, mem
             Some(format!("{settled} of {} steps settled", state.steps.len()))
         }
         Member::Done => Some(done_lately(state).join(", ")).filter(|done| !done.is_empty()),
-        Member::Next => next_phase(state),
+        Member::Next => what_is_next(state, now),
         Member::Ends => expected_end(state, now).map(|at| time::write_time(at, zone)),
         Member::Step => Some(state.step_title(step)),
         Member::Due => super::due_of(state, step).map(|due| time::write_time(due, zone)),

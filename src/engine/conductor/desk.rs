@@ -168,8 +168,8 @@ impl Conductor {
             Verb::Done => CommandBody::CompleteStep { step: step(), typed },
             Verb::Item(item) => CommandBody::TickItem { step: step(), item },
             Verb::Answer => CommandBody::AnswerStep { step: step(), typed },
-            Verb::Go => CommandBody::CastVote { step: step(), choice: Choice::Go, reason: press.reason },
-            Verb::NoGo => CommandBody::CastVote { step: step(), choice: Choice::NoGo, reason: press.reason },
+            Verb::Go => CommandBody::CastVote { step: step(), choice: Choice::Go, reason: press.reason, instead_of: None },
+            Verb::NoGo => CommandBody::CastVote { step: step(), choice: Choice::NoGo, reason: press.reason, instead_of: None },
             Verb::Run => CommandBody::RunStep { step: step() },
             Verb::Confirm => CommandBody::ConfirmStep { step: step() },
             Verb::Fail => CommandBody::FailStep { step: step(), reason: press.reason.unwrap_or_default() },
@@ -252,8 +252,8 @@ impl Conductor {
             [only] => Ok(only.clone()),
             [] => {
                 let in_room = registry.rollouts.iter().filter(|(_, r)| is_here(r));
-                // One that stands alone before a checklist, and then the newest.
-                let last = in_room.max_by_key(|(_, r)| (r.parent.is_none(), r.number)).map(|(id, _)| id.clone());
+                // One that stands alone before a checklist, and then the one that ended last.
+                let last = in_room.max_by_key(|(_, r)| (r.parent.is_none(), r.closed_at, r.number)).map(|(id, _)| id.clone());
                 last.filter(|_| also_over).ok_or_else(|| {
                     Refusal::new(
                         RefusalKind::NotNow,

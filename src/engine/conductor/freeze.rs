@@ -6,6 +6,7 @@ use crate::domain::conversation::answer::Answer;
 use crate::domain::conversation::form::FieldValue;
 use crate::domain::freeze::Frozen;
 use crate::domain::people::PersonId;
+use crate::domain::registry::Registered;
 use crate::domain::rollout::command::{CommandBody, RolloutId};
 use crate::domain::rollout::event::{Event, Recorded};
 use crate::domain::rollout::state::State;
@@ -37,7 +38,8 @@ impl Shared {
         self.plan.freezes.at(environment, now, &counts).is_none()
     }
 
-    /// The answer to a command, with what only the installation knows: that the window falls into a freeze.
+    /// The answer to a command, with what only the installation knows: that the window falls into a freeze, that another rollout
+    /// of the same runbook is open.
     pub(super) fn answer(&self, state: &State, person: Option<&PersonId>, events: &[Recorded]) -> Answer {
         let mut answer = crate::domain::conversation::answer::answer(state, &self.plan.people, state.last_at, person, events);
         let is_about_the_window = events
@@ -49,6 +51,16 @@ impl Shared {
             let ends = window.starts + TimeDelta::seconds(window.seconds.unwrap_or_default());
             if let Some(warning) = self.plan.freezes.warning(environment, window.starts, ends) {
                 answer.text = format!("{} {warning}", answer.text);
+            }
+        }
+        if events.iter().any(|recorded| matches!(recorded.event, Event::Started(_))) && state.parent.is_none() {
+            let registry = self.registry();
+            let twin = |known: &Registered| known.runbook == state.runbook.name && known.rehearsal == state.rehearsal;
+            let others = registry.open().filter(|(id, known)| **id != state.id && known.parent.is_none() && twin(known));
+            let others: Vec<String> = others.map(|(id, _)| format!("`{id}`")).collect();
+            if !others.is_empty() {
+                let (others, are) = (others.join(", "), if others.len() == 1 { "is" } else { "are" });
+                answer.text = format!("{} Of the same runbook {others} {are} open.", answer.text);
             }
         }
         answer

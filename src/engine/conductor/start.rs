@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, DurationRound, TimeDelta, Utc};
 
 use crate::domain::conversation::form::{Field, FieldValue, Reading, Window};
 use crate::domain::conversation::voice::{shorten, whole_sentence};
@@ -116,7 +116,8 @@ pub(super) fn choose(
 
 fn example(runbook: &Runbook) -> String {
     let positional = runbook.inputs.iter().find(|input| input.positional);
-    positional.map(|input| input.field.example.clone().unwrap_or_else(|| input.field.name.to_uppercase())).unwrap_or_default()
+    let value = positional.map(|input| input.field.example.clone().unwrap_or_else(|| input.field.name.to_uppercase()));
+    value.unwrap_or_else(|| runbook.name.clone())
 }
 
 /// Reads the inputs that were typed; asks for those that are missing with a form.
@@ -184,7 +185,7 @@ pub(super) fn read_values(
 /// A proposal falls on a full minute, as people would write it.
 fn proposed(now: DateTime<Utc>, ahead: TimeDelta) -> Window {
     let starts = now + ahead;
-    let starts = starts - TimeDelta::milliseconds(starts.timestamp_millis().rem_euclid(60_000));
+    let starts = starts.duration_trunc(TimeDelta::minutes(1)).unwrap_or(starts);
     Window { starts: starts + TimeDelta::minutes(1), seconds: None }
 }
 

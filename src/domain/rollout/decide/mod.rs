@@ -90,7 +90,9 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
                 CommandBody::CompleteStep { step, typed } => desk.complete(step, typed),
                 CommandBody::TickItem { step, item } => desk.tick(step, *item),
                 CommandBody::AnswerStep { step, typed } => desk.answer(step, typed),
-                CommandBody::CastVote { step, choice, reason } => desk.vote(step, *choice, reason.as_deref()),
+                CommandBody::CastVote { step, choice, reason, instead_of } => {
+                    desk.vote(step, *choice, reason.as_deref(), instead_of.as_deref())
+                }
                 CommandBody::RunStep { step } => desk.run(step),
                 CommandBody::AddNote { text, kind } => {
                     Ok(vec![Event::NoteAdded { text: Desk::words(text, "A note")?, kind: *kind }])

@@ -46,10 +46,15 @@ impl Desk<'_> {
         let known = self.state.values.get(name);
         let is_window = matches!(input.field.kind, crate::domain::conversation::form::FieldKind::Window);
         if known.is_some() && !input.tentative && !is_window {
-            let says = format!(
-                "“{}” is fixed since the start. `/rollout abort` and a new start change it.",
-                escape_markdown(&input.field.label)
-            );
+            let label = escape_markdown(&input.field.label);
+            let asks = self.state.runbook.steps.iter().zip(&self.state.steps).find(|(step, state)| {
+                let done = matches!(state.status, StepStatus::Done { .. });
+                done && matches!(&step.kind, StepKind::Ask { sets, .. } if sets.values().any(|set| set == name))
+            });
+            let says = match asks {
+                Some((step, _)) => format!("“{label}” was answered. `/rollout reopen {} REASON` asks for it again.", step.id),
+                None => format!("“{label}” is fixed since the start. `/rollout abort` and a new start change it."),
+            };
             return Err(Refusal::new(RefusalKind::NotNow, says));
         }
         let field = Field { required: true, ..input.field.clone() };
@@ -78,7 +83,8 @@ impl Desk<'_> {
         let mut events = vec![Event::InputSet { input: name.to_owned(), value: value.clone() }];
         let is_window = self.state.runbook.window_input().is_some_and(|input| input.field.name == name);
         let (Some(old), FieldValue::Window(new)) = (self.state.window(), value) else { return events };
-        if !is_window || old.starts == new.starts {
+        // People speak of minutes.
+        if !is_window || (old.starts - new.starts).num_minutes() == 0 {
             return events;
         }
         let again = self.asks_again(old.starts, new.starts);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::domain::conversation::form::{Field, FieldValue, read_form};
+use crate::domain::conversation::form::{Field, FieldKind, FieldValue, read_form};
 use crate::domain::message::template::escape_markdown;
 use crate::domain::rollout::command::{Refusal, RefusalKind, StepRef};
 use crate::domain::rollout::event::Event;
@@ -103,16 +103,44 @@ impl Desk<'_> {
                     format!("“{}” is asked of {}. You can add a note: `/rollout note …`.", self.title(index), self.names(people));
                 return Err(Refusal::new(RefusalKind::NotAllowed, says));
             }
+            self.something_said(index, reference, fields, typed)?;
             let fields = self.read(index, fields, typed)?;
             return Ok(vec![Event::AnswerGiven { step: index, fields }]);
         }
         self.may_act(index, "Answering")?;
+        self.something_said(index, reference, fields, typed)?;
         let values = self.read(index, fields, typed)?;
         let written = sets.iter().filter_map(|(field, input)| Some((input, values.get(field)?)));
         let changed = written.filter(|(input, value)| self.state.values.get(*input) != Some(value));
         let mut events: Vec<Event> = changed.flat_map(|(input, value)| self.set_events(input, value)).collect();
         events.push(Event::StepCompleted { step: index, fields: values });
         Ok(events)
+    }
+
+    /// A form shows what is proposed, and a press agrees to it; a command without a word agrees to nothing.
+    fn something_said(
+        &self,
+        index: usize,
+        reference: &StepRef,
+        fields: &[Field],
+        typed: &BTreeMap<String, String>,
+    ) -> Result<(), Refusal> {
+        if !typed.is_empty() || matches!(reference, StepRef::Button { .. }) {
+            return Ok(());
+        }
+        let proposed: BTreeMap<String, String> =
+            fields.iter().filter_map(|field| Some((field.name.clone(), self.state.prefill(index, field)?))).collect();
+        let words: Vec<String> = fields.iter().filter_map(|field| in_words(field, &BTreeMap::new(), &proposed)).collect();
+        if words.is_empty() {
+            return Ok(());
+        }
+        let id = &self.state.runbook.steps[index].id;
+        let says = format!(
+            "Nothing was recorded for “{}”, because nothing was said. What is proposed would be `/rollout answer {id} {}`.",
+            self.title(index),
+            words.join(" ")
+        );
+        Err(Refusal::new(RefusalKind::Invalid, says))
     }
 
     /// Reads a form; what was not typed keeps what stood there.
@@ -148,7 +176,11 @@ impl Desk<'_> {
             let label = |name: &String| fields.iter().find(|f| &f.name == name).map_or_else(|| name.clone(), |f| f.label.clone());
             let list: Vec<String> = problems
                 .iter()
-                .map(|(name, problem)| format!("**{}**: {}", escape_markdown(&label(name)), escape_markdown(problem)))
+                .map(|(name, problem)| match problem.strip_prefix(&label(name)) {
+                    // What begins with the label needs it no second time.
+                    Some(rest) => format!("**{}**{}", escape_markdown(&label(name)), escape_markdown(rest)),
+                    None => format!("**{}**: {}", escape_markdown(&label(name)), escape_markdown(problem)),
+                })
                 .collect();
             let id = &self.state.runbook.steps[index].id;
             // What is asked is answered, everything else is done.
@@ -169,9 +201,15 @@ impl Desk<'_> {
     }
 }
 
-/// A field in a command that would be right: what was right as it was typed, and an example of what was not.
+/// A field in a command that would be right: what was right as it was typed, and a gap for what was not. An example there would
+/// be sent as it is, at two in the morning.
 fn in_words(field: &Field, problems: &BTreeMap<String, String>, typed: &BTreeMap<String, String>) -> Option<String> {
-    let text = if problems.contains_key(&field.name) { field.example.as_ref() } else { Some(typed.get(&field.name)?) };
+    let yes = "yes".to_owned();
+    let text = match (problems.contains_key(&field.name), &field.kind) {
+        (true, FieldKind::Confirm) => Some(&yes),
+        (true, _) => None,
+        (false, _) => Some(typed.get(&field.name)?),
+    };
     let fits = |text: &&String| text.chars().count() <= SHOWN_CHARS_MAX && !text.contains(['"', '“', '”', '`', '\n']);
     Some(match text.filter(fits) {
         Some(text) if text.contains(char::is_whitespace) => format!("{}=\"{text}\"", field.name),

@@ -5,6 +5,8 @@ mod nudges;
 mod phases;
 mod steps;
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::people::Directory;
@@ -90,8 +92,19 @@ fn timeout_of(state: &State, index: usize) -> Option<DateTime<Utc>> {
     }
 }
 
+/// Whether everything before a phase is settled: also what was reopened further back.
 fn is_next(state: &State, phase: usize) -> bool {
-    state.runbook.phases[phase].after.iter().all(|after| state.phases[*after].is_settled())
+    let mut before = state.runbook.phases[phase].after.clone();
+    let mut seen = BTreeSet::new();
+    while let Some(phase) = before.pop() {
+        if !state.phases[phase].is_settled() {
+            return false;
+        }
+        if seen.insert(phase) {
+            before.extend(&state.runbook.phases[phase].after);
+        }
+    }
+    true
 }
 
 fn intake_done(state: &State, phase: usize) -> bool {

@@ -68,8 +68,7 @@ impl Watch<'_> {
         moments.chain(escalation).min()
     }
 
-    /// Who is awaited by name and is written to. Whoever owns the rollout looks at the card for what is theirs to do, and is
-    /// written to only where their own word is asked.
+    /// Who is awaited by name and is written to. An owner whose own act opened the step looks at the card already.
     fn awaited(&self, index: usize) -> Vec<PersonId> {
         let Some((definition, step)) = self.state.step(index) else { return Vec::new() };
         let StepStatus::Open { .. } = step.status else { return Vec::new() };
@@ -77,19 +76,18 @@ impl Watch<'_> {
             StepKind::Acknowledge { .. } => step.awaited().cloned().collect(),
             StepKind::Decide { .. } if step.decision.is_none() => step.awaited().cloned().collect(),
             StepKind::Ask { from, .. } if !from.is_empty() => step.awaited().cloned().collect(),
-            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => {
-                self.others_than_owners(step)
-            }
+            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => self.who_does_not_know(step),
             StepKind::Run { press, by_hand, .. } if (press.is_some() || by_hand.is_some()) && !step.is_running() => {
-                self.others_than_owners(step)
+                self.who_does_not_know(step)
             }
             _ => Vec::new(),
         }
     }
 
-    fn others_than_owners(&self, step: &StepState) -> Vec<PersonId> {
+    fn who_does_not_know(&self, step: &StepState) -> Vec<PersonId> {
         let owners = self.state.owners(self.people);
-        step.people.iter().filter(|person| !owners.contains(person)).cloned().collect()
+        let knows = |person: &PersonId| step.opened_by.as_ref() == Some(person) && owners.contains(person);
+        step.people.iter().filter(|person| !knows(person)).cloned().collect()
     }
 
     /// When each of them is written to next; at once, if they never were.
@@ -197,6 +195,7 @@ pub fn due_of(state: &State, index: usize) -> Option<DateTime<Utc>> {
     let (definition, step) = state.step(index)?;
     match definition.due? {
         Due::After(seconds) => Some(step.since()? + TimeDelta::seconds(seconds)),
-        Due::At(offset) => Some(offset.from(state.window()?.starts)),
+        // Who is asked only after it can't be late.
+        Due::At(offset) => Some(offset.from(state.window()?.starts)).filter(|due| step.since().is_none_or(|since| since < *due)),
     }
 }

@@ -21,6 +21,10 @@ impl State {
         let real_at = recorded.at - TimeDelta::seconds(self.shift_seconds);
         self.recent.note(&recorded.command, self.sequence, real_at);
         let (at, by, sequence) = (recorded.at, &recorded.by, self.sequence);
+        if let (Some(person), false) = (by, matches!(recorded.event, Event::ClockAdvanced { .. })) {
+            self.acted = Some((person.clone(), at));
+        }
+        self.remember(recorded);
         match &recorded.event {
             Event::Started(_) | Event::ReceiptCameLate { .. } => {}
             Event::ClockAdvanced { seconds } => self.shift_seconds += seconds,
@@ -36,12 +40,16 @@ impl State {
                 self.set_phase(*phase, PhaseState::Settled { since, late_seconds, at });
             }
             Event::PhasePassedOver { phase, why } => self.set_phase(*phase, PhaseState::PassedOver(*why)),
-            Event::StepOpened { step, people, confirm } => self.on_step(*step, |step| {
-                step.status = StepStatus::Open { since: at };
-                step.opened = sequence;
-                step.people.clone_from(people);
-                step.confirm = *confirm;
-            }),
+            Event::StepOpened { step, people, confirm } => {
+                let opened_by = self.acted.clone().filter(|(_, acted)| *acted == at).map(|(person, _)| person);
+                self.on_step(*step, |step| {
+                    step.status = StepStatus::Open { since: at };
+                    step.opened = sequence;
+                    step.opened_by = opened_by;
+                    step.people.clone_from(people);
+                    step.confirm = *confirm;
+                });
+            }
             Event::StepPassedOver { step, why } => self.on_step(*step, |step| step.status = StepStatus::PassedOver(*why)),
             Event::StepFailed { step, reason } | Event::ChildNotStarted { step, reason } => {
                 self.fail_step(*step, reason, false, at);
@@ -113,6 +121,7 @@ impl State {
                     stage: ActionStage::Requested,
                     requested: at,
                     begun: None,
+                    by: by.clone(),
                     cancelled: None,
                     looked: 0,
                 });
@@ -255,12 +264,13 @@ impl State {
             Event::Told { corrects, text, to } => {
                 let destinations = self.destinations(to.iter().cloned().map(Recipient::Address));
                 let message = if corrects.is_some() { "correction" } else { "announcement" };
+                let subject = if corrects.is_some() { format!("Correction: {}", self.title) } else { self.title.clone() };
                 self.announcements.push(Announcement {
                     sequence,
                     step: None,
                     nudge: None,
                     message: message.to_owned(),
-                    subject: None,
+                    subject: Some(subject),
                     text: text.clone(),
                     must_know: false,
                     issued: at,

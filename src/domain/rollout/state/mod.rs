@@ -5,6 +5,7 @@
 mod amended;
 mod announcement;
 mod cards;
+mod course;
 mod evolve;
 mod phase;
 mod recent;
@@ -29,6 +30,7 @@ use self::recent::Recent;
 
 pub use self::amended::{Amended, Proposed};
 pub use self::announcement::{Announcement, Destination};
+pub use self::course::{Turn, TurnKind};
 pub use self::phase::PhaseState;
 pub use self::recent::{RECENT_COMMANDS_MAX, RECENT_HOURS_MAX};
 pub use self::step::{ActionStage, ActionState, Checks, Child, Skipped, StepState, StepStatus, Vote};
@@ -87,6 +89,10 @@ pub struct State {
     pub aborted: Option<Given>,
     /// When it ended.
     pub ended: Option<DateTime<Utc>>,
+    /// What happened on the way and the steps do not show.
+    pub course: Vec<Turn>,
+    /// Who acted last, and when.
+    pub acted: Option<(PersonId, DateTime<Utc>)>,
     /// Who owns it since it was handed over.
     pub owner: Option<PersonId>,
     /// The phases that a person said may open.
@@ -195,6 +201,7 @@ impl State {
         let Event::Started(started) = &recorded.event else { return None };
         let Started { id, number, house, title, rooms, link, clock, values, runbook, parent, shift_seconds, rehearsal } =
             (**started).clone();
+        let is_root = parent.is_none();
         let mut state = Self {
             id,
             number,
@@ -205,6 +212,9 @@ impl State {
             parent,
             parent_told: None,
             whole_sequence: 0,
+            course: Vec::new(),
+            // A checklist begins when its time has come, whoever owns it.
+            acted: recorded.by.clone().filter(|_| is_root).map(|by| (by, recorded.at)),
             clock,
             shift_seconds,
             starter: recorded.by.clone(),

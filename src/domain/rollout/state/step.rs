@@ -90,6 +90,8 @@ pub struct StepState {
     pub settling: Option<(Choice, DateTime<Utc>)>,
     /// What was decided.
     pub decision: Option<Choice>,
+    /// By whose act it opened, if it was somebody's: they know of it.
+    pub opened_by: Option<PersonId>,
     /// The action under way.
     pub action: Option<ActionState>,
     /// Who of many answered, and what.
@@ -170,6 +172,7 @@ impl StepState {
             action: None,
             answers: BTreeMap::new(),
             waived: BTreeMap::new(),
+            opened_by: None,
             skip_proposed: None,
             skipped: None,
             approved: None,
@@ -241,6 +244,8 @@ pub struct ActionState {
     pub stage: ActionStage,
     /// When it was wanted.
     pub requested: DateTime<Utc>,
+    /// Who pressed Run, if somebody did.
+    pub by: Option<PersonId>,
     /// When its adapter was about to be called.
     pub begun: Option<DateTime<Utc>>,
     /// When somebody asked to stop it.

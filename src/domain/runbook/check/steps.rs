@@ -401,7 +401,7 @@ impl Checker<'_> {
             None => self.unchecked_inputs(with_node),
         };
         let title = match found {
-            Some(found) => format!("{}: {operation}", found.about),
+            Some(_) => format!("{operation} on {system}"),
             None => format!("{}: {}", system.replace(['-', '_'], " "), operation.replace(['-', '_', '.'], " ")),
         };
         let call = Call { system: system.to_owned(), operation: operation.to_owned(), with, require };
