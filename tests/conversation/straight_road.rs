@@ -111,6 +111,7 @@ async fn two_rollouts_share_a_room_and_wait_for_one_environment() {
     app.says("maria", "/rollout start 4.3").await;
     let second = app.says("maria", "/rollout start 4.3").await;
     assert!(second.starts_with("Started **andromeda-staging-4.3-2**"), "{second}");
+    assert!(second.ends_with("Of the same runbook `andromeda-staging-4.3` is open."), "{second}");
     assert_eq!(
         app.says("maria", "/rollout status").await,
         "Which rollout? Open here: `andromeda-staging-4.3`, `andromeda-staging-4.3-2`. Put its id first: `/rollout andromeda-staging-4.3 status`."

@@ -55,8 +55,11 @@ impl Shared {
         }
         if events.iter().any(|recorded| matches!(recorded.event, Event::Started(_))) && state.parent.is_none() {
             let registry = self.registry();
+            // As it was then: whoever asks again is told the same.
+            let was_open =
+                |known: &Registered| known.number < state.number && known.closed_at.is_none_or(|at| at > state.started);
             let twin = |known: &Registered| known.runbook == state.runbook.name && known.rehearsal == state.rehearsal;
-            let others = registry.open().filter(|(id, known)| **id != state.id && known.parent.is_none() && twin(known));
+            let others = registry.rollouts.iter().filter(|(_, known)| known.parent.is_none() && was_open(known) && twin(known));
             let others: Vec<String> = others.map(|(id, _)| format!("`{id}`")).collect();
             if !others.is_empty() {
                 let (others, are) = (others.join(", "), if others.len() == 1 { "is" } else { "are" });
