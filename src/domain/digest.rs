@@ -4,7 +4,6 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::calendar::Calendar;
-use super::rollout::effect::{Delivery, EffectId, Recipient};
 use super::rollout::event::DeliveryOutcome;
 use super::runbook::model::Address;
 
@@ -59,28 +58,5 @@ impl Digest {
     #[must_use]
     pub fn due(&self, known: &Digested, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
         self.at.until(now).filter(|due| *due > known.until)
-    }
-}
-
-impl Issued {
-    /// What is still to be brought somewhere. An installation's own deliveries count as those of a rollout with the number 0.
-    pub fn owed(&self, house: u16) -> impl Iterator<Item = Delivery> + '_ {
-        let open = self.destinations.iter().enumerate().filter(|(_, destination)| destination.outcome.is_none());
-        open.map(move |(slot, destination)| Delivery {
-            id: EffectId {
-                house,
-                rollout: 0,
-                sequence: self.sequence,
-                slot: u16::try_from(slot).unwrap_or(u16::MAX),
-                attempt: 1,
-            },
-            rollout: None,
-            to: Recipient::Address(destination.to.clone()),
-            subject: Some(self.subject.clone()),
-            text: self.text.clone(),
-            must_know: false,
-            issued: self.at,
-            buttons: Vec::new(),
-        })
     }
 }

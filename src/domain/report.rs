@@ -283,7 +283,7 @@ impl Writer<'_> {
     }
 
     fn deliveries(&self) -> Vec<String> {
-        let sent = self.state.announcements.iter().filter(|announcement| announcement.nudge.is_none());
+        let sent = self.state.announcements.iter().filter(|announcement| !announcement.is_personal());
         sent.map(|announcement| {
             let to = announcement.destinations.iter().map(|to| {
                 let what = match &to.outcome {
@@ -326,10 +326,8 @@ impl Writer<'_> {
             StepStatus::Open { .. } => Some("open".to_owned()),
             StepStatus::Failed { reason, .. } => Some(format!("failed: {reason}")),
             StepStatus::PassedOver(why) => Some(passed_over(*why).to_owned()),
-            StepStatus::Done { since, at, by } => {
-                // Of what a system did, whoever pressed Run is named.
-                let by = by.as_ref().or_else(|| step.action.as_ref().and_then(|action| action.by.as_ref()));
-                let by = by.map(|person| format!("{}, ", self.name(person))).unwrap_or_default();
+            StepStatus::Done { since, at, .. } => {
+                let by = step.done_by().map(|person| format!("{}, ", self.name(person))).unwrap_or_default();
                 let took = step.action.as_ref().and_then(|action| action.begun);
                 let took = took.or((!matches!(definition.kind, StepKind::Announce { .. })).then_some(*since));
                 let took = took.filter(|began| *began < *at).map(|began| format!(", after {}", say_between(began, *at)));

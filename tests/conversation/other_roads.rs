@@ -79,8 +79,9 @@ async fn tests_that_fail_after_the_cutover_lead_back_by_the_way_back() {
     // Los Angeles: Li had acknowledged before it was day.
     let asked = app.get("/api/rooms/direct-li/messages").await;
     let texts: Vec<&str> = asked.as_array().expect("messages").iter().filter_map(|message| message["text"].as_str()).collect();
-    assert_eq!(texts.len(), 1, "to vote: {texts:?}");
-    assert!(texts[0].contains("Are we GO on updating the Staging stack?"), "{texts:?}");
+    assert!(texts[0].starts_with("For your information: **Promote Changeset v4.3 To Staging**"), "once, at the start: {texts:?}");
+    assert_eq!(texts.len(), 2, "and to vote: {texts:?}");
+    assert!(texts[1].contains("Are we GO on updating the Staging stack?"), "{texts:?}");
     app.is_recorded("failed").await;
 }
 

@@ -82,7 +82,7 @@ impl Scene {
                 Some(Message { to: to(addresses), subject: subject.clone(), text: text.clone() })
             }
             Event::Told { to: addresses, text, .. } => Some(Message { to: to(addresses), subject: None, text: text.clone() }),
-            Event::Nudged { people: whom, text, .. } => {
+            Event::Nudged { people: whom, text, .. } | Event::Informed { people: whom, text } => {
                 let names = whom.iter().map(|id| people.person(id).map_or_else(|| id.to_string(), |person| person.name.clone()));
                 Some(Message { to: names.collect(), subject: None, text: text.clone() })
             }

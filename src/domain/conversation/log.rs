@@ -50,11 +50,8 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
     let who = recorded.by.as_ref().map_or_else(|| "T-minus".to_owned(), |person| voice.call(person));
     let by = recorded.by.as_ref().map(|person| format!(" by {}", voice.call(person))).unwrap_or_default();
     Some(match &recorded.event {
-        Event::Started(started) => {
-            let told = state.resolve(&started.runbook.cc, people);
-            let told = if told.is_empty() { String::new() } else { format!(" (for information: {})", voice.names(&told)) };
-            format!("{who} started {}: {}{told}", started.id, escape_markdown(&started.title))
-        }
+        Event::Started(started) => format!("{who} started {}: {}", started.id, escape_markdown(&started.title)),
+        Event::Informed { people: told, .. } => format!("told {}, for information", voice.names(told)),
         Event::ClockAdvanced { seconds } if recorded.by.is_none() => {
             format!("the clock moved forward by {}", say_seconds(*seconds))
         }
@@ -200,7 +197,7 @@ pub fn sentence(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             let message = escape_markdown(&found.message);
             match outcome {
                 // That somebody was written to has been said.
-                DeliveryOutcome::Delivered { .. } if found.nudge.is_some() => return None,
+                DeliveryOutcome::Delivered { .. } if found.is_personal() => return None,
                 DeliveryOutcome::Delivered { possibly_repeated: false, .. } => format!("{to} has “{message}”"),
                 DeliveryOutcome::Delivered { .. } => format!("{to} has “{message}”, perhaps twice"),
                 DeliveryOutcome::Failed { reason } => format!("{to} did not get “{message}”: {}", escape_markdown(reason)),

@@ -21,7 +21,7 @@ pub fn would_go(state: &State, people: &Directory, recorded: &Recorded) -> Optio
             let what = if corrects.is_some() { "a correction" } else { "an announcement" };
             format!("{what} would go to {} and stays here:\n\n{}", addresses(to), quoted(text))
         }
-        Event::Nudged { people: whom, text, .. } => {
+        Event::Nudged { people: whom, text, .. } | Event::Informed { people: whom, text } => {
             format!("{} would be written to, and is not:\n\n{}", voice.names(whom), quoted(text))
         }
         _ => return None,

@@ -765,6 +765,13 @@ pub enum Event {
         /// The platform's reference to the message.
         reference: String,
     },
+    /// Who is told and not asked was told that it began.
+    Informed {
+        /// Who.
+        people: Vec<PersonId>,
+        /// The Markdown.
+        text: String,
+    },
     /// It is over.
     Ended {
         /// How.

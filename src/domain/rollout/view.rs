@@ -238,7 +238,7 @@ pub fn view(state: &State, people: &Directory, now: DateTime<Utc>) -> RolloutVie
         announcements: state
             .announcements
             .iter()
-            .filter(|a| a.nudge.is_none())
+            .filter(|a| !a.is_personal())
             .map(|announcement| announcement_view(state, announcement))
             .collect(),
         sequence: state.sequence,
@@ -302,7 +302,7 @@ fn step_view(voice: &Voice<'_>, index: usize) -> StepView {
         StepStatus::Open { .. } if step.is_running() => ("running", None, None, None),
         StepStatus::Open { .. } => ("open", None, None, None),
         StepStatus::Failed { reason, .. } => ("failed", Some(reason.clone()), None, None),
-        StepStatus::Done { at, by, .. } => ("done", None, Some(*at), by.as_ref()),
+        StepStatus::Done { at, .. } => ("done", None, Some(*at), step.done_by()),
         StepStatus::PassedOver(why) => (passed_over(*why), None, None, None),
     };
     let items: Vec<ItemView> = match &definition.kind {

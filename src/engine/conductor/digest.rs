@@ -7,10 +7,11 @@ use tokio::sync::oneshot;
 
 use crate::domain::conversation::answer;
 use crate::domain::conversation::digest::digest as words;
-use crate::domain::digest::{Digest, Digested};
+use crate::domain::digest::{Digest, Digested, Issued};
 use crate::domain::people::Directory;
 use crate::domain::registry::RegistryEvent;
 use crate::domain::rollout::command::RolloutId;
+use crate::domain::rollout::effect::{Delivery, EffectId, Recipient};
 use crate::domain::rollout::event::DeliveryOutcome;
 use crate::domain::rollout::state::State;
 use crate::engine::outbox::Dispatch;
@@ -117,7 +118,7 @@ impl Conductor {
     async fn bring(&self, name: &str, maybe_sent: bool) {
         let owed: Vec<_> = self.with_registry(|registry| {
             let last = registry.digests.get(name).and_then(|known| known.last.as_ref());
-            last.zip(registry.house).map(|(last, house)| last.owed(house).collect()).unwrap_or_default()
+            last.zip(registry.house).map(|(last, house)| owed(last, house).collect()).unwrap_or_default()
         });
         for delivery in owed {
             // Without an outbox the process is about to end; what is owed stays owed.
@@ -137,6 +138,22 @@ impl Conductor {
         let sent = self.shared.registry_inbox.send(registry::Message::Digest { news, reply }).await;
         sent.is_ok() && recorded.await.unwrap_or_default()
     }
+}
+
+/// What of a digest is still to be brought somewhere. An installation's own deliveries count as those of a rollout with the
+/// number 0.
+fn owed(issued: &Issued, house: u16) -> impl Iterator<Item = Delivery> + '_ {
+    let open = issued.destinations.iter().enumerate().filter(|(_, destination)| destination.outcome.is_none());
+    open.map(move |(slot, destination)| Delivery {
+        id: EffectId { house, rollout: 0, sequence: issued.sequence, slot: u16::try_from(slot).unwrap_or(u16::MAX), attempt: 1 },
+        rollout: None,
+        to: Recipient::Address(destination.to.clone()),
+        subject: Some(issued.subject.clone()),
+        text: issued.text.clone(),
+        must_know: false,
+        issued: issued.at,
+        buttons: Vec::new(),
+    })
 }
 
 fn passed_over(digest: &Digest, until: DateTime<Utc>) -> RegistryEvent {

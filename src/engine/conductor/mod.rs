@@ -14,6 +14,7 @@ mod freeze;
 mod registry;
 mod rollout;
 mod start;
+mod told;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};

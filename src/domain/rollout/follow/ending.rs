@@ -87,7 +87,7 @@ fn unusual(report: &Report) -> Option<String> {
 
 /// How many announcements went where; what did not arrive is named.
 fn delivered(over: &State) -> Option<String> {
-    let sent: Vec<_> = over.announcements.iter().filter(|announcement| announcement.nudge.is_none()).collect();
+    let sent: Vec<_> = over.announcements.iter().filter(|announcement| !announcement.is_personal()).collect();
     let to = || sent.iter().flat_map(|announcement| &announcement.destinations);
     if over.rehearsal || sent.is_empty() {
         return None;

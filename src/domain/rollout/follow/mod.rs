@@ -31,7 +31,7 @@ pub fn follow(state: &State, at: DateTime<Utc>, people: &Directory) -> Vec<Event
     let steps = || state.open_steps().map(|(index, _, _)| index).map(|index| watch.step(index)).find(|events| !events.is_empty());
     let phases = || (0..state.phases.len()).map(|phase| watch.phase(phase)).find(|events| !events.is_empty());
     let nudges = || state.open_steps().map(|(index, _, _)| watch.nudge(index)).find(|events| !events.is_empty());
-    steps().or_else(phases).or_else(nudges).unwrap_or_else(|| watch.end())
+    steps().or_else(phases).or_else(nudges).or_else(|| watch.inform()).unwrap_or_else(|| watch.end())
 }
 
 /// The next moment at which something may happen by itself, seen from now.

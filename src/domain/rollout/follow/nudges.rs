@@ -55,6 +55,25 @@ impl Watch<'_> {
         events
     }
 
+    /// Who is told and not asked is told once that it began; a checklist's beginning is no news.
+    pub(super) fn inform(&self) -> Option<Vec<Event>> {
+        let mut people = self.state.resolve(&self.state.runbook.cc, self.people);
+        // Whoever began it knows.
+        people.retain(|person| self.state.starter.as_ref() != Some(person));
+        if self.state.informed || self.state.parent.is_some() || people.is_empty() {
+            return None;
+        }
+        let (title, id) = (escape_markdown(&self.state.title), &self.state.id);
+        let window = self.state.window().map(|window| say_time(window.starts, self.now, self.state.runbook.timezone));
+        let window = window.map(|starts| format!(" T-0 is {starts}.")).unwrap_or_default();
+        let owners: Vec<String> =
+            self.state.owners(self.people).iter().map(|person| escape_markdown(&self.people.call(person))).collect();
+        let owners = if owners.is_empty() { String::new() } else { format!(" It is with {}.", list_names(&owners)) };
+        let link = self.state.link.as_ref().map(|link| format!(" {link}")).unwrap_or_default();
+        let text = format!("For your information: **{title}** (`{id}`) has begun.{window}{owners}{link}");
+        Some(vec![Event::Informed { people, text }])
+    }
+
     /// The next moment at which somebody has to be written to about a step.
     pub(super) fn next_nudge(&self, index: usize) -> Option<DateTime<Utc>> {
         if self.state.held.is_some() || self.state.result.is_some() {

@@ -32,6 +32,13 @@ pub struct Announcement {
 }
 
 impl Announcement {
+    /// Whether it is written to single people, and not announced.
+    #[must_use]
+    pub fn is_personal(&self) -> bool {
+        let is_person = |to: &Destination| matches!(to.to, Recipient::Person(_));
+        self.nudge.is_some() || (!self.destinations.is_empty() && self.destinations.iter().all(is_person))
+    }
+
     /// Whether every destination has an outcome, or is done without.
     #[must_use]
     pub fn is_settled(&self) -> bool {

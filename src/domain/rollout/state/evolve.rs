@@ -242,6 +242,21 @@ impl State {
                     });
                 }
             }
+            Event::Informed { people, text } => {
+                self.informed = true;
+                let destinations = self.destinations(people.iter().cloned().map(Recipient::Person));
+                self.announcements.push(Announcement {
+                    sequence,
+                    step: None,
+                    nudge: None,
+                    message: "for information".to_owned(),
+                    subject: Some(self.title.clone()),
+                    text: text.clone(),
+                    must_know: false,
+                    issued: at,
+                    destinations,
+                });
+            }
             Event::Nudged { step, people, nudge, text } => {
                 let destinations = self.destinations(people.iter().cloned().map(Recipient::Person));
                 self.announcements.push(Announcement {
@@ -388,7 +403,7 @@ impl State {
             | Event::ParentTold { .. }
             | Event::Nudged { nudge: Nudge::Needed, .. } => true,
             Event::DeliveryEnded { announcement, .. } => {
-                self.announcements.iter().any(|a| a.sequence == *announcement && a.nudge.is_some())
+                self.announcements.iter().any(|a| a.sequence == *announcement && a.is_personal())
             }
             _ => false,
         };

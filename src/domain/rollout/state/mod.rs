@@ -91,6 +91,8 @@ pub struct State {
     pub ended: Option<DateTime<Utc>>,
     /// What happened on the way and the steps do not show.
     pub course: Vec<Turn>,
+    /// Whether those who are told and not asked know that it began.
+    pub informed: bool,
     /// Who acted last, and when.
     pub acted: Option<(PersonId, DateTime<Utc>)>,
     /// Who owns it since it was handed over.
@@ -213,6 +215,7 @@ impl State {
             parent_told: None,
             whole_sequence: 0,
             course: Vec::new(),
+            informed: false,
             // A checklist begins when its time has come, whoever owns it.
             acted: recorded.by.clone().filter(|_| is_root).map(|by| (by, recorded.at)),
             clock,

@@ -154,6 +154,13 @@ pub struct Checks {
 }
 
 impl StepState {
+    /// Who did it, once it is done: of what a system did, whoever pressed Run.
+    #[must_use]
+    pub fn done_by(&self) -> Option<&PersonId> {
+        let StepStatus::Done { by, .. } = &self.status else { return None };
+        by.as_ref().or_else(|| self.action.as_ref()?.by.as_ref())
+    }
+
     pub(super) fn new() -> Self {
         Self {
             status: StepStatus::Pending,
