@@ -133,3 +133,20 @@ async fn a_checklist_that_lacks_an_input_says_so_where_it_was_wanted() {
     let card = stage.card(&id).await;
     assert!(card.contains("Ticket is needed"), "{card}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_checklist_acts_under_the_hold_of_its_rollout_and_asks_for_what_that_does_not_hold() {
+    let parent = parent("true", "", "{}").replace("title: 'Parent", "lock-from: one\ntitle: 'Parent");
+    for (environment, own) in [("shop/staging", false), ("shop/database", true)] {
+        let child = CHILD.replace("environment: shop/staging", &format!("environment: {environment}\nlock-from: evidence"));
+        let mut stage = Stage::with_all(&[&parent, &child]).await;
+        let id = stage.start().await;
+        stage.until(&id, "child-started").await;
+        let child = self::child(&stage);
+        stage.does(&child, "maria", done("look")).await.unwrap();
+        let holders = stage
+            .conductor
+            .with_registry(|registry| ["shop/staging", "shop/database"].map(|environment| registry.holder(environment).cloned()));
+        assert_eq!(holders, [Some(id), own.then_some(child)]);
+    }
+}

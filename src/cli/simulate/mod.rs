@@ -285,8 +285,7 @@ impl Stage {
     async fn play(&mut self, id: &RolloutId) -> anyhow::Result<Vec<String>> {
         for _ in 0..TURNS_MAX {
             self.conductor.at_rest().await;
-            let (state, now) = self.look(id).await?;
-            if state.ended.is_some() {
+            if self.see(id, |state, _| state.ended.is_some()).await? {
                 return Ok(Vec::new());
             }
             let (done, refusals) = self.somebody_does_something().await?;
@@ -297,13 +296,16 @@ impl Stage {
             match self.conductor.advance_all(command, Actor::Engine, Advance::ToNext).await {
                 Ok(_) => {}
                 Err(Rejected::Refused(_)) => {
+                    let (state, now) = self.look(id).await?;
                     return Ok(self.waits_for(&state, now).chain(refusals).collect());
                 }
                 Err(rejected) => bail!("the clock can't be moved: {rejected}"),
             }
         }
         let (state, now) = self.look(id).await?;
-        let no_end = format!("After {TURNS_MAX} turns there is no end to it: something does not come true, or runs in a circle.");
+        let no_end = format!(
+            "After {TURNS_MAX} turns it is not over: something does not come true, runs in a circle, or is announced very often."
+        );
         Ok([no_end].into_iter().chain(self.waits_for(&state, now)).collect())
     }
 
@@ -319,7 +321,15 @@ impl Stage {
     }
 
     async fn look(&self, id: &RolloutId) -> anyhow::Result<(State, DateTime<Utc>)> {
-        let seen = self.conductor.look(id, |state, _, now| (state.clone(), now)).await;
+        self.see(id, |state, now| (state.clone(), now)).await
+    }
+
+    async fn see<T: Send + 'static>(
+        &self,
+        id: &RolloutId,
+        see: impl Fn(&State, DateTime<Utc>) -> T + Send + Sync + 'static,
+    ) -> anyhow::Result<T> {
+        let seen = self.conductor.look(id, move |state, _, now| see(state, now)).await;
         seen.map_err(|rejected| anyhow!("{rejected}"))?.with_context(|| format!("there is no rollout `{id}`"))
     }
 
@@ -327,8 +337,8 @@ impl Stage {
     async fn somebody_does_something(&mut self) -> anyhow::Result<(bool, Vec<String>)> {
         let mut refusals = Vec::new();
         for id in self.conductor.with_registry(|registry| registry.open().map(|(id, _)| id.clone()).collect::<Vec<_>>()) {
-            let (state, now) = self.look(&id).await?;
-            for deed in deeds(&state, self.conductor.people(), now, &self.answers.clone()) {
+            let (people, answers) = (self.conductor.people().clone(), self.answers.clone());
+            for deed in self.see(&id, move |state, now| deeds(state, &people, now, &answers)).await? {
                 let what = (id.clone(), format!("{:?} {:?}", deed.people, deed.body));
                 if self.done.get(&what).is_some_and(|times| *times >= REPEATS_MAX) {
                     continue;
