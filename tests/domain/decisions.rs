@@ -7,7 +7,7 @@ use tminus::domain::rollout::event::{ActionOutcome, Choice, Event, NoteKind};
 use tminus::domain::rollout::next_move;
 use tminus::domain::runbook::model::Outcome;
 
-use crate::support::{Table, ack, answer, done, form, named, run, utc, vote};
+use crate::support::{Table, ack, answer, done, form, named, run, utc, vote, vote_for};
 
 /// Andromeda at the point where its fifth day before has come.
 fn pre_flight() -> Table {
@@ -460,4 +460,43 @@ phases: [{ phase: one, parallel: true, steps: [{ decide: 'First?', id: first }, 
     let unusable = tminus::settings::Files::embedded().with("config/runbooks/test.yaml", &nobody).settings().unwrap_err();
     let said = unusable.to_string();
     assert!(said.contains("a decision needs `voters`") && said.contains("may: { decide: … }"), "{said}");
+}
+
+/// Who may do what at the go/no-go: everything that anybody may ask for, by role. `+` is done, `-` is refused.
+#[test]
+fn who_may_do_what_is_one_table() {
+    let text = |text: &str| text.to_owned();
+    let commands: Vec<(&str, CommandBody, &str)> = vec![
+        // The owner, two voters, a listener of the roster, an auditor, a known outsider.
+        //                                                                                          maria ana li tom sam
+        ("note", CommandBody::AddNote { text: text("seen"), kind: NoteKind::Remark }, "+ + + + +"),
+        ("hold", CommandBody::Hold, "+ + + + +"),
+        ("vote", vote(Choice::Go), "- + + - -"),
+        ("ack", ack(), "- - - - -"),
+        ("stand in", vote_for("raj", Choice::Go), "+ - - - -"),
+        ("abort", CommandBody::Abort { reason: text("no"), generation: None }, "+ - - - -"),
+        ("reschedule", CommandBody::Reschedule { text: text("2026-12-01 02:00") }, "+ - - - -"),
+        ("reopen another's", CommandBody::ReopenStep { step: named("go_call"), reason: text("no") }, "+ - - - -"),
+        ("propose to skip", CommandBody::SkipStep { step: named("cutover"), reason: text("no") }, "+ - - - -"),
+        ("waive", CommandBody::Waive { whom: text("raj"), reason: text("away") }, "- - - - -"),
+        ("hand over", CommandBody::HandOver { to: text("ana") }, "+ - - - -"),
+        ("announce", CommandBody::Announce { text: text("soon"), audience: text("watch") }, "+ - - - -"),
+        ("run what is not open", run("dns"), "- - - - -"),
+        ("set what is fixed", CommandBody::SetInput { input: text("version"), text: text("4.4") }, "- - - - -"),
+        ("back off", CommandBody::BackOff { generation: None }, "- - - - -"),
+        ("unlock", CommandBody::Unlock, "- - - - -"),
+        ("take over", CommandBody::TakeOver { reason: text("mine") }, "- - - - -"),
+        ("resume what is not held", CommandBody::Resume { generation: None }, "- - - - -"),
+    ];
+    let table = go_no_go();
+    for (what, body, expected) in commands {
+        let outcome = |person: &str| {
+            let mut table = table.clone();
+            let before = table.state.clone();
+            let given = table.give(Some(person), body.clone());
+            assert!(given.is_ok() || table.state == before, "{what} by {person}: a refusal changes nothing");
+            if given.is_ok() { "+" } else { "-" }
+        };
+        assert_eq!(["maria", "ana", "li", "tom", "sam"].map(outcome).join(" "), expected, "{what}");
+    }
 }

@@ -23,6 +23,7 @@ pub fn utc(text: &str) -> DateTime<Utc> {
 }
 
 /// One rollout under test.
+#[derive(Clone)]
 pub struct Table {
     pub state: State,
     pub people: Directory,
