@@ -128,6 +128,12 @@ async fn two_rollouts_share_a_room_and_wait_for_one_environment() {
         let view = app.get(&format!("/api/rollouts/{id}")).await;
         assert_eq!(view["phases"][0]["status"], "open", "{id}");
     }
+    // Commands that are answered with name the rollout, where it had to be named.
+    assert_eq!(
+        app.says("maria", "/rollout andromeda-staging-4.3 skip aware nobody is there").await,
+        "You propose to skip “You know of this promotion and have subscribed to it”, which is required. A second person has to agree: \
+         `/rollout andromeda-staging-4.3 skip aware`."
+    );
     app.says("maria", "/rollout andromeda-staging-4.3 abort started twice").await;
     // It had not begun: nobody outside is told, and nothing is to be learned from it.
     app.done("/rollout andromeda-staging-4.3 done review").await;

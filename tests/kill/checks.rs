@@ -146,6 +146,7 @@ fn fact(event: &Value) -> String {
 pub fn announcements(process: &Process, events: &Events) {
     let mut expected: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
     let mut written: BTreeMap<String, Vec<(String, String)>> = BTreeMap::new();
+    let title = replay(&recorded(&events[ROLLOUT])).title;
     for event in events.values().flat_map(|events| recorded(events)) {
         match event.event {
             Event::AnnouncementIssued { subject, text, to, .. } => {
@@ -157,6 +158,11 @@ pub fn announcements(process: &Process, events: &Events) {
             Event::Nudged { people, text, .. } => {
                 for person in people {
                     written.entry(format!("direct-{person}")).or_default().push((String::new(), text.clone()));
+                }
+            }
+            Event::Informed { people, text } => {
+                for person in people {
+                    written.entry(format!("direct-{person}")).or_default().push((title.clone(), text.clone()));
                 }
             }
             _ => {}

@@ -16,7 +16,7 @@ use crate::domain::rollout::{due_of, verbs};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{say_between, say_seconds};
 
-use super::grammar::COMMANDS;
+use super::grammar::{COMMANDS, is_command};
 use super::line::{in_list, line_of};
 use super::log::sentence;
 use super::voice::{Voice, capital, whole_sentence};
@@ -427,6 +427,24 @@ pub fn explain(state: &State, people: &Directory, now: DateTime<Utc>, id: &str) 
     let phase = voice.phase(definition.phase);
     let text = format!("{} (`{id}`, in {phase}): {}{possible}", voice.step(index), help.unwrap_or_else(nobody));
     Some(Answer::of(text, Some(state.id.clone())))
+}
+
+/// The same words, with the rollout named in every command that takes its name.
+#[must_use]
+pub fn naming(text: &str, id: &str) -> String {
+    const COMMAND: &str = "`/rollout ";
+    let mut pieces = text.split(COMMAND);
+    let mut named = pieces.next().unwrap_or_default().to_owned();
+    for piece in pieces {
+        let verb = piece.split([' ', '`']).next().unwrap_or_default();
+        let takes_it = is_command(verb) && !["start", "list", "mine", "help"].contains(&verb);
+        named.push_str(COMMAND);
+        if takes_it {
+            named.push_str(&format!("{id} "));
+        }
+        named.push_str(piece);
+    }
+    named
 }
 
 /// The answer to `help` with a word that means nothing.

@@ -65,6 +65,16 @@ impl Conductor {
             let registry = self.shared.registry();
             grammar::parse(&said.text, &|word| registry.rollouts.contains_key(&RolloutId(word.to_owned())))?
         };
+        let named = understood.rollout.clone();
+        let heard = self.answer_to(said, actor, understood).await;
+        // Whoever had to name the rollout has to name it again.
+        match named {
+            Some(id) => in_its_name(heard, &id),
+            None => heard,
+        }
+    }
+
+    async fn answer_to(&self, said: Said, actor: Actor, understood: grammar::Said) -> Result<Answer, Rejected> {
         match understood.ask {
             Ask::Start { words, mut typed, at, rehearsal } => {
                 typed.extend(said.fields.clone());
@@ -374,6 +384,15 @@ impl Conductor {
         };
         // The rollout itself recognises the command, and answers from what it became: the first time like any other.
         self.submit(&id, request).await
+    }
+}
+
+/// An answer whose commands name the rollout.
+fn in_its_name(heard: Result<Answer, Rejected>, id: &str) -> Result<Answer, Rejected> {
+    match heard {
+        Ok(answer) => Ok(Answer { text: answer::naming(&answer.text, id), ..answer }),
+        Err(Rejected::Refused(refusal)) => Err(Rejected::Refused(Refusal { says: answer::naming(&refusal.says, id), ..refusal })),
+        Err(other) => Err(other),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Digests: at their times it is said what is open. What was missed while nobody was there is said once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -8,8 +9,9 @@ use tokio::sync::oneshot;
 use crate::domain::conversation::answer;
 use crate::domain::conversation::digest::digest as words;
 use crate::domain::digest::{Digest, Digested, Issued};
+use crate::domain::message::template::escape_markdown;
 use crate::domain::people::Directory;
-use crate::domain::registry::RegistryEvent;
+use crate::domain::registry::{Registry, RegistryEvent};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Delivery, EffectId, Recipient};
 use crate::domain::rollout::event::DeliveryOutcome;
@@ -90,13 +92,13 @@ impl Conductor {
 
     /// The words of a digest, if there is something to say.
     async fn compose(&self, digest: &Digest, known: &Digested, due: DateTime<Utc>) -> Option<RegistryEvent> {
-        let registry = self.registry();
+        let registry = Arc::new(self.registry());
         let mut open = Vec::new();
         for (id, rollout) in registry.open().filter(|(_, rollout)| !rollout.rehearsal && rollout.parent.is_none()) {
-            open.push(match self.says(id).await {
+            open.push(match self.says(id, registry.clone()).await {
                 Ok(Some(said)) => said,
                 // It closed meanwhile, or can't be looked at: that it is there is said all the same.
-                Ok(None) | Err(_) => format!("**{}** ({id})", crate::domain::message::template::escape_markdown(&rollout.title)),
+                Ok(None) | Err(_) => format!("**{}** ({id})", escape_markdown(&rollout.title)),
             });
         }
         let (subject, text) = words(digest, &registry, &open, known.until, due)?;
@@ -104,8 +106,7 @@ impl Conductor {
     }
 
     /// What a rollout says of itself, as in the answer to `status`.
-    async fn says(&self, id: &RolloutId) -> Result<Option<String>, Rejected> {
-        let lines = self.registry();
+    async fn says(&self, id: &RolloutId, lines: Arc<Registry>) -> Result<Option<String>, Rejected> {
         let status = move |state: &State, people: &Directory, now| {
             let line = state.runbook.environment.as_ref().and_then(|environment| lines.line(environment));
             let said = answer::status(state, people, now, line.as_ref()).text;
