@@ -263,6 +263,32 @@ fn who_is_awaited_is_written_to_once_then_reminded_then_the_owner_is_told() {
 }
 
 #[test]
+fn who_may_stand_in_is_asked_to_when_a_vote_is_overdue_and_only_then() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+phases: [{ phase: one, steps: [{ decide: 'Go?', id: go, voters: [raj, li], stand-ins: [owner, sam], due: 20m, remind: 10m }] }]
+";
+    let mut table = Table::of(yaml, &[]);
+    table.until("2026-11-20T12:29:59Z");
+    assert!(written(&mut table).iter().all(|line| !line.starts_with("person:sam")), "not before it is overdue");
+    table.does("raj", vote(Choice::Go));
+    table.until("2026-11-20T12:30:00Z");
+    table.outside_does_its_part();
+    let to_sam: Vec<String> = table.written_to.iter().filter(|line| line.starts_with("person:sam")).cloned().collect();
+    assert_eq!(
+        to_sam,
+        ["person:sam: You are needed as a stand-in in **Test** (`r`): “Go?”. Still awaited: Li. `/rollout go for li` or \
+          `/rollout no-go for li REASON` votes for who is away."]
+    );
+    table.does("sam", vote(Choice::Go));
+    table.passes(TimeDelta::hours(1));
+    table.outside_does_its_part();
+    assert_eq!(table.written_to.iter().filter(|line| line.starts_with("person:sam")).count(), 1, "once");
+    assert_eq!(table.replayed(), table.state);
+}
+
+#[test]
 fn in_the_window_the_night_is_no_reason() {
     let mut table = Table::of(NUDGES, &[("window", "2026-11-25 02:00")]);
     table.does("ana", ack());

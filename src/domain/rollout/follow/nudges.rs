@@ -45,6 +45,12 @@ impl Watch<'_> {
                 }
             }
         }
+        let stand_ins = self.stand_ins(index).into_iter().filter(|(_, at)| *at <= self.now);
+        let stand_ins: Vec<PersonId> = stand_ins.map(|(person, _)| person).collect();
+        if !stand_ins.is_empty() {
+            let text = self.own_words(index, Nudge::Needed).unwrap_or_else(|| self.words_to_stand_ins(index));
+            events.push(Event::Nudged { step: index, people: stand_ins, nudge: Nudge::Needed, text });
+        }
         if now(&self.escalation(index)) {
             let owners = self.state.owners(self.people);
             let others: Vec<PersonId> = owners.into_iter().filter(|owner| !awaited.contains(owner)).collect();
@@ -84,7 +90,8 @@ impl Watch<'_> {
         let owners = self.state.owners(self.people);
         let escalation =
             self.escalation(index).filter(|_| !awaited.is_empty() && owners.iter().any(|owner| !awaited.contains(owner)));
-        moments.chain(escalation).min()
+        let stand_ins = self.stand_ins(index).into_iter().filter(|_| !awaited.is_empty()).map(|(_, at)| at);
+        moments.chain(escalation).chain(stand_ins).min()
     }
 
     /// Who is awaited by name and is written to. An owner whose own act opened the step looks at the card already.
@@ -124,13 +131,29 @@ impl Watch<'_> {
         people.iter().map(|person| (person.clone(), moment(person))).collect()
     }
 
+    /// When others than those who are awaited are to hear of it.
+    fn overdue(&self, index: usize) -> Option<DateTime<Utc>> {
+        let (definition, _) = self.state.step(index)?;
+        let after = definition.remind_seconds.unwrap_or(ESCALATE_AFTER_SECONDS);
+        Some(due_of(self.state, index)? + TimeDelta::seconds(after))
+    }
+
+    /// Who may vote for those who did not, and when each is asked to, once. Owners are told anyway.
+    fn stand_ins(&self, index: usize) -> Vec<(PersonId, DateTime<Utc>)> {
+        let Some((definition, step)) = self.state.step(index) else { return Vec::new() };
+        let (StepKind::Decide { stand_ins, .. }, Some(at)) = (&definition.kind, self.overdue(index)) else { return Vec::new() };
+        let owners = self.state.owners(self.people);
+        let mut stand_ins = self.state.resolve(stand_ins, self.people);
+        stand_ins.retain(|person| !step.people.contains(person) && !owners.contains(person) && !step.nudged.contains_key(person));
+        stand_ins.into_iter().map(|person| (person.clone(), self.awake(&person, at))).collect()
+    }
+
     fn escalation(&self, index: usize) -> Option<DateTime<Utc>> {
-        let (definition, step) = self.state.step(index)?;
+        let (_, step) = self.state.step(index)?;
         if step.escalated {
             return None;
         }
-        let due = due_of(self.state, index)?;
-        let at = due + TimeDelta::seconds(definition.remind_seconds.unwrap_or(ESCALATE_AFTER_SECONDS));
+        let at = self.overdue(index)?;
         // The first owner who is awake is the one who can do something.
         self.state.owners(self.people).iter().map(|owner| self.awake(owner, at)).min()
     }
@@ -181,6 +204,19 @@ impl Watch<'_> {
         Some(text.trim().to_owned()).filter(|text| !text.is_empty())
     }
 
+    fn words_to_stand_ins(&self, index: usize) -> String {
+        let (title, rollout) = (escape_markdown(&self.state.step_title(index)), escape_markdown(&self.state.title));
+        let awaited = self.awaited(index);
+        let names: Vec<String> = awaited.iter().map(|person| escape_markdown(&self.people.call(person))).collect();
+        let whom = awaited.first().map(ToString::to_string).unwrap_or_default();
+        format!(
+            "You are needed as a stand-in in **{rollout}** (`{}`): “{title}”. Still awaited: {}. `/rollout go for {whom}` or \
+             `/rollout no-go for {whom} REASON` votes for who is away.",
+            self.state.id,
+            list_names(&names)
+        )
+    }
+
     fn default_words(&self, index: usize, nudge: Nudge) -> String {
         let title = escape_markdown(&self.state.step_title(index));
         let rollout = escape_markdown(&self.state.title);
@@ -199,7 +235,7 @@ impl Watch<'_> {
                     self.awaited(index).iter().map(|person| escape_markdown(&self.people.call(person))).collect();
                 let verb = match self.state.runbook.steps.get(index).map(|step| &step.kind) {
                     Some(StepKind::Acknowledge { .. }) => " `/rollout waive PERSON REASON` goes on without one.",
-                    Some(StepKind::Decide { .. }) => " A stand-in may vote.",
+                    Some(StepKind::Decide { .. }) => " A stand-in may vote: `/rollout go for PERSON`.",
                     _ => " `/rollout assign STEP PERSON` gives it to somebody else.",
                 };
                 format!("Overdue in **{rollout}** (`{id}`): “{title}”{by}. Still awaited: {}.{verb}", list_names(&names))
