@@ -14,12 +14,13 @@ use self::demo::Demo;
 
 const DOCUMENT: &str = include_str!("../src/gateway/web/openapi.json");
 /// Where the API's routes are written down.
-const ROUTES: [&str; 3] = [
+const ROUTES: [&str; 4] = [
+    include_str!("../src/gateway/web/access/api.rs"),
     include_str!("../src/gateway/web/api.rs"),
     include_str!("../src/gateway/web/health.rs"),
     include_str!("../src/gateway/web/live.rs"),
 ];
-const METHODS: [&str; 2] = ["get", "post"];
+const METHODS: [&str; 3] = ["delete", "get", "post"];
 /// How often a demo is asked again until what was set going is done, and how long between: half a minute in all.
 const TRIES_MAX: usize = 3000;
 const TRY_EVERY: Duration = Duration::from_millis(10);
@@ -51,7 +52,11 @@ impl Caller {
 
     fn send(&self, method: &str, address: &str, body: Option<&Value>) -> Response {
         let url = format!("{}{address}", self.demo.url);
-        let request = if method == "post" { self.client.post(url) } else { self.client.get(url) };
+        let request = match method {
+            "post" => self.client.post(url),
+            "delete" => self.client.delete(url),
+            _ => self.client.get(url),
+        };
         match body {
             Some(body) => request.json(body),
             None => request,
@@ -192,6 +197,7 @@ fn every_described_path_is_served() {
         let address = path
             .replace("{room}", "andromeda-rollouts")
             .replace("messages/{id}", "messages/1")
+            .replace("{person}", "sam")
             .replace("{id}", "andromeda-staging-4.3");
         for method in METHODS {
             let body = json!({ "person": "maria", "text": "hello", "button": "none", "by": "1s" });
@@ -346,7 +352,7 @@ fn a_token_decides_who_acts_and_a_wrong_one_is_nobodys() {
         let response = said("Bearer", token, json!({ "person": person, "text": "/rollout note not mine" }));
         assert_eq!(response.status(), 403, "{person}");
         let problem = caller.checked(path, "post", response);
-        assert_eq!(problem["detail"], "The token is ana's. Leave `person` out: nobody acts as somebody else.");
+        assert_eq!(problem["detail"], "This is ana's log-in. Leave `person` out: nobody acts as somebody else.");
     }
     let response = said("Bearer", "0123", json!({ "person": "maria", "text": "/rollout note not mine" }));
     assert_eq!((response.status().as_u16(), &response.headers()["www-authenticate"]), (401, &"Bearer".parse().expect("text")));

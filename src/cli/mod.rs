@@ -1,8 +1,11 @@
 //! The command line.
 
+mod access;
 mod check;
 mod client;
+mod completions;
 mod demo;
+mod init;
 mod journal;
 mod report;
 mod say;
@@ -31,12 +34,20 @@ struct Cli {
 enum Command {
     /// Plays rollouts on this machine: rooms on a local page, pretended systems, a clock that can be moved
     Demo(demo::Args),
+    /// Asks a few questions and writes the beginning of a configuration
+    Init(init::Args),
+    /// Hosts rollouts in earnest: people log in, rooms and systems are as configured
+    Serve(serve::Args),
     /// Plays a whole rollout in no time, with every message in full; nothing is sent or asked
     Simulate(simulate::Args),
     /// Says a command to a running T-minus, when chat is down
     Say(say::Args),
-    /// Asks a running demo for a token of a person, for `say`
-    Token(say::TokenArgs),
+    /// Gives out a personal link that logs a browser in
+    Invite(access::InviteArgs),
+    /// Gives out a token that a program acts with for a person, such as `say`
+    Token(access::TokenArgs),
+    /// Lists who may come in, and takes it back
+    Access(access::AccessArgs),
     /// Prints the checklist of a rollout as it stands, with what is to come: for a wall, for paper
     Print(report::PrintArgs),
     /// Writes a rollout down as the checklist it was, with figures
@@ -45,6 +56,8 @@ enum Command {
     Check(check::Args),
     /// Prints the JSON Schema of a file, for editors that complete and underline
     Schema(schema::Args),
+    /// Prints what a shell needs to complete commands and options
+    Completions(completions::Args),
     /// Looks after the journal
     #[command(subcommand)]
     Journal(journal::Command),
@@ -55,13 +68,18 @@ enum Command {
 pub fn run() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Demo(args) => demo::run(&args),
+        Command::Init(args) => init::run(&args),
+        Command::Serve(args) => serve::run(&args),
         Command::Simulate(args) => simulate::run(&args),
         Command::Say(args) => Ok(say::say(&args)),
-        Command::Token(args) => say::token(&args),
+        Command::Invite(args) => access::invite(&args),
+        Command::Token(args) => access::token(&args),
+        Command::Access(args) => access::access(&args),
         Command::Print(args) => report::print(&args),
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Completions(args) => completions::run(&args),
         Command::Journal(command) => journal::run(&command),
     };
     match result {

@@ -1,4 +1,4 @@
-//! `tminus say` and `tminus token`: the conversation where there is no chat.
+//! `tminus say`: the conversation where there is no chat.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -28,15 +28,6 @@ pub(super) struct Args {
     /// As whom, in the demo, which asks for no token
     #[arg(long = "as", value_name = "PERSON")]
     person: Option<String>,
-    #[command(flatten)]
-    place: Where,
-}
-
-/// Whose token.
-#[derive(Debug, clap::Args)]
-pub(super) struct TokenArgs {
-    /// The person
-    person: String,
     #[command(flatten)]
     place: Where,
 }
@@ -131,12 +122,4 @@ async fn only_room(api: &Api) -> anyhow::Result<String> {
         [] => bail!("no room hosts rollouts"),
         _ => bail!("in which room? --room takes one of {}", names.join(", ")),
     }
-}
-
-pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let api = Api::new(&args.place)?;
-    let minted = runtime.block_on(api.post(&["api", "tokens"], &json!({ "person": args.person })))?;
-    println!("{}", minted["token"].as_str().context("it answered without a token")?);
-    Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,9 @@
 mod files;
 mod reading;
 mod recurring;
+mod web;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,27 +16,26 @@ use crate::domain::freeze::Freezes;
 use crate::domain::people::Directory;
 use crate::domain::problem::{Problem, Severity};
 use crate::domain::runbook::check::{self, Outline, Surroundings, check};
-use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
+use crate::domain::runbook::model::{Address, MessageTemplate, Platform, Runbook};
 use crate::gateway::action::http::{Allowed, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use self::files::{MESSAGES_DIR, PEOPLE, RUNBOOKS, TMINUS};
 
 pub use self::files::Files;
+pub use self::web::{PublicUrl, TlsFiles, WebSettings};
 
 /// Everything configured.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// People and teams.
     pub people: Directory,
-    /// The rooms that host the conversation, by name.
-    pub rooms: BTreeSet<String>,
+    /// The rooms that host the conversation, by name, with the platforms that they are on.
+    pub rooms: BTreeMap<String, Vec<Platform>>,
     /// The addresses announcements can go to, by name.
     pub addresses: BTreeSet<String>,
-    /// Where the page listens.
-    pub listen: Option<SocketAddr>,
-    /// Where the page is reached.
-    pub public_url: Option<String>,
+    /// How the page is had.
+    pub web: WebSettings,
     /// The systems.
     pub systems: BTreeMap<String, System>,
     /// When nothing is to be changed.
@@ -198,7 +197,7 @@ impl Files {
             systems: settings.systems.iter().map(|(name, system)| (name.clone(), system.kind)).collect(),
             messages,
             runbooks: outlines.values().cloned().collect(),
-            rooms: settings.rooms.clone(),
+            rooms: settings.rooms.keys().cloned().collect(),
             addresses: settings.addresses.clone(),
         };
         let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();

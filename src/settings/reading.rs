@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use crate::domain::catalogue::{KINDS, Kind};
 use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::problem::Problem;
+use crate::domain::runbook::model::Platform;
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
 use crate::domain::time::{parse_duration, say_seconds};
 use crate::domain::yaml::{self, Node, Value};
@@ -16,7 +17,7 @@ use crate::gateway::action::http::{Allowed, Secret, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use super::files::{PEOPLE, TMINUS};
-use super::{Means, Programs, Settings, System, recurring};
+use super::{Means, Programs, Settings, System, recurring, web};
 
 /// The longest time-out of a request: longer ones hold a connection that nobody waits for.
 const HTTP_TIMEOUT_SECONDS_MAX: i64 = 3600;
@@ -87,11 +88,12 @@ pub(super) fn read_tminus(text: &str, knows_people: bool, settings: &mut Setting
     if let Some(mut top) = open(&report, &node, "the settings") {
         for (name, node) in top.entries("rooms") {
             if let Some(mut room) = Section::open(&report, node, "a room") {
-                room.text("slack");
-                room.text("telegram");
-                room.flag("local");
+                let mut platforms = Vec::new();
+                platforms.extend(room.text("slack").map(|_| Platform::Slack));
+                platforms.extend(room.text("telegram").map(|_| Platform::Telegram));
+                platforms.extend(room.flag("local").then_some(Platform::Local));
                 room.close(&[]);
-                settings.rooms.extend(stream_safe(&report, name));
+                settings.rooms.extend(stream_safe(&report, name).map(|name| (name, platforms)));
             }
         }
         for (name, node) in top.entries("addresses") {
@@ -99,30 +101,12 @@ pub(super) fn read_tminus(text: &str, knows_people: bool, settings: &mut Setting
                 address.texts("slack");
                 address.texts("telegram");
                 address.texts("email");
+                address.flag("local");
                 address.close(&[]);
                 settings.addresses.extend(stream_safe(&report, name));
             }
         }
-        if let Some(mut web) = top.take("web").and_then(|node| Section::open(&report, node, "web")) {
-            settings.listen = web.text("listen").and_then(|listen| {
-                let parsed = listen.text.parse().ok();
-                if parsed.is_none() {
-                    let help = "write it like `127.0.0.1:8080`";
-                    report.error_help(listen.place, format!("`{}` is no address to listen on", listen.text), help);
-                }
-                parsed
-            });
-            settings.public_url = web.text("public_url").and_then(|url| {
-                let is_url = url.text.starts_with("https://") || url.text.starts_with("http://");
-                if !is_url || url.text.contains(char::is_whitespace) {
-                    let help = "write it like `https://rollouts.example.com`";
-                    report.error_help(url.place, format!("`{}` is no address of a page", url.text), help);
-                    return None;
-                }
-                Some(url.text.to_owned())
-            });
-            web.close(&[]);
-        }
+        settings.web = web::read(&report, &mut top);
         for (name, node) in top.entries("systems") {
             if let Some(system) = read_system(&report, node) {
                 settings.systems.insert(name.text.to_owned(), system);

@@ -58,7 +58,7 @@ pub(super) fn read_digests(report: &Report, top: &mut Section<'_, '_>, settings:
         let mut to = Vec::new();
         for located in section.texts("to") {
             let Some(address) = read_address(report, located) else { continue };
-            let known = || settings.addresses.iter().chain(&settings.rooms).map(String::as_str);
+            let known = || settings.addresses.iter().chain(settings.rooms.keys()).map(String::as_str);
             if !known().any(|known| known == address.name) {
                 report.unknown(located.place, "address", &address.name, known());
             }

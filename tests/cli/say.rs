@@ -41,13 +41,13 @@ fn say_print_and_report_work_when_chat_is_down() {
     assert!(error.contains("who are you?"), "{error}");
 
     // With a token nobody says who they are.
-    let (_, token, _) = tminus(dir.path(), &["token", "ana", "--url", &url]);
+    let (_, token, _) = tminus(dir.path(), &["token", "ana", "--data", "data"]);
     std::fs::write(dir.path().join("token"), &token).expect("written");
     let (code, said, error) = say(&["note seen it", "--token-file", "token"]);
     assert_eq!((code, said.as_str()), (Some(0), "Noted.\n"), "{error}");
     let (code, _, error) = say(&["note seen it", "--token-file", "token", "--as", "maria"]);
     assert_eq!(code, Some(2));
-    assert!(error.contains("The token is ana's."), "{error}");
+    assert!(error.contains("This is ana's log-in."), "{error}");
     std::fs::write(dir.path().join("token"), "0123").expect("written");
     let (code, _, error) = say(&["mine", "--token-file", "token"]);
     assert_eq!(code, Some(2));

@@ -5,18 +5,19 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use serde_json::{Value, json};
-use tminus::cli::serve::{self, Running, Setup};
+use tminus::cli::serve::{self, Manner, Running, Setup};
 use tminus::engine::clock::ManualClock;
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::scratch::MemoryScratch;
 use tminus::engine::snapshots::SnapshotFolder;
 use tminus::gateway::action::pretend::Ledger;
+use tminus::gateway::web::access::grants::Grants;
 use tminus::settings::Files;
 
 /// The room in which rollouts are hosted.
 pub const ROOM: &str = "andromeda-rollouts";
 /// How long a test waits for something that must happen.
-const PATIENCE: Duration = Duration::from_mins(1);
+const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The app and a way to talk to it.
 pub struct App {
@@ -27,7 +28,7 @@ pub struct App {
     ledger: Arc<Ledger>,
     /// Every restart goes through snapshots.
     snapshots: Arc<SnapshotFolder>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
     running: Option<Running>,
     http: reqwest::Client,
 }
@@ -43,7 +44,7 @@ impl App {
         let dir = tempfile::tempdir().expect("a folder");
         let mut app = Self {
             snapshots: Arc::new(SnapshotFolder::open(dir.path()).expect("a folder")),
-            _dir: dir,
+            dir,
             journal: Arc::new(MemoryJournal::new()),
             clock: ManualClock::at("2026-11-20T12:00:00Z".parse().expect("a time")),
             files,
@@ -62,6 +63,9 @@ impl App {
             journal: self.journal.clone(),
             clock: Arc::new(self.clock.clone()),
             scratch: self.scratch.clone(),
+            manner: Manner::Demo,
+            grants: Grants::open(&self.dir.path().join("access")).expect("a folder"),
+            data: self.dir.path().to_owned(),
             ledger: self.ledger.clone(),
             propose_window: Some(TimeDelta::hours(5 * 24 + 1)),
             public_url: None,

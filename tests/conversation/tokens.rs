@@ -28,7 +28,7 @@ async fn a_token_decides_who_acts_and_nothing_else_does() {
         let (status, problem) = bearing(&app, token, &messages, &say(other)).await;
         assert_eq!(
             (status, &problem["detail"]),
-            (403, &json!("The token is maria's. Leave `person` out: nobody acts as somebody else."))
+            (403, &json!("This is maria's log-in. Leave `person` out: nobody acts as somebody else."))
         );
     }
     // A token that is none is not passed over, whoever the body says it is and whatever is asked.

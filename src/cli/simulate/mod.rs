@@ -216,14 +216,14 @@ struct Stage {
 impl Stage {
     async fn set(settings: &Settings, people: Directory, answers: Answers, begins: DateTime<Utc>) -> anyhow::Result<Self> {
         let answers = Arc::new(answers);
-        let rooms: Vec<String> = settings.rooms.iter().cloned().chain([ROOM.to_owned()]).collect();
+        let rooms: Vec<String> = settings.rooms.keys().cloned().chain([ROOM.to_owned()]).collect();
         let plan = Plan {
             people: Arc::new(people),
             runbooks: settings.runbooks.clone(),
             clock: ClockKind::Shifted,
             rooms: rooms.iter().map(|room| (room.clone(), vec![Platform::Local])).collect(),
             propose_window: None,
-            public_url: settings.public_url.clone(),
+            public_url: settings.web.public_url.as_ref().map(|url| url.as_str().to_owned()),
             freezes: settings.freezes.clone(),
             // Nothing but the rollout is played.
             digests: Vec::new(),

@@ -42,11 +42,24 @@ pub(super) fn settings() -> Value {
             key("slack", texts(), "Channels in Slack"),
             key("telegram", texts(), "Chats in Telegram"),
             key("email", texts(), "Mail addresses"),
+            key("local", flag(), "Whether it is a room of T-minus itself, written as local:NAME in runbooks"),
+        ],
+    );
+    let tls = object(
+        "A certificate and its key, as PEM files.",
+        [
+            needed("certificate", text(), "The file of the certificate, with those that lead to its authority"),
+            needed("key", text(), "The file of its private key"),
         ],
     );
     let web = object(
         "The page.",
-        [key("listen", text(), "Where it listens, like 127.0.0.1:8080"), key("public_url", text(), "Where it is reached")],
+        [
+            key("listen", text(), "Where it listens, like 127.0.0.1:8080"),
+            key("public_url", text(), "Where it is reached, like https://rollouts.example.com"),
+            key("tls", tls, "With which certificate it speaks TLS itself; none where a proxy does"),
+            key("allow_http", flag(), "Whether log-ins may cross a network unencrypted"),
+        ],
     );
     let freeze = object(
         "One freeze: a time that comes again and again, in which no rollout takes an environment.",

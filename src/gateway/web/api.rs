@@ -26,8 +26,9 @@ use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::runbook::model::Outcome;
 use crate::domain::time::parse_duration;
 use crate::engine::conductor::{Advance, Press, Rejected, Said};
-use crate::engine::ports::{Author, RoomInfo, RoomMessage};
+use crate::engine::ports::{Author, RoomError, RoomInfo, RoomMessage};
 
+use super::access::Visitor;
 use super::problem::{Json, Problem, Query};
 use super::{Web, markdown};
 
@@ -50,7 +51,6 @@ pub(super) fn routes() -> Router<Web> {
         .route("/api/rollouts/{id}/events", get(events))
         .route("/api/rollouts/{id}/report", get(report))
         .route("/api/clock/advance", post(advance))
-        .route("/api/tokens", post(mint))
 }
 
 async fn openapi() -> impl IntoResponse {
@@ -68,8 +68,19 @@ async fn people(State(web): State<Web>) -> axum::Json<Vec<PersonInfo>> {
     axum::Json(web.conductor.people().people().map(info).collect())
 }
 
-async fn rooms(State(web): State<Web>) -> axum::Json<Vec<RoomInfo>> {
-    axum::Json(web.rooms.rooms())
+async fn rooms(State(web): State<Web>, visitor: Visitor) -> axum::Json<Vec<RoomInfo>> {
+    axum::Json(web.rooms.rooms().into_iter().filter(|room| is_read_by(room, &visitor)).collect())
+}
+
+/// What is written to one person is read by that person; in a demo by everybody.
+pub(super) fn is_read_by(room: &RoomInfo, visitor: &Visitor) -> bool {
+    *visitor == Visitor::Anybody || room.person.is_none() || room.person.as_ref() == visitor.person()
+}
+
+/// A room that somebody may not read is not there.
+fn open_to(web: &Web, visitor: &Visitor, room: &str) -> Result<(), Problem> {
+    let is_closed = |info: &RoomInfo| info.id == room && !is_read_by(info, visitor);
+    if web.rooms.rooms().iter().any(is_closed) { Err(RoomError::Unknown(room.to_owned()).into()) } else { Ok(()) }
 }
 
 /// A message as the API shows it.
@@ -152,9 +163,11 @@ struct After {
 
 async fn messages(
     State(web): State<Web>,
+    visitor: Visitor,
     Path(room): Path<String>,
     Query(after): Query<After>,
 ) -> Result<axum::Json<Vec<MessageView>>, Problem> {
+    open_to(&web, &visitor, &room)?;
     let messages = web.rooms.messages(&room, after.after).await?;
     Ok(axum::Json(messages.iter().map(|message| message_view(&web, message)).collect()))
 }
@@ -226,11 +239,12 @@ impl Told {
 
 async fn say(
     State(web): State<Web>,
+    visitor: Visitor,
     Path(room): Path<String>,
     headers: HeaderMap,
     Json(body): Json<SayBody>,
 ) -> Result<axum::Json<Told>, Problem> {
-    let person = person(&web, &headers, body.person.as_deref())?;
+    let person = person(&web, &visitor, body.person.as_deref())?;
     let text = body.text.trim();
     let chars = text.chars().count();
     if chars == 0 || chars > TEXT_CHARS_MAX {
@@ -260,11 +274,13 @@ struct PressBody {
 
 async fn press(
     State(web): State<Web>,
+    visitor: Visitor,
     Path((room, message)): Path<(String, String)>,
     headers: HeaderMap,
     Json(body): Json<PressBody>,
 ) -> Result<axum::Json<Told>, Problem> {
-    let person = person(&web, &headers, body.person.as_deref())?;
+    let person = person(&web, &visitor, body.person.as_deref())?;
+    open_to(&web, &visitor, &room)?;
     let found = match message.parse::<u64>() {
         Ok(id) => web.rooms.message(&room, id).await?,
         Err(_) => None,
@@ -289,17 +305,17 @@ fn belongs(web: &Web, message: &RoomMessage, button: &str) -> Result<(), Problem
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says))
 }
 
-/// Who acts: the token says so, or else, in the demo, the body.
-fn person(web: &Web, headers: &HeaderMap, named: Option<&str>) -> Result<PersonId, Problem> {
+/// Who acts: the log-in says so, or else, in the demo, the body.
+fn person(web: &Web, visitor: &Visitor, named: Option<&str>) -> Result<PersonId, Problem> {
     let people = web.conductor.people();
-    if let Some(bearer) = web.tokens.bearer(headers, people, web.conductor.now())? {
+    if let Some(known) = visitor.person() {
         // Also somebody whom nobody knows is somebody else.
-        let says_another = named.is_some_and(|named| people.find(named).is_none_or(|other| other.id != bearer));
+        let says_another = named.is_some_and(|named| people.find(named).is_none_or(|other| other.id != *known));
         if says_another {
-            let says = format!("The token is {bearer}'s. Leave `person` out: nobody acts as somebody else.");
+            let says = format!("This is {known}'s log-in. Leave `person` out: nobody acts as somebody else.");
             return Err(Problem::new(StatusCode::FORBIDDEN, says));
         }
-        return Ok(bearer);
+        return Ok(known.clone());
     }
     named_in_the_body(web, named)
 }
@@ -314,27 +330,17 @@ fn named_in_the_body(web: &Web, named: Option<&str>) -> Result<PersonId, Problem
             "`person` is missing: in the demo the body says who acts. GET /api/people lists everybody.",
         ));
     };
+    find_person(web, named).cloned()
+}
+
+/// Somebody by name.
+pub(super) fn find_person<'w>(web: &'w Web, named: &str) -> Result<&'w PersonId, Problem> {
     let people = web.conductor.people();
-    people.find(named).map(|person| person.id.clone()).ok_or_else(|| {
+    people.find(named).map(|person| &person.id).ok_or_else(|| {
         let near = did_you_mean(named, people.people().map(|person| person.id.as_str()));
         let hint = near.map_or_else(|| "GET /api/people lists everybody.".to_owned(), |near| format!("Did you mean `{near}`?"));
         Problem::new(StatusCode::UNPROCESSABLE_ENTITY, format!("There is no person `{named}`. {hint}"))
     })
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct MintBody {
-    person: String,
-}
-
-/// A token of a person: in the demo, where anybody may be anybody.
-async fn mint(State(web): State<Web>, Json(body): Json<MintBody>) -> Result<Response, Problem> {
-    if !web.demo {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "Tokens are given out like this in the demo only."));
-    }
-    let person = named_in_the_body(&web, Some(&body.person))?;
-    Ok(axum::Json(web.tokens.mint(&person, web.conductor.now())?).into_response())
 }
 
 /// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance. The same key
@@ -493,9 +499,15 @@ struct AdvanceBody {
     person: Option<String>,
 }
 
-async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<AdvanceBody>) -> Result<Response, Problem> {
-    if !web.demo {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "Clocks can be moved in the demo only."));
+async fn advance(
+    State(web): State<Web>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Json(body): Json<AdvanceBody>,
+) -> Result<Response, Problem> {
+    // Whether a rollout's own clock can be moved, the rollout says: that of a rehearsal can.
+    if !web.demo && body.rollout.is_none() {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "All clocks are moved in the demo only. Name a rehearsal in `rollout`."));
     }
     let advance = match (body.by.as_deref(), body.to.as_deref()) {
         (Some(by), None) => {
@@ -504,8 +516,8 @@ async fn advance(State(web): State<Web>, headers: HeaderMap, Json(body): Json<Ad
         (None, Some("next")) => Advance::ToNext,
         _ => return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "Say either `\"by\": \"4h\"` or `\"to\": \"next\"`.")),
     };
-    let (actor, id) = if body.person.is_some() || headers.contains_key(header::AUTHORIZATION) {
-        let id = person(&web, &headers, body.person.as_deref())?;
+    let (actor, id) = if body.person.is_some() || visitor != Visitor::Anybody {
+        let id = person(&web, &visitor, body.person.as_deref())?;
         let command = command_id(&web, &headers, &id, &body)?;
         (Actor::Person { id, roles: std::collections::BTreeSet::new() }, command)
     } else {

@@ -7,6 +7,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Web;
+use super::access::Visitor;
 use super::problem::Problem;
 
 pub(super) fn routes() -> Router<Web> {
@@ -15,6 +16,9 @@ pub(super) fn routes() -> Router<Web> {
 
 /// Ready means that a click would be recorded.
 async fn ready(State(web): State<Web>) -> Response {
+    if *web.closing.borrow() {
+        return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "T-minus is stopping.").into_response();
+    }
     match web.conductor.stopped() {
         None => "ready\n".into_response(),
         Some(why) => Problem::new(
@@ -25,7 +29,10 @@ async fn ready(State(web): State<Web>) -> Response {
     }
 }
 
-async fn figures(State(web): State<Web>) -> Response {
+async fn figures(State(web): State<Web>, visitor: Visitor) -> Response {
+    if let Err(problem) = visitor.operator() {
+        return problem.into_response();
+    }
     let Some(metrics) = &web.metrics else {
         return Problem::new(StatusCode::NOT_FOUND, "Figures are not collected in this process.").into_response();
     };

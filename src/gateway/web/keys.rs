@@ -9,6 +9,8 @@ use sha2::{Digest, Sha256};
 
 use crate::engine::scratch::Scratch;
 
+use super::access::grants::hex;
+
 /// How long a key is remembered: as long as the rollouts remember their commands.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
 
@@ -45,10 +47,6 @@ impl Keys {
             }
         }
     }
-}
-
-pub(super) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]

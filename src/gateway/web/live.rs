@@ -11,6 +11,8 @@ use axum::routing::get;
 use futures_util::stream::{self, Stream};
 
 use super::Web;
+use super::access::Visitor;
+use super::problem::Problem;
 
 /// The least time between two events: a burst of clicks is one look.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -23,10 +25,15 @@ pub(super) fn routes() -> Router<Web> {
     Router::new().route("/api/stream", get(changes))
 }
 
-async fn changes(State(web): State<Web>) -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+async fn changes(
+    State(web): State<Web>,
+    visitor: Visitor,
+) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Problem> {
+    let place = web.access.stream(&visitor)?;
     let watches = (web.rooms.watch(), web.conductor.changes(), web.closing.clone());
     // The first event says how things stand; after it, one whenever something changed.
-    let events = stream::unfold((watches, true), |((mut rooms, mut rollouts, mut closing), first)| async move {
+    let start = (watches, (web, visitor, place), true);
+    let events = stream::unfold(start, |((mut rooms, mut rollouts, mut closing), whose, first)| async move {
         if !first {
             tokio::select! {
                 changed = rooms.changed() => changed.ok()?,
@@ -34,9 +41,14 @@ async fn changes(State(web): State<Web>) -> Sse<impl Stream<Item = Result<Event,
                 _ = closing.wait_for(|closing| *closing) => return None,
             }
             tokio::time::sleep(PAUSE).await;
+            // Whoever logged out, or was shown out, hears nothing more.
+            let (web, visitor, _) = &whose;
+            if !visitor.is_still(web) {
+                return None;
+            }
         }
         let data = format!(r#"{{"rooms":{},"rollouts":{}}}"#, *rooms.borrow_and_update(), *rollouts.borrow_and_update());
-        Some((Ok(Event::default().event("change").retry(RETRY).data(data)), ((rooms, rollouts, closing), false)))
+        Some((Ok(Event::default().event("change").retry(RETRY).data(data)), ((rooms, rollouts, closing), whose, false)))
     });
-    Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE))
+    Ok(Sse::new(events).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)))
 }

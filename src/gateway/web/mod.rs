@@ -2,6 +2,7 @@
 //!
 //! The API is described by `openapi.json` beside this file, which is also served.
 
+pub mod access;
 mod api;
 mod health;
 mod keys;
@@ -9,14 +10,13 @@ mod live;
 mod markdown;
 mod pages;
 mod problem;
-mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -26,10 +26,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use crate::engine::conductor::Conductor;
 use crate::engine::ports::HouseRooms;
 
+use self::access::{Access, Visitor};
 use self::problem::Problem;
 
 pub use self::keys::Keys;
-pub use self::tokens::Tokens;
 
 /// The largest request body, in bytes: a long form with every field full is far below it.
 pub const BODY_BYTES_MAX: usize = 256 * 1024;
@@ -47,14 +47,14 @@ pub struct Web {
     pub conductor: Conductor,
     /// The rooms that are shown.
     pub rooms: Arc<dyn HouseRooms>,
-    /// Whether this is a demo: persons are named in the body, clocks can be moved.
+    /// Whether this is a demo: nobody logs in, persons are named in the body, clocks can be moved.
     pub demo: bool,
     /// Hosts that requests may name, beside addresses and `localhost`; a page elsewhere can't reach a local demo by its own name.
     pub hosts: Vec<String>,
     /// Which request every idempotency key was used for.
     pub keys: Keys,
-    /// The tokens that persons act with.
-    pub tokens: Tokens,
+    /// What lets people in.
+    pub access: Access,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.
@@ -66,20 +66,25 @@ pub fn router(web: Web) -> Router {
     let headers = [
         (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "no-referrer"),
+        (header::REFERRER_POLICY, "same-origin"),
         (header::X_FRAME_OPTIONS, "DENY"),
         (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     // The stream stays open; everything else ends in time.
-    let timed = Router::new().merge(api::routes()).merge(pages::routes()).merge(health::routes());
+    let timed = Router::new().merge(api::routes()).merge(access::api::routes()).merge(pages::routes()).merge(health::routes());
     let timed = timed.layer(middleware::from_fn(in_time));
     let mut router = timed
         .merge(live::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
-        .layer(middleware::from_fn_with_state(web.clone(), guard))
+        .layer(middleware::from_fn_with_state(web.clone(), access::guard))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+    if web.access.is_https() {
+        // A browser that was here once does not come by an address that can be listened to.
+        let value = HeaderValue::from_static("max-age=31536000");
+        router = router.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value));
+    }
     for (name, value) in headers {
         router = router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
     }
@@ -87,10 +92,10 @@ pub fn router(web: Web) -> Router {
 }
 
 /// A browser gets a page, a script a problem.
-async fn not_found(State(web): State<Web>, uri: Uri, headers: HeaderMap) -> Response {
+async fn not_found(State(web): State<Web>, visitor: Visitor, uri: Uri, headers: HeaderMap) -> Response {
     let wants_page = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok()).is_some_and(|a| a.contains("text/html"));
     if wants_page && !uri.path().starts_with("/api/") {
-        return pages::nothing_here(&web).await;
+        return pages::nothing_here(&web, visitor).await;
     }
     Problem::new(StatusCode::NOT_FOUND, "There is nothing at this address. The API is described at /api/openapi.json.")
         .into_response()
@@ -114,33 +119,6 @@ async fn in_time(request: Request, next: Next) -> Response {
         return Problem::new(StatusCode::GATEWAY_TIMEOUT, says).into_response();
     };
     response
-}
-
-async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
-    match refusal(&web, request.method(), request.headers()) {
-        Some(problem) => problem.into_response(),
-        None => next.run(request).await,
-    }
-}
-
-/// Refuses requests that another page makes a browser send: the demo has no log-in that would stop them.
-fn refusal(web: &Web, method: &Method, headers: &HeaderMap) -> Option<Problem> {
-    let text = |name| headers.get(name).and_then(|value| value.to_str().ok());
-    let host = text(header::HOST).unwrap_or_default();
-    let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(bare, _)| bare);
-    let is_address = bare.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
-    let is_local = bare == "localhost" || bare.ends_with(".localhost");
-    if !(is_address || is_local || web.hosts.iter().any(|known| known == bare)) {
-        metrics::counter!("tminus_http_refused_total", "why" => "host").increment(1);
-        let detail = "This server does not answer to that host name. Use the address it printed.";
-        return Some(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail));
-    }
-    let foreign = text(header::ORIGIN).is_some_and(|origin| origin.split_once("://").is_none_or(|(_, from)| from != host));
-    if foreign && *method != Method::GET {
-        metrics::counter!("tminus_http_refused_total", "why" => "origin").increment(1);
-        return Some(Problem::new(StatusCode::FORBIDDEN, "Requests that change something have to come from this page itself."));
-    }
-    None
 }
 
 #[cfg(test)]

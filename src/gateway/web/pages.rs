@@ -1,13 +1,15 @@
 //! The pages: rooms with their conversation, rollouts in full. Rendered here, kept up to date by one small script that fetches
 //! the same address again whenever something changed.
 
+mod login;
 mod room;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{FromRequestParts, Path, State};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{Html, IntoResponse, Redirect, Response};
 use axum::routing::get;
@@ -25,7 +27,8 @@ use crate::domain::rollout::view::RolloutView;
 use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time};
 use crate::engine::ports::RoomInfo;
 
-use super::api::{RolloutLine, rollout_lines, rollout_view};
+use super::access::Visitor;
+use super::api::{RolloutLine, is_read_by, rollout_lines, rollout_view};
 use super::problem::{Problem, Query};
 use super::{Web, markdown};
 
@@ -61,6 +64,7 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("rollouts.html", include_str!("pages/rollouts.html")),
         ("rollout.html", include_str!("pages/rollout.html")),
         ("missing.html", include_str!("pages/missing.html")),
+        ("login.html", include_str!("pages/login.html")),
     ] {
         templates.add_template(name, source).expect("the templates are built in, and a test compiles them");
     }
@@ -81,6 +85,7 @@ pub(super) fn routes() -> Router<Web> {
         .route("/rooms/{room}", get(one_room))
         .route("/rollouts", get(rollouts))
         .route("/rollouts/{id}", get(rollout))
+        .merge(login::routes())
         .route("/assets/app.css", get(async |headers: HeaderMap| asset(&headers, "text/css; charset=utf-8", STYLE)))
         .route("/assets/app.js", get(async |headers: HeaderMap| asset(&headers, "text/javascript; charset=utf-8", SCRIPT)))
         .route("/assets/icon.svg", get(async |headers: HeaderMap| asset(&headers, "image/svg+xml", ICON)))
@@ -99,10 +104,26 @@ fn asset(headers: &HeaderMap, content_type: &'static str, content: &'static str)
 }
 
 #[derive(Deserialize)]
-struct Viewer {
-    /// Who looks, in the demo.
+struct As {
     #[serde(rename = "as")]
     person: Option<String>,
+}
+
+/// Who looks.
+pub(super) struct Viewer {
+    visitor: Visitor,
+    /// Whom the address names, in the demo.
+    named: Option<String>,
+}
+
+impl FromRequestParts<Web> for Viewer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, web: &Web) -> Result<Self, Problem> {
+        let visitor = Visitor::from_request_parts(parts, web).await?;
+        let Query(As { person: named }) = Query::from_request_parts(parts, web).await?;
+        Ok(Self { visitor, named })
+    }
 }
 
 /// What every page shows around its own content.
@@ -111,6 +132,7 @@ struct Shell {
     version: &'static str,
     demo: bool,
     person: String,
+    name: String,
     people: Vec<PersonLine>,
     rooms: Vec<RoomLine>,
     rollouts: Vec<RolloutLine>,
@@ -154,13 +176,13 @@ struct ClockLine {
 }
 
 impl ClockLine {
-    fn of(web: &Web, rollout: &RolloutView) -> Option<Self> {
+    fn of(rollout: &RolloutView) -> Option<Self> {
         let zone = zone_named(rollout.timezone).unwrap_or(Tz::UTC);
         (rollout.status == "open").then(|| Self {
             rollout: Some(rollout.id.clone()),
             now: Some(say_clock(rollout.now, zone)),
             next: rollout.next_by_itself.clone(),
-            movable: web.demo && rollout.clock == ClockKind::Shifted,
+            movable: rollout.clock == ClockKind::Shifted,
         })
     }
 }
@@ -178,15 +200,16 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
     let clock = match (clock, &open[..]) {
         (Some(clock), _) => Some(clock),
         (None, []) => None,
-        (None, [only]) => ClockLine::of(web, &rollout_view(web, only.id.as_str()).await?),
+        (None, [only]) => ClockLine::of(&rollout_view(web, only.id.as_str()).await?),
         (None, _) => Some(ClockLine { rollout: None, now: None, next: None, movable: web.demo }),
     };
     let people = web.conductor.people().people();
-    // What is written to one person is read by that person.
+    // What is written to one person is read by that person; the demo shows it to whom one is just now.
     let is_read = |room: &RoomInfo| room.person.is_none() || room.person.as_ref() == person.map(|person| &person.id);
     Ok(Shell {
         version: &VERSION,
         demo: web.demo,
+        name: person.map(|person| person.name.clone()).unwrap_or_default(),
         person: person.map(|person| person.id.to_string()).unwrap_or_default(),
         people: people.map(|person| PersonLine { id: person.id.to_string(), name: person.name.clone() }).collect(),
         rooms: web.rooms.rooms().into_iter().filter(is_read).map(RoomLine::from).collect(),
@@ -196,30 +219,30 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
     })
 }
 
-/// Who looks, in the demo: the one the address names, else somebody who operates.
+/// Who looks: whoever logged in; in the demo the one the address names, else somebody who operates.
 fn person<'w>(web: &'w Web, viewer: &Viewer) -> Option<&'w Person> {
     let people = web.conductor.people();
     if !web.demo {
-        return None;
+        return viewer.visitor.person().and_then(|id| people.person(id));
     }
-    let named = viewer.person.as_deref().and_then(|named| people.find(named));
+    let named = viewer.named.as_deref().and_then(|named| people.find(named));
     let operator = || people.people().find(|person| person.roles.contains("operator"));
     named.or_else(operator).or_else(|| people.people().next())
 }
 
-async fn first_room(State(web): State<Web>, Query(viewer): Query<Viewer>) -> Response {
+async fn first_room(State(web): State<Web>, viewer: Viewer) -> Response {
     let rooms = web.rooms.rooms();
     let first = rooms.iter().find(|room| room.hosts).or_else(|| rooms.first());
     let address = first.map_or_else(|| "/rollouts".to_owned(), |room| format!("/rooms/{}", room.id));
     // Whoever is named stays who they are; anything that is nobody is dropped.
-    match viewer.person.as_deref().and_then(|named| web.conductor.people().find(named)) {
+    match viewer.named.as_deref().filter(|_| web.demo).and_then(|named| web.conductor.people().find(named)) {
         Some(person) => Redirect::to(&format!("{address}?as={}", person.id)).into_response(),
         None => Redirect::to(&address).into_response(),
     }
 }
 
-async fn one_room(State(web): State<Web>, Path(id): Path<String>, Query(viewer): Query<Viewer>) -> Response {
-    let rooms = web.rooms.rooms();
+async fn one_room(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer) -> Response {
+    let rooms: Vec<RoomInfo> = web.rooms.rooms().into_iter().filter(|room| is_read_by(room, &viewer.visitor)).collect();
     let Some(info) = rooms.iter().find(|room| room.id == id) else {
         let near = did_you_mean(&id, rooms.iter().map(|room| room.id.as_str()));
         let near = near.map(|near| Near { href: format!("/rooms/{near}"), text: near.to_owned() });
@@ -228,7 +251,7 @@ async fn one_room(State(web): State<Web>, Path(id): Path<String>, Query(viewer):
     page(&web, &viewer, room::page(&web, info, &viewer).await).await
 }
 
-async fn rollouts(State(web): State<Web>, Query(viewer): Query<Viewer>) -> Response {
+async fn rollouts(State(web): State<Web>, viewer: Viewer) -> Response {
     let people = web.conductor.people().people().map(|person| (person.id.to_string(), person.name.clone())).collect();
     let shell = shell(&web, &viewer, "rollouts", None).await;
     page(&web, &viewer, shell.and_then(|shell| render("rollouts.html", &RolloutsPage { shell, people }))).await
@@ -241,7 +264,7 @@ struct RolloutsPage {
     people: BTreeMap<String, String>,
 }
 
-async fn rollout(State(web): State<Web>, Path(id): Path<String>, Query(viewer): Query<Viewer>) -> Response {
+async fn rollout(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer) -> Response {
     let registry = web.conductor.registry();
     if !registry.rollouts.contains_key(&RolloutId(id.clone())) {
         let near = did_you_mean(&id, registry.rollouts.keys().map(RolloutId::as_str));
@@ -253,7 +276,7 @@ async fn rollout(State(web): State<Web>, Path(id): Path<String>, Query(viewer): 
 
 async fn rollout_page(web: &Web, id: &str, viewer: &Viewer) -> Result<Html<String>, Problem> {
     let rollout = rollout_view(web, id).await?;
-    let shell = shell(web, viewer, id, ClockLine::of(web, &rollout)).await?;
+    let shell = shell(web, viewer, id, ClockLine::of(&rollout)).await?;
     render("rollout.html", &RolloutPage { shell, rollout })
 }
 
@@ -280,8 +303,8 @@ struct Near {
 }
 
 /// What a browser sees where there is nothing.
-pub(super) async fn nothing_here(web: &Web) -> Response {
-    missing(web, &Viewer { person: None }, "Nothing here", "There is no page at this address.", None).await
+pub(super) async fn nothing_here(web: &Web, visitor: Visitor) -> Response {
+    missing(web, &Viewer { visitor, named: None }, "Nothing here", "There is no page at this address.", None).await
 }
 
 async fn missing(web: &Web, viewer: &Viewer, title: &str, says: &str, near: Option<Near>) -> Response {
@@ -329,7 +352,17 @@ mod tests {
     fn what_people_name_things_is_text_not_markup() {
         let eve = PersonLine { id: "x".to_owned(), name: "<b>\"Eve\"</b>".to_owned() };
         let (rooms, rollouts, at) = (Vec::new(), Vec::new(), String::new());
-        let shell = Shell { version: "0", demo: true, person: at.clone(), people: vec![eve], rooms, rollouts, clock: None, at };
+        let shell = Shell {
+            version: "0",
+            demo: true,
+            person: at.clone(),
+            name: at.clone(),
+            people: vec![eve],
+            rooms,
+            rollouts,
+            clock: None,
+            at,
+        };
         let html = render("missing.html", &MissingPage { shell, title: "<i>", says: "<script>", near: None }).unwrap().0;
         assert!(html.contains("&lt;b&gt;&quot;Eve&quot;&lt;") && html.contains("<h1>&lt;i&gt;</h1>"), "{html}");
         assert!(!html.contains("<script>"), "{html}");

@@ -13,9 +13,9 @@ pub(super) struct Problem {
     title: String,
     status: u16,
     detail: String,
-    /// Whether the same again may succeed in a moment.
+    /// After how many seconds the same again may succeed, if it may.
     #[serde(skip)]
-    passes: bool,
+    retry_after: Option<u64>,
 }
 
 impl Problem {
@@ -24,8 +24,13 @@ impl Problem {
             title: status.canonical_reason().unwrap_or("Error").to_owned(),
             status: status.as_u16(),
             detail: detail.into(),
-            passes: false,
+            retry_after: None,
         }
+    }
+
+    /// The same again may succeed after so many seconds.
+    pub fn retry_after(self, seconds: u64) -> Self {
+        Self { retry_after: Some(seconds), ..self }
     }
 
     pub fn title(&self) -> &str {
@@ -51,8 +56,8 @@ impl IntoResponse for Problem {
         if status == StatusCode::UNAUTHORIZED {
             headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
-        if self.passes {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
     }
@@ -81,8 +86,8 @@ impl From<Rejected> for Problem {
             | Rejected::Stopping => StatusCode::SERVICE_UNAVAILABLE,
         };
         // A journal that failed needs its operator; asking again and again helps nobody.
-        let passes = matches!(rejected, Rejected::Busy(_) | Rejected::Stopping);
-        Self { passes, ..Self::new(status, rejected.to_string()) }
+        let retry_after = matches!(rejected, Rejected::Busy(_) | Rejected::Stopping).then_some(1);
+        Self { retry_after, ..Self::new(status, rejected.to_string()) }
     }
 }
 

@@ -16,7 +16,8 @@ const make = (tag, properties = {}, ...children) => {
 const REMEMBERED = 'tminus-person';
 const remembered = () => { try { return localStorage.getItem(REMEMBERED); } catch { return null; } };
 const who = byId('who');
-const person = () => who?.value ?? document.body.dataset.as;
+// Where one logs in, the log-in says who acts.
+const person = () => who?.value;
 
 function become(id) {
   try { localStorage.setItem(REMEMBERED, id); } catch { /* private windows forget; the address still says it */ }
@@ -341,6 +342,8 @@ async function refresh() {
     do {
       again = false;
       const response = await fetch(location.href, { headers: { accept: 'text/html' } });
+      // Logged out, here or elsewhere: the server shows the way in.
+      if (response.redirected && new URL(response.url).pathname === '/log-in') { location.reload(); return; }
       const page = new DOMParser().parseFromString(await response.text(), 'text/html');
       if (!page.body.dataset.version) continue;
       // A newer server: its pages need its script, once nobody is in the middle of something.
@@ -392,13 +395,14 @@ function follow() {
   mine.addEventListener('error', () => {
     connection(false);
     // A browser gives up when it is answered with an error; we don't.
-    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === mine) follow(); }, RECONNECT_MS);
+    if (mine.readyState === EventSource.CLOSED) setTimeout(() => { if (stream === mine) { refresh(); follow(); } }, RECONNECT_MS);
   });
 }
 
 // A browser opens six connections to one address, and each stream holds one: windows that nobody looks at give theirs back.
 document.addEventListener('visibilitychange', () => {
-  if (document.hidden) stream.close();
+  // Whoever comes back sees no button before it is known that it still stands.
+  if (document.hidden) { stream.close(); connection(false); }
   else if (stream.readyState === EventSource.CLOSED) follow();
 });
 

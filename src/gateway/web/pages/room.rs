@@ -72,7 +72,7 @@ pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<
         pinned.iter().filter_map(|card| Some(card_view(&info.id, card, of(card)?, viewer_id))).collect();
     let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
     let rollout = pinned.last().and_then(|card| of(card)).map(|seen| &seen.rollout);
-    let clock = rollout.filter(|_| pinned.len() == 1).and_then(|rollout| ClockLine::of(web, rollout));
+    let clock = rollout.filter(|_| pinned.len() == 1).and_then(ClockLine::of);
     let earlier = messages.len().saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
     let page = RoomPage {
         shell: shell(web, viewer, &info.id, clock).await?,

@@ -1,0 +1,69 @@
+//! `tminus serve`: in earnest.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::bail;
+
+use crate::domain::runbook::model::Platform;
+use crate::settings::{Files, Settings};
+use crate::telemetry;
+
+use super::{Manner, Process, play, rooms};
+
+/// How it is run.
+#[derive(Debug, clap::Args)]
+pub(in crate::cli) struct Args {
+    /// A folder with config/ and messages/
+    #[arg(long, value_name = "DIR", env = "TMINUS_CONFIG")]
+    config: PathBuf,
+    /// Where everything is remembered
+    #[arg(long, value_name = "DIR", env = "TMINUS_DATA")]
+    data: PathBuf,
+    /// Where the page listens; without it, what `web.listen` of the configuration says, or 127.0.0.1:8080
+    #[arg(long, value_name = "ADDR", env = "TMINUS_LISTEN")]
+    listen: Option<SocketAddr>,
+}
+
+pub(in crate::cli) fn run(args: &Args) -> anyhow::Result<ExitCode> {
+    telemetry::start_logging()?;
+    let settings = Files::read(&args.config)?.settings()?;
+    can_serve(&settings, args.listen)?;
+    for sentence in rooms::unreached(&settings) {
+        tracing::warn!("{sentence}");
+    }
+    play(Process { settings, manner: Manner::Serve, data: args.data.clone(), listen: args.listen, propose_window: None })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// What a demo does without and rollouts in earnest can't.
+fn can_serve(settings: &Settings, listen: Option<SocketAddr>) -> anyhow::Result<()> {
+    if settings.people.people().next().is_none() {
+        bail!("nobody is configured in config/people.yaml, so nobody could log in; `tminus init` writes a beginning");
+    }
+    if !settings.rooms.values().any(|platforms| platforms.contains(&Platform::Local)) {
+        bail!(
+            "no room is local, so there is nowhere to start a rollout; write `rooms: {{ rollouts: {{ local: true }} }}` in config/tminus.yaml"
+        );
+    }
+    let web = &settings.web;
+    if web.allow_http || web.tls.is_some() {
+        return Ok(());
+    }
+    match &web.public_url {
+        Some(url) if url.is_https() || url.is_loopback() => Ok(()),
+        Some(url) => bail!(
+            "`web.public_url` is {}: log-ins would cross the network unencrypted. Give it `tls`, or put it behind a proxy that has a \
+             certificate and write `https://…`; `allow_http: true` allows it all the same",
+            url.as_str()
+        ),
+        None => match listen.or(web.listen) {
+            Some(address) if !address.ip().is_loopback() => bail!(
+                "T-minus is to listen on {address} and does not know where it is reached, so links could not be made. Write \
+                 `web: {{ public_url: https://… }}` in config/tminus.yaml"
+            ),
+            _ => Ok(()),
+        },
+    }
+}

@@ -1,0 +1,98 @@
+//! The HTTP server: connections, TLS, time-outs, and their end.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use anyhow::Context;
+use axum::Router;
+use axum_server::tls_rustls::RustlsConfig;
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use crate::settings::TlsFiles;
+
+use super::bounded::Bounded;
+
+/// How long the head of a request may take to arrive: one that drips in holds a connection for no longer.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+/// How many connections there may be at once; the next ones are closed. Each takes a file handle, and the journal needs some.
+pub const CONNECTIONS_MAX: usize = 4096;
+/// How many requests one connection of HTTP/2 may have under way.
+const STREAMS_PER_CONNECTION_MAX: u32 = 64;
+/// How often it is looked whether the certificate was renewed.
+const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
+
+/// A certificate in use, and where it came from.
+pub(super) struct Tls {
+    config: RustlsConfig,
+    files: TlsFiles,
+    read_at: Option<SystemTime>,
+}
+
+impl Tls {
+    /// Reads a certificate and its key.
+    ///
+    /// # Errors
+    /// When they can't be read, or do not belong together.
+    pub(super) async fn read(files: TlsFiles) -> anyhow::Result<Self> {
+        // The one provider that is built in; a second call finds the first one's.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let read_at = changed_at(&files);
+        let config = RustlsConfig::from_pem_file(&files.certificate, &files.key).await;
+        let says =
+            || format!("the certificate {} and the key {} can't be used", files.certificate.display(), files.key.display());
+        let config = config.with_context(says)?;
+        Ok(Self { config, files, read_at })
+    }
+
+    /// Takes up renewed files, until the process ends. Files that can't be used are passed over: the ones in use go on.
+    async fn renew(mut self) {
+        loop {
+            tokio::time::sleep(RENEWAL_PAUSE).await;
+            let changed = changed_at(&self.files);
+            if changed == self.read_at {
+                continue;
+            }
+            self.read_at = changed;
+            let TlsFiles { certificate, key } = &self.files;
+            match self.config.reload_from_pem_file(certificate, key).await {
+                Ok(()) => tracing::info!("The certificate {} was renewed", certificate.display()),
+                Err(error) => tracing::error!(
+                    "The renewed certificate {} can't be used; the old one goes on: {error}",
+                    certificate.display()
+                ),
+            }
+        }
+    }
+}
+
+/// When one of the files was changed last.
+fn changed_at(files: &TlsFiles) -> Option<SystemTime> {
+    let changed = |path: &PathBuf| Path::new(path).metadata().and_then(|metadata| metadata.modified()).ok();
+    changed(&files.certificate).max(changed(&files.key))
+}
+
+/// Serves until the handle says otherwise.
+pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>, handle: Handle<SocketAddr>) -> io::Result<()> {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+    builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
+    match tls {
+        None => server.map(|acceptor| Bounded::new(acceptor, places)).serve(service).await,
+        Some(tls) => {
+            let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls.config.clone());
+            let renewal = tokio::spawn(tls.renew());
+            let ended = server.acceptor(Bounded::new(acceptor, places)).serve(service).await;
+            renewal.abort();
+            ended
+        }
+    }
+}

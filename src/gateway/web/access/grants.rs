@@ -1,0 +1,393 @@
+//! Grants: what lets somebody in. An invite is a personal link that works once, a session is what a browser gets for it, a
+//! token is for programs.
+//!
+//! Each is a file of its own in a folder that only its owner can read, named by the hash of its secret; the secret itself is
+//! kept nowhere. So the command line can give out and take back while the server runs, and both see the same at once: whoever
+//! may write to the data folder may let people in. None of it is a fact of a rollout: losing a file costs a log-in.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::domain::people::PersonId;
+
+/// How many random bytes a secret has: nobody guesses one.
+const SECRET_BYTES: usize = 32;
+/// How many grants there may be at once: a few for each of some hundred people. More is a mistake or a flood.
+pub const GRANTS_MAX: usize = 10_000;
+/// How many sessions one person has: a laptop, a phone, some browsers. The oldest makes room.
+pub const SESSIONS_PER_PERSON_MAX: usize = 20;
+/// The largest file that is read as a grant, in bytes.
+const FILE_BYTES_MAX: u64 = 4096;
+/// How a file ends while it is written.
+const UNFINISHED: &str = ".part";
+
+/// What a grant is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrantKind {
+    /// A personal link, which works once.
+    Invite,
+    /// A browser that logged in.
+    Session,
+    /// A program that acts for a person.
+    Token,
+}
+
+impl GrantKind {
+    /// As it is written.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Invite => "invite",
+            Self::Session => "session",
+            Self::Token => "token",
+        }
+    }
+
+    /// How its secrets begin, so that whoever finds one somewhere knows what it opens.
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Invite => "tmi_",
+            Self::Session => "tms_",
+            Self::Token => "tmt_",
+        }
+    }
+
+    /// How long one lasts, unless told otherwise: a link for a day, a browser for two weeks, a program for a night and the morning
+    /// after.
+    #[must_use]
+    pub const fn lasts(self) -> TimeDelta {
+        match self {
+            Self::Invite => TimeDelta::days(1),
+            Self::Session => TimeDelta::days(14),
+            Self::Token => TimeDelta::hours(16),
+        }
+    }
+
+    /// How long one lasts at most.
+    #[must_use]
+    pub const fn lasts_max(self) -> TimeDelta {
+        match self {
+            Self::Invite => TimeDelta::days(30),
+            Self::Session => TimeDelta::days(90),
+            Self::Token => TimeDelta::days(366),
+        }
+    }
+}
+
+/// Who is let in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Holder {
+    /// A person, with whatever they may do.
+    Person(PersonId),
+    /// A screen on a wall: it sees how rollouts stand, and can do nothing.
+    Wall,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Person(id) => id.fmt(f),
+            Self::Wall => f.write_str("(wall)"),
+        }
+    }
+}
+
+/// What somebody was given. Its secret is not part of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grant {
+    /// What it is for.
+    pub kind: GrantKind,
+    /// Who is let in.
+    pub holder: Holder,
+    /// When it was given.
+    pub issued_at: DateTime<Utc>,
+    /// From when on it is worth nothing.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// A grant with its secret, as its owner gets it, once.
+#[derive(Debug)]
+pub struct Issued {
+    /// The secret.
+    pub secret: String,
+    /// What it is worth.
+    pub grant: Grant,
+}
+
+/// Why a grant could not be given or looked up.
+#[derive(Debug, thiserror::Error)]
+pub enum GrantError {
+    /// There are [`GRANTS_MAX`].
+    #[error("there are {GRANTS_MAX} links, log-ins and tokens already; `tminus access revoke` makes room")]
+    Full,
+    /// The machine has no chance to give.
+    #[error("there are no random numbers: {0}")]
+    NoChance(getrandom::Error),
+    /// The folder could not be used.
+    #[error("log-ins can't be read or written: {0}")]
+    Store(#[from] io::Error),
+}
+
+/// The grants in a folder.
+#[derive(Clone, Debug)]
+pub struct Grants {
+    dir: Arc<Path>,
+}
+
+impl Grants {
+    /// The grants in a folder, which is made, for its owner alone, when it is not there.
+    ///
+    /// # Errors
+    /// When the folder can't be made.
+    pub fn open(dir: &Path) -> io::Result<Self> {
+        let mut builder = DirBuilder::new();
+        builder.recursive(true);
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.create(dir)?;
+        Ok(Self { dir: dir.into() })
+    }
+
+    /// Gives out a new grant.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn issue(&self, kind: GrantKind, holder: Holder, lasts: TimeDelta, now: DateTime<Utc>) -> Result<Issued, GrantError> {
+        let held = self.all()?;
+        if held.len() >= GRANTS_MAX {
+            return Err(GrantError::Full);
+        }
+        if kind == GrantKind::Session {
+            let mut sessions: Vec<_> = held.iter().filter(|(_, grant)| grant.kind == kind && grant.holder == holder).collect();
+            sessions.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.issued_at));
+            for (path, _) in sessions.into_iter().skip(SESSIONS_PER_PERSON_MAX - 1) {
+                remove(path)?;
+            }
+        }
+        let mut bytes = [0; SECRET_BYTES];
+        getrandom::fill(&mut bytes).map_err(GrantError::NoChance)?;
+        let secret = format!("{}{}", kind.prefix(), hex(&bytes));
+        let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()) };
+        write(&self.path(kind, &secret), &grant)?;
+        Ok(Issued { secret, grant })
+    }
+
+    /// What a secret is worth now. It is looked up by its hash, so how long that takes says nothing about the secrets there are.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn find(&self, kind: GrantKind, secret: &str, now: DateTime<Utc>) -> Result<Option<Grant>, GrantError> {
+        let grant = read(&self.path(kind, secret))?;
+        Ok(grant.filter(|grant| grant.kind == kind && grant.expires_at > now))
+    }
+
+    /// Takes a grant back by its secret, and says what it was worth. Of several who come at once, one hears so.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn redeem(&self, kind: GrantKind, secret: &str, now: DateTime<Utc>) -> Result<Option<Grant>, GrantError> {
+        let Some(grant) = self.find(kind, secret, now)? else { return Ok(None) };
+        let was_there = remove(&self.path(kind, secret))?;
+        Ok(was_there.then_some(grant))
+    }
+
+    /// Takes back everything that somebody holds, and says how much that was.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn revoke(&self, holder: &Holder) -> Result<usize, GrantError> {
+        self.remove_where(|grant| grant.holder == *holder)
+    }
+
+    /// Removes what has expired, and says how much that was.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn sweep(&self, now: DateTime<Utc>) -> Result<usize, GrantError> {
+        self.remove_where(|grant| grant.expires_at <= now)
+    }
+
+    /// Everything that is worth something now, by holder and age.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn list(&self, now: DateTime<Utc>) -> Result<Vec<Grant>, GrantError> {
+        let mut grants: Vec<Grant> = self.all()?.into_iter().map(|(_, grant)| grant).collect();
+        grants.retain(|grant| grant.expires_at > now);
+        grants.sort_by_key(|grant| (grant.holder.to_string(), grant.issued_at));
+        Ok(grants)
+    }
+
+    fn remove_where(&self, is_gone: impl Fn(&Grant) -> bool) -> Result<usize, GrantError> {
+        let mut count = 0;
+        for (path, grant) in self.all()? {
+            if is_gone(&grant) && remove(&path)? {
+                count += 1;
+            }
+        }
+        // What was taken back stays taken back, also when the power goes.
+        #[cfg(unix)]
+        File::open(&self.dir)?.sync_all()?;
+        Ok(count)
+    }
+
+    /// Everything in the folder. What is no grant, or half of one, lets nobody in.
+    fn all(&self) -> io::Result<Vec<(PathBuf, Grant)>> {
+        let mut grants = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "json") {
+                grants.extend(read(&path)?.map(|grant| (path, grant)));
+            }
+        }
+        Ok(grants)
+    }
+
+    fn path(&self, kind: GrantKind, secret: &str) -> PathBuf {
+        self.dir.join(format!("{}-{}.json", kind.name(), hex(&Sha256::digest(secret.as_bytes()))))
+    }
+}
+
+/// Writes a grant whole or not at all: a reader never sees half of one.
+fn write(path: &Path, grant: &Grant) -> io::Result<()> {
+    let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
+    let mut options = OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&unfinished)?;
+    let written = file.write_all(&serde_json::to_vec(grant)?).and_then(|()| file.sync_all());
+    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+}
+
+/// Removes a file, and says whether there was one.
+fn remove(path: &Path) -> io::Result<bool> {
+    match fs::remove_file(path) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+fn read(path: &Path) -> io::Result<Option<Grant>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut text = Vec::new();
+    file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
+    let grant = serde_json::from_slice(&text);
+    Ok(grant.inspect_err(|error| tracing::warn!("{} is no grant, and lets nobody in: {error}", path.display())).ok())
+}
+
+/// Bytes as text.
+pub(in crate::gateway::web) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn now() -> DateTime<Utc> {
+        "2026-11-20T12:00:00Z".parse().unwrap()
+    }
+
+    fn maria() -> Holder {
+        Holder::Person(PersonId::new("maria"))
+    }
+
+    fn folder() -> (tempfile::TempDir, Grants) {
+        let dir = tempfile::tempdir().unwrap();
+        let grants = Grants::open(&dir.path().join("access")).unwrap();
+        (dir, grants)
+    }
+
+    #[test]
+    fn a_secret_is_worth_something_until_it_expires_and_stands_nowhere() {
+        let (_dir, grants) = folder();
+        let Issued { secret, grant } = grants.issue(GrantKind::Token, maria(), GrantKind::Token.lasts(), now()).unwrap();
+        assert_eq!(secret.len(), 4 + 2 * SECRET_BYTES);
+        assert_eq!(grants.find(GrantKind::Token, &secret, now()).unwrap(), Some(grant.clone()));
+        assert_eq!(grants.find(GrantKind::Token, &secret, grant.expires_at).unwrap(), None);
+        for (kind, wrong) in [(GrantKind::Session, secret.as_str()), (GrantKind::Token, "tmt_"), (GrantKind::Token, "../x")] {
+            assert_eq!(grants.find(kind, wrong, now()).unwrap(), None, "{wrong}");
+        }
+        for entry in fs::read_dir(&grants.dir).unwrap() {
+            let path = entry.unwrap().path();
+            let kept = format!("{} {}", path.display(), fs::read_to_string(&path).unwrap());
+            assert!(!kept.contains(&secret[4..]), "{kept}");
+        }
+        assert_ne!(grants.issue(GrantKind::Token, maria(), TimeDelta::hours(1), now()).unwrap().secret, secret);
+    }
+
+    #[test]
+    fn a_link_works_once() {
+        let (_dir, grants) = folder();
+        let secret = grants.issue(GrantKind::Invite, maria(), TimeDelta::hours(1), now()).unwrap().secret;
+        let redeemed: Vec<_> = std::thread::scope(|scope| {
+            let all: Vec<_> = (0..8).map(|_| scope.spawn(|| grants.redeem(GrantKind::Invite, &secret, now()).unwrap())).collect();
+            all.into_iter().filter_map(|one| one.join().unwrap()).collect()
+        });
+        assert_eq!(redeemed.len(), 1);
+    }
+
+    #[test]
+    fn what_is_taken_back_or_expired_is_gone() {
+        let (_dir, grants) = folder();
+        let sam = Holder::Person(PersonId::new("sam"));
+        let short = grants.issue(GrantKind::Token, maria(), TimeDelta::hours(1), now()).unwrap();
+        let long = grants.issue(GrantKind::Session, maria(), TimeDelta::days(1), now()).unwrap();
+        let sams = grants.issue(GrantKind::Session, sam.clone(), TimeDelta::days(1), now()).unwrap();
+        grants.issue(GrantKind::Invite, Holder::Wall, TimeDelta::days(1), now()).unwrap();
+        assert_eq!(grants.sweep(short.grant.expires_at).unwrap(), 1);
+        assert_eq!(grants.list(now()).unwrap().len(), 3);
+        assert_eq!(grants.revoke(&maria()).unwrap(), 1);
+        assert_eq!(grants.find(GrantKind::Session, &long.secret, now()).unwrap(), None);
+        assert_eq!(grants.find(GrantKind::Session, &sams.secret, now()).unwrap().map(|grant| grant.holder), Some(sam));
+    }
+
+    #[test]
+    fn the_oldest_log_in_makes_room_and_nothing_lasts_for_ever() {
+        let (_dir, grants) = folder();
+        let first = grants.issue(GrantKind::Session, maria(), TimeDelta::days(1), now()).unwrap();
+        for minute in 1..=i64::try_from(SESSIONS_PER_PERSON_MAX).unwrap() {
+            let at = now() + TimeDelta::minutes(minute);
+            grants.issue(GrantKind::Session, maria(), TimeDelta::days(9999), at).unwrap();
+        }
+        let kept = grants.list(now()).unwrap();
+        assert_eq!(kept.len(), SESSIONS_PER_PERSON_MAX);
+        assert_eq!(grants.find(GrantKind::Session, &first.secret, now()).unwrap(), None);
+        assert!(kept.iter().all(|grant| grant.expires_at - grant.issued_at <= GrantKind::Session.lasts_max()));
+    }
+
+    #[test]
+    fn half_a_file_lets_nobody_in() {
+        let (_dir, grants) = folder();
+        let secret = grants.issue(GrantKind::Token, maria(), TimeDelta::hours(1), now()).unwrap().secret;
+        let path = grants.path(GrantKind::Token, &secret);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+        assert_eq!(grants.find(GrantKind::Token, &secret, now()).unwrap(), None);
+        assert_eq!(grants.list(now()).unwrap(), []);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn only_the_owner_reads_it() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let (_dir, grants) = folder();
+        let secret = grants.issue(GrantKind::Token, maria(), TimeDelta::hours(1), now()).unwrap().secret;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!((mode(&grants.dir), mode(&grants.path(GrantKind::Token, &secret))), (0o700, 0o600));
+    }
+}

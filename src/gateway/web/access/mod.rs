@@ -1,0 +1,353 @@
+//! Who a request is from, and what that lets it do.
+//!
+//! A browser bears a session in a cookie, a program a token (RFC 6750); a screen on a wall has a session of nobody, which only
+//! shows. In the demo nobody logs in, and the request itself says who acts.
+//!
+//! Against requests that another page makes a browser send: the cookie is `SameSite=Lax`, and what changes something has to come
+//! from this very origin, which the browser says in `Origin` or `Sec-Fetch-Site`. A token in a header is never sent by a browser
+//! on its own.
+
+pub mod api;
+pub mod grants;
+pub mod limits;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::uri::Authority;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Redirect, Response};
+use chrono::{DateTime, TimeDelta, Utc};
+use cookie::{Cookie, SameSite};
+
+use crate::domain::people::{Directory, PersonId};
+
+use super::Web;
+use super::problem::Problem;
+
+use self::grants::{Grant, GrantError, GrantKind, Grants, Holder};
+use self::limits::{Limits, Who};
+
+/// The role of the installation that may let people in, read the figures and take the journal along.
+pub const OPERATOR: &str = "operator";
+/// How a token is borne (RFC 6750).
+const SCHEME: &str = "Bearer";
+/// The cookie of a session where the page is encrypted: browsers take it from this very host only.
+const COOKIE_SECURE: &str = "__Host-tminus";
+/// The same where it is not.
+const COOKIE_PLAIN: &str = "tminus";
+
+/// What lets people in.
+#[derive(Clone)]
+pub struct Access {
+    /// What was given out.
+    pub grants: Grants,
+    /// Where pages are reached: scheme and authority.
+    pub public_url: Option<String>,
+    limits: Arc<Limits>,
+}
+
+impl Access {
+    /// Access by what was given out.
+    #[must_use]
+    pub fn new(grants: Grants, public_url: Option<String>) -> Self {
+        Self { grants, public_url, limits: Arc::new(Limits::default()) }
+    }
+
+    /// Forgets what has expired, and who was quiet for a while.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn sweep(&self, now: DateTime<Utc>) -> Result<usize, GrantError> {
+        self.limits.sweep();
+        self.grants.sweep(now)
+    }
+
+    pub(super) fn is_https(&self) -> bool {
+        self.public_url.as_ref().is_some_and(|url| url.starts_with("https://"))
+    }
+
+    fn cookie_name(&self) -> &'static str {
+        if self.is_https() { COOKIE_SECURE } else { COOKIE_PLAIN }
+    }
+
+    /// The cookie that a browser keeps; an empty one, which it forgets.
+    pub(super) fn set_cookie(&self, secret: &str, lasts: TimeDelta) -> HeaderValue {
+        let cookie = Cookie::build((self.cookie_name(), secret))
+            .path("/")
+            .http_only(true)
+            .secure(self.is_https())
+            .same_site(SameSite::Lax)
+            .max_age(cookie::time::Duration::seconds(lasts.num_seconds()))
+            .build();
+        HeaderValue::from_str(&cookie.to_string()).expect("a secret is letters and digits")
+    }
+
+    /// The session that a browser bears, whether it is worth something or not.
+    pub(super) fn session(&self, headers: &HeaderMap) -> Option<String> {
+        let all = headers.get_all(header::COOKIE).iter().filter_map(|value| value.to_str().ok());
+        let mut ours = all.flat_map(Cookie::split_parse).flatten().filter(|cookie| cookie.name() == self.cookie_name());
+        ours.next().map(|cookie| cookie.value().to_owned())
+    }
+
+    /// Whether an origin is where our pages come from. A proxy may have changed the host on the way.
+    pub(super) fn is_ours(&self, origin: &str, host: &str) -> bool {
+        let authority = |url: &str| url.split_once("://").map(|(_, authority)| authority.to_ascii_lowercase());
+        let from = authority(origin);
+        from.is_some()
+            && (from.as_deref() == Some(&host.to_ascii_lowercase()) || from == self.public_url.as_deref().and_then(authority))
+    }
+
+    /// A place among the live streams of somebody, until it is dropped.
+    pub(super) fn stream(&self, visitor: &Visitor) -> Result<limits::Streaming, Problem> {
+        Limits::stream(&self.limits, &visitor.who()).ok_or_else(|| {
+            let says = format!("There are {} live streams of yours already. Close some windows.", limits::STREAMS_MAX);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, says)
+        })
+    }
+}
+
+/// Who a request is from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Visitor {
+    /// Whoever the request says, because this is a demo.
+    Anybody,
+    /// Somebody who did not say who they are, at an address.
+    Stranger(Option<SocketAddr>),
+    /// Somebody known.
+    Known {
+        /// Who, or what.
+        holder: Holder,
+        /// Whether they look after the installation.
+        is_operator: bool,
+        /// By what they are known.
+        by: GrantKind,
+        /// That very grant.
+        secret: String,
+    },
+}
+
+impl Visitor {
+    /// The person it is, if it is one.
+    pub(super) fn person(&self) -> Option<&PersonId> {
+        match self {
+            Self::Known { holder: Holder::Person(person), .. } => Some(person),
+            _ => None,
+        }
+    }
+
+    /// Whether it is a screen on a wall.
+    pub(super) fn is_wall(&self) -> bool {
+        matches!(self, Self::Known { holder: Holder::Wall, .. })
+    }
+
+    /// Whoever looks after the installation; nobody does in a demo.
+    pub(super) fn operator(&self) -> Result<Option<&PersonId>, Problem> {
+        match self {
+            Self::Anybody => Ok(None),
+            Self::Known { holder: Holder::Person(person), is_operator: true, .. } => Ok(Some(person)),
+            _ => {
+                metrics::counter!("tminus_http_refused_total", "why" => "role").increment(1);
+                let says = format!("This is for people whose `roles` in config/people.yaml name `{OPERATOR}`.");
+                Err(Problem::new(StatusCode::FORBIDDEN, says))
+            }
+        }
+    }
+
+    /// Whether it still is who it was: a log-in may end while something goes on.
+    pub(super) fn is_still(&self, web: &Web) -> bool {
+        match self {
+            Self::Known { by, secret, holder, .. } => {
+                let grant = web.access.grants.find(*by, secret, web.conductor.now());
+                grant.is_ok_and(|grant| {
+                    grant.is_some_and(|grant| grant.holder == *holder && is_known(holder, web.conductor.people()))
+                })
+            }
+            _ => true,
+        }
+    }
+
+    fn who(&self) -> Who {
+        match self {
+            Self::Anybody => Who::Anybody,
+            Self::Stranger(address) => Who::Address(address.map(|address| address.ip())),
+            Self::Known { holder, .. } => Who::Holder(holder.to_string()),
+        }
+    }
+}
+
+/// Every request has one; the guard put it there.
+impl<S: Send + Sync> FromRequestParts<S> for Visitor {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _state: &S) -> Result<Self, Problem> {
+        let unguarded = || Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "Nobody asked who this is from.");
+        parts.extensions.get::<Self>().cloned().ok_or_else(unguarded)
+    }
+}
+
+/// What anybody may see before they say who they are.
+fn is_open(path: &str) -> bool {
+    let exact = ["/healthz", "/readyz", "/api/openapi.json", "/log-in"];
+    exact.contains(&path) || path.starts_with("/log-in/") || path.starts_with("/assets/")
+}
+
+/// What a screen on a wall may see.
+fn is_on_the_wall(method: &Method, path: &str) -> bool {
+    let is_wall = path == "/wall" || (path.starts_with("/rollouts/") && path.ends_with("/wall"));
+    *method == Method::GET && (is_wall || path == "/api/stream")
+}
+
+/// Asks of every request where it was sent, by whom, whether its browser meant it, and whether it is one too many.
+pub(super) async fn guard(State(web): State<Web>, mut request: Request, next: Next) -> Response {
+    match admitted(&web, &request) {
+        Ok(visitor) => {
+            request.extensions_mut().insert(visitor);
+            next.run(request).await
+        }
+        Err(refused) => *refused,
+    }
+}
+
+fn admitted(web: &Web, request: &Request) -> Result<Visitor, Box<Response>> {
+    let refused = |problem: Problem| Box::new(problem.into_response());
+    let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+    // HTTP/2 has it in the address (RFC 9113, 8.3.1).
+    let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default();
+    known_host(web, host).map_err(refused)?;
+    let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
+    if changes {
+        own_origin(web, headers, host).map_err(refused)?;
+    }
+    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let visitor = visitor(web, headers, address).map_err(refused)?;
+    if !web.demo {
+        let is_asset = path.starts_with("/assets/");
+        if !is_asset {
+            web.access.limits.check(&visitor.who(), changes).map_err(|pause| refused(too_many(pause)))?;
+        }
+        if changes && matches!(visitor, Visitor::Known { by: GrantKind::Session, .. }) {
+            meant(headers).map_err(refused)?;
+        }
+        if !is_open(path) {
+            enters(&visitor, method, path, headers)?;
+        }
+    }
+    Ok(visitor)
+}
+
+/// A page elsewhere can reach us by a name of its own: it is not answered.
+fn known_host(web: &Web, host: &str) -> Result<(), Problem> {
+    let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(bare, _)| bare);
+    let is_address = bare.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    let is_local = bare == "localhost" || bare.ends_with(".localhost");
+    if is_address || is_local || web.hosts.iter().any(|known| known.eq_ignore_ascii_case(bare)) {
+        return Ok(());
+    }
+    metrics::counter!("tminus_http_refused_total", "why" => "host").increment(1);
+    let detail = "This server does not answer to that host name. Use the address it printed, or set `web.public_url`.";
+    Err(Problem::new(StatusCode::MISDIRECTED_REQUEST, detail))
+}
+
+/// Refuses what another page makes a browser send.
+fn own_origin(web: &Web, headers: &HeaderMap, host: &str) -> Result<(), Problem> {
+    let is_foreign = text(headers, header::ORIGIN).is_some_and(|origin| !web.access.is_ours(origin, host));
+    if is_foreign { Err(foreign()) } else { Ok(()) }
+}
+
+/// A browser says where a request comes from; what bears a cookie and does not say so is not taken.
+fn meant(headers: &HeaderMap) -> Result<(), Problem> {
+    let fetched = text(headers, "sec-fetch-site").map(|site| site == "same-origin");
+    // The origin, where there is one, was looked at before.
+    let is_meant = fetched.unwrap_or_else(|| headers.contains_key(header::ORIGIN));
+    if is_meant { Ok(()) } else { Err(foreign()) }
+}
+
+fn foreign() -> Problem {
+    metrics::counter!("tminus_http_refused_total", "why" => "origin").increment(1);
+    Problem::new(StatusCode::FORBIDDEN, "Requests that change something have to come from this page itself.")
+}
+
+fn text(headers: &HeaderMap, name: impl header::AsHeaderName) -> Option<&str> {
+    headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+fn too_many(pause: std::time::Duration) -> Problem {
+    metrics::counter!("tminus_http_refused_total", "why" => "rate").increment(1);
+    let seconds = pause.as_secs().max(1);
+    let says = format!("That is more than one asks in so short a time. Try again in {seconds} s.");
+    Problem::new(StatusCode::TOO_MANY_REQUESTS, says).retry_after(seconds)
+}
+
+/// Who a request is from. A token that is worth nothing is refused; a cookie that is worth nothing is none.
+fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) -> Result<Visitor, Problem> {
+    let now = web.conductor.now();
+    if let Some(said) = headers.get(header::AUTHORIZATION) {
+        let said = said.to_str().ok().and_then(|said| said.trim().split_once(' '));
+        // The name of a scheme is written in any case (RFC 9110, 11.1).
+        let token = said.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map(|(_, token)| token.trim());
+        let found = match token {
+            Some(token) => known(web, GrantKind::Token, token, now)?,
+            None => None,
+        };
+        return found.ok_or_else(|| {
+            metrics::counter!("tminus_http_refused_total", "why" => "token").increment(1);
+            let says = "This token is not known, or it has expired. `tminus token PERSON` gives out a new one.";
+            Problem::new(StatusCode::UNAUTHORIZED, says)
+        });
+    }
+    if web.demo {
+        return Ok(Visitor::Anybody);
+    }
+    let known = match web.access.session(headers) {
+        Some(secret) => known(web, GrantKind::Session, &secret, now)?,
+        None => None,
+    };
+    Ok(known.unwrap_or(Visitor::Stranger(address)))
+}
+
+/// Who holds a secret. Who is no longer configured is nobody, whatever they hold.
+fn known(web: &Web, by: GrantKind, secret: &str, now: DateTime<Utc>) -> Result<Option<Visitor>, Problem> {
+    let people = web.conductor.people();
+    let grant = web.access.grants.find(by, secret, now)?.filter(|grant| is_known(&grant.holder, people));
+    Ok(grant.map(|Grant { holder, .. }| {
+        let is_operator = matches!(&holder, Holder::Person(id) if people.person(id).is_some_and(|p| p.roles.contains(OPERATOR)));
+        Visitor::Known { holder, is_operator, by, secret: secret.to_owned() }
+    }))
+}
+
+pub(super) fn is_known(holder: &Holder, people: &Directory) -> bool {
+    match holder {
+        Holder::Person(id) => people.person(id).is_some(),
+        Holder::Wall => true,
+    }
+}
+
+/// Strangers are shown the way in; a screen on a wall stays on it.
+fn enters(visitor: &Visitor, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Box<Response>> {
+    let is_page = *method == Method::GET && !path.starts_with("/api/") && path != "/metrics";
+    let wants_page = is_page && text(headers, header::ACCEPT).is_some_and(|accepted| accepted.contains("text/html"));
+    match visitor {
+        Visitor::Stranger(_) if wants_page => Err(Box::new(Redirect::to("/log-in").into_response())),
+        Visitor::Stranger(_) => {
+            let says = "Log in first: by your personal link in a browser, or with a token in `Authorization: Bearer …`.";
+            Err(Box::new(Problem::new(StatusCode::UNAUTHORIZED, says).into_response()))
+        }
+        known if known.is_wall() && !is_on_the_wall(method, path) => Err(Box::new(if wants_page {
+            Redirect::to("/wall").into_response()
+        } else {
+            Problem::new(StatusCode::FORBIDDEN, "A screen on a wall shows how rollouts stand, and nothing else.").into_response()
+        })),
+        _ => Ok(()),
+    }
+}
+
+impl From<GrantError> for Problem {
+    fn from(error: GrantError) -> Self {
+        tracing::error!("{error}");
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}."))
+    }
+}

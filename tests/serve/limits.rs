@@ -1,0 +1,88 @@
+//! What nobody can take away from the others: floods, slow requests, bodies without end.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::json;
+use tminus::gateway::web::BODY_BYTES_MAX;
+use tminus::gateway::web::access::limits::STREAMS_MAX;
+
+use crate::{Browser, House, ROOM, told};
+
+#[test]
+fn a_flood_of_one_is_turned_away_and_the_others_are_served() {
+    let house = House::new();
+    let serving = house.serve();
+    let enter = |person: &str| {
+        let mut browser = Browser::at(&serving.url);
+        browser.log_in(&house.given(&["invite", person]));
+        browser
+    };
+    let (maria, ana) = (enter("maria"), enter("ana"));
+    let refused = (0..200).map(|_| ana.post(ROOM, &json!({ "text": "hello" }))).find(|answer| answer.status() != 200);
+    let refused = refused.expect("it is one too many at some time");
+    assert_eq!(refused.status(), 429);
+    let pause: u64 = refused.headers()["retry-after"].to_str().expect("text").parse().expect("seconds");
+    assert!((1..=10).contains(&pause), "{pause}");
+    assert!(told(refused)["detail"].as_str().is_some_and(|says| says.contains("Try again in")));
+    assert_eq!(ana.get("/api/rollouts").status(), 200, "she still sees how things stand");
+    assert_eq!(maria.post(ROOM, &json!({ "text": "hello" })).status(), 200);
+}
+
+#[test]
+fn nobody_holds_more_live_streams_than_they_have_windows() {
+    let house = House::new();
+    let serving = house.serve();
+    let mut ana = Browser::at(&serving.url);
+    ana.log_in(&house.given(&["invite", "ana"]));
+    let streams: Vec<_> = (0..STREAMS_MAX).map(|_| ana.get("/api/stream")).collect();
+    assert!(streams.iter().all(|stream| stream.status() == 200));
+    let refused = ana.get("/api/stream");
+    assert_eq!(refused.status(), 429);
+    assert!(told(refused)["detail"].as_str().is_some_and(|says| says.contains("Close some windows")));
+}
+
+#[test]
+fn a_live_stream_ends_with_the_log_in() {
+    let house = House::new();
+    let serving = house.serve();
+    let enter = |person: &str| {
+        let mut browser = Browser::at(&serving.url);
+        browser.log_in(&house.given(&["invite", person]));
+        browser
+    };
+    let (maria, ana) = (enter("maria"), enter("ana"));
+    let mut stream = ana.get("/api/stream");
+    house.given(&["access", "revoke", "ana"]);
+    maria.post(ROOM, &json!({ "text": "something new" }));
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).expect("it ends by itself");
+    assert_eq!(heard.matches("event: change").count(), 1, "only how things stood when she was in: {heard}");
+}
+
+#[test]
+fn a_body_without_end_is_not_read() {
+    let house = House::new();
+    let serving = house.serve();
+    let mut ana = Browser::at(&serving.url);
+    ana.log_in(&house.given(&["invite", "ana"]));
+    let answer = ana.post(ROOM, &json!({ "text": "x".repeat(BODY_BYTES_MAX) }));
+    assert_eq!(answer.status(), 413);
+    let form = ana.request("/log-in").header("origin", &serving.url).body("invite=".to_owned() + &"x".repeat(BODY_BYTES_MAX));
+    assert_eq!(ana.send(form.header("content-type", "application/x-www-form-urlencoded")).status(), 413);
+}
+
+#[test]
+fn a_request_that_drips_in_is_ended() {
+    let house = House::new();
+    let serving = house.serve();
+    let mut connection = TcpStream::connect(serving.url.trim_start_matches("http://")).expect("a connection");
+    // Far above the limit on the head, far below the patience of whoever runs this.
+    connection.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
+    connection.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Slow: ").expect("the beginning");
+    let mut answer = Vec::new();
+    connection.read_to_end(&mut answer).expect("the server closes it");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 408"), "{answer}");
+}
