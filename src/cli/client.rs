@@ -28,7 +28,7 @@ const MAY_HAVE_HAPPENED: &str = ", but what was asked may have happened: look be
 #[derive(Clone, Debug, clap::Args)]
 pub(super) struct Where {
     /// Where T-minus runs
-    #[arg(long, value_name = "URL", default_value = URL_DEFAULT)]
+    #[arg(long, value_name = "URL", env = "TMINUS_URL", default_value = URL_DEFAULT)]
     pub url: String,
     /// A file that holds your token; otherwise the environment variable `TMINUS_TOKEN`, if it is set
     #[arg(long, value_name = "FILE")]

@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 /// Asks everything there is to ask, of a person or of what a script answers.
 fn asked(answers: &mut dyn BufRead, is_person: bool) -> anyhow::Result<Answers> {
     let mut questions = Questions { answers, is_person };
-    questions.say("A few questions; an empty answer takes what stands in [brackets]. Nothing is written before the last one.\n");
+    say("A few questions; an empty answer takes what stands in [brackets]. Nothing is written before the last one.\n");
     let platforms = questions.ask(
         "Where do people talk? T-minus always has rooms of its own; name others too: slack, telegram",
         "local",
@@ -132,16 +132,10 @@ struct Questions<'a> {
 }
 
 impl Questions<'_> {
-    fn say(&self, text: &str) {
-        // Questions are for people, standard output for what was written.
-        eprint!("{text}");
-        drop(std::io::stderr().flush());
-    }
-
     fn ask<T>(&mut self, question: &str, default: &str, read: impl Fn(&str) -> Result<T, String>) -> anyhow::Result<T> {
         let offered = if default.is_empty() { String::new() } else { format!(" [{default}]") };
         for _ in 0..TRIES_MAX {
-            self.say(&format!("{question}{offered}: "));
+            say(&format!("{question}{offered}: "));
             let mut line = String::new();
             if self.answers.read_line(&mut line)? == 0 {
                 // An answer that may be empty is empty; the others are missing.
@@ -150,12 +144,18 @@ impl Questions<'_> {
             let said = line.trim();
             match read(if said.is_empty() { default } else { said }) {
                 Ok(answer) => return Ok(answer),
-                Err(why) if self.is_person => self.say(&format!("{why}\n")),
+                Err(why) if self.is_person => say(&format!("{why}\n")),
                 Err(why) => bail!("`{said}` is no answer to: {question}. {why}"),
             }
         }
         bail!("nothing was written; start again with `tminus init` when you know: {question}")
     }
+}
+
+/// Questions are for people, standard output for what was written.
+fn say(text: &str) {
+    eprint!("{text}");
+    drop(std::io::stderr().flush());
 }
 
 /// A text as YAML reads it, whatever stands in it.

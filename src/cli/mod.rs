@@ -7,6 +7,7 @@ mod completions;
 mod demo;
 mod init;
 mod journal;
+mod ready;
 mod report;
 mod say;
 mod schema;
@@ -56,6 +57,8 @@ enum Command {
     Check(check::Args),
     /// Prints the JSON Schema of a file, for editors that complete and underline
     Schema(schema::Args),
+    /// Says whether a running T-minus can be used, for health checks
+    Ready(ready::Args),
     /// Prints what a shell needs to complete commands and options
     Completions(completions::Args),
     /// Looks after the journal
@@ -79,6 +82,7 @@ pub fn run() -> ExitCode {
         Command::Report(args) => report::run(&args),
         Command::Check(args) => check::run(&args),
         Command::Schema(args) => schema::run(&args),
+        Command::Ready(args) => ready::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Journal(command) => journal::run(&command),
     };
