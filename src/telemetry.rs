@@ -25,21 +25,68 @@ pub fn start_logging() -> anyhow::Result<()> {
     set.map_err(|error| anyhow::anyhow!("logging can't be set up: {error}"))
 }
 
+/// How long things take, in seconds: from what the page cache answers to what people notice, up to where requests end.
+const SECONDS_BUCKETS: [f64; 14] = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0];
+
 /// Sets up figures for this process, with what each means.
 ///
 /// # Errors
 /// When figures are set up already.
 pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
-    let handle = PrometheusBuilder::new().install_recorder()?;
-    metrics::describe_counter!("tminus_commands_total", "Commands of people, by what became of them");
-    metrics::describe_counter!("tminus_deliveries_total", "Announcements brought to a destination, by outcome");
-    metrics::describe_counter!("tminus_delivery_retries_total", "Deliveries that a destination did not take at once");
-    metrics::describe_counter!("tminus_actions_total", "Actions that ended, by outcome");
-    metrics::describe_counter!("tminus_projections_total", "Cards and logs brought up to date in rooms");
-    metrics::describe_counter!("tminus_lane_full_total", "Times that something had to queue for a full lane");
-    metrics::describe_counter!("tminus_http_refused_total", "Requests refused before they were looked at, by reason");
-    metrics::describe_counter!("tminus_snapshots_ignored_total", "Snapshots passed over at a start, because they did not fit");
-    metrics::describe_counter!("tminus_snapshots_failed_total", "Snapshots that could not be written");
-    metrics::describe_gauge!("tminus_rollouts_open", "Rollouts that are not over, without rehearsals");
+    let handle = PrometheusBuilder::new().set_buckets(&SECONDS_BUCKETS)?.install_recorder()?;
+    for (name, says) in COUNTERS {
+        metrics::describe_counter!(*name, *says);
+    }
+    for (name, says) in GAUGES {
+        metrics::describe_gauge!(*name, *says);
+    }
+    for (name, says) in SECONDS {
+        metrics::describe_histogram!(*name, metrics::Unit::Seconds, *says);
+    }
+    // What has no labels is there from the beginning: an alarm on something that never happened yet has to find it.
+    for name in COUNTED_FROM_ZERO {
+        metrics::counter!(*name).absolute(0);
+    }
+    metrics::gauge!("tminus_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1.0);
     Ok(handle)
 }
+
+/// What is counted.
+const COUNTERS: &[(&str, &str)] = &[
+    ("tminus_commands_total", "What people pressed and typed, by what became of it"),
+    ("tminus_journal_records_total", "Events that became durable"),
+    ("tminus_journal_bytes_total", "Bytes of events that became durable"),
+    ("tminus_deliveries_total", "Announcements brought to a destination, by outcome"),
+    ("tminus_delivery_retries_total", "Deliveries that a destination did not take at once"),
+    ("tminus_actions_total", "Actions that ended, by outcome"),
+    ("tminus_projections_total", "Cards and logs brought up to date in rooms"),
+    ("tminus_lane_full_total", "Times that something had to queue for a full lane"),
+    ("tminus_http_requests_total", "Requests, by the status they were answered with"),
+    ("tminus_http_refused_total", "Requests refused before they were looked at, by reason"),
+    ("tminus_snapshots_ignored_total", "Snapshots passed over at a start, because they did not fit"),
+    ("tminus_snapshots_failed_total", "Snapshots that could not be written"),
+    ("tminus_task_panics_total", "Tasks that broke by a mistake of ours and were taken up again, by task"),
+];
+
+/// What goes up and down.
+const GAUGES: &[(&str, &str)] = &[
+    ("tminus_rollouts_open", "Rollouts that are not over, without rehearsals"),
+    ("tminus_lane_waiting", "What waits in a lane to be brought out, by lane: for its turn, or for the destination to take it"),
+    ("tminus_build_info", "1; the version is a label"),
+];
+
+/// What takes time.
+const SECONDS: &[(&str, &str)] = &[
+    ("tminus_answer_seconds", "From taking a press or a command to its answer, which is durable then"),
+    ("tminus_journal_commit_seconds", "Writing and syncing one commit; their count is the number of commits"),
+    ("tminus_http_request_seconds", "From taking a request to its answer"),
+];
+
+const COUNTED_FROM_ZERO: &[&str] = &[
+    "tminus_journal_records_total",
+    "tminus_journal_bytes_total",
+    "tminus_delivery_retries_total",
+    "tminus_projections_total",
+    "tminus_snapshots_ignored_total",
+    "tminus_snapshots_failed_total",
+];

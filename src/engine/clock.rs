@@ -29,6 +29,24 @@ impl Clock for SystemClock {
     }
 }
 
+/// Measures how long something took, for the figures. It goes on evenly, whatever is done to the time of day.
+#[derive(Clone, Copy, Debug)]
+pub struct Stopwatch(std::time::Instant);
+
+impl Stopwatch {
+    /// Begins to measure.
+    #[must_use]
+    pub fn start() -> Self {
+        Self(std::time::Instant::now())
+    }
+
+    /// Seconds since then.
+    #[must_use]
+    pub fn seconds(self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
 /// A clock that stands still until someone moves it: tests and simulations.
 #[derive(Clone, Debug)]
 pub struct ManualClock {

@@ -13,7 +13,7 @@ use crate::engine::conductor::Conductor;
 use crate::engine::ports::{Courier, Found, Sent};
 
 use super::backoff::Backoff;
-use super::{CALL_TIMEOUT, bring_back};
+use super::{CALL_TIMEOUT, bring_back, count};
 
 /// One delivery in the lane.
 pub(super) struct Item {
@@ -30,13 +30,16 @@ struct Waiting {
 
 /// Runs the lane until the outbox closes. What is in hand then is finished; what waits stays owed.
 pub(super) async fn run(
+    lane: String,
     courier: Arc<dyn Courier>,
     conductor: Conductor,
     mut items: mpsc::Receiver<Item>,
     closing: CancellationToken,
 ) {
     let mut waiting: Vec<Waiting> = Vec::new();
+    let gauge = metrics::gauge!("tminus_lane_waiting", "lane" => lane, "what" => "deliveries");
     loop {
+        gauge.set(count(waiting.len() + items.len()));
         let next = waiting.iter().map(|w| w.until).min();
         let timer = async {
             match next {

@@ -134,7 +134,13 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
                 };
                 let lane = deliveries.entry(route.lane.clone()).or_insert_with(|| {
                     let (lane, items) = mpsc::channel(LANE_MAX);
-                    tasks.spawn(delivery::run(route.courier.clone(), conductor.clone(), items, closing.clone()));
+                    tasks.spawn(delivery::run(
+                        route.lane.clone(),
+                        route.courier.clone(),
+                        conductor.clone(),
+                        items,
+                        closing.clone(),
+                    ));
                     lane
                 });
                 queue(lane, &route.lane, delivery::Item { delivery, maybe_sent });
@@ -146,7 +152,13 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
                 };
                 let lane = projections.entry(route.lane.clone()).or_insert_with(|| {
                     let (lane, items) = mpsc::channel(LANE_MAX);
-                    tasks.spawn(projection::run(route.courier.clone(), conductor.clone(), items, closing.clone()));
+                    tasks.spawn(projection::run(
+                        route.lane.clone(),
+                        route.courier.clone(),
+                        conductor.clone(),
+                        items,
+                        closing.clone(),
+                    ));
                     lane
                 });
                 queue(lane, &route.lane, projection::Item { rollout, venue });
@@ -171,6 +183,12 @@ pub async fn run(routes: Routes, conductor: Conductor, mut dispatches: mpsc::Rec
     }
     tasks.close();
     tasks.wait().await;
+}
+
+/// A number of things, as gauges want it.
+#[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 things waiting")]
+fn count(things: usize) -> f64 {
+    things as f64
 }
 
 /// Puts something into a lane. A full lane holds up what goes into it, and nothing else.

@@ -14,7 +14,7 @@ use crate::engine::conductor::Conductor;
 use crate::engine::ports::{Courier, Projection};
 
 use super::backoff::Backoff;
-use super::{CALL_TIMEOUT, bring_back};
+use super::{CALL_TIMEOUT, bring_back, count};
 
 /// A rollout in a room that has something new to show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -34,6 +34,7 @@ struct Shown {
 
 /// Runs the lane until the outbox closes. What a room does not show yet it is shown at the next start.
 pub(super) async fn run(
+    lane: String,
     courier: Arc<dyn Courier>,
     conductor: Conductor,
     mut items: mpsc::Receiver<Item>,
@@ -41,7 +42,9 @@ pub(super) async fn run(
 ) {
     let mut dirty: HashSet<Item> = HashSet::new();
     let mut shown: HashMap<Item, Shown> = HashMap::new();
+    let gauge = metrics::gauge!("tminus_lane_waiting", "lane" => lane, "what" => "cards");
     loop {
+        gauge.set(count(dirty.len() + items.len()));
         while let Ok(item) = items.try_recv() {
             dirty.insert(item);
         }

@@ -25,6 +25,7 @@ use crate::domain::rollout::state::State as RolloutState;
 use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::runbook::model::Outcome;
 use crate::domain::time::parse_duration;
+use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::{Advance, Press, Rejected, Said};
 use crate::engine::ports::{Author, RoomError, RoomInfo, RoomMessage};
 
@@ -259,7 +260,10 @@ async fn say(
         return Ok(axum::Json(Told::nothing(Some(message.to_string()))));
     };
     let said = Said { id, person, room, text: asked.to_owned(), fields: body.fields };
-    Told::from_result(Some(message.to_string()), web.conductor.hear(said).await).map(axum::Json)
+    let watch = Stopwatch::start();
+    let heard = web.conductor.hear(said).await;
+    metrics::histogram!("tminus_answer_seconds", "to" => "command").record(watch.seconds());
+    Told::from_result(Some(message.to_string()), heard).map(axum::Json)
 }
 
 #[derive(Deserialize, Serialize)]
@@ -291,7 +295,10 @@ async fn press(
     belongs(&web, &found, &body.button)?;
     let id = command_id(&web, &headers, &person, &(&room, &message, &body))?;
     let press = Press { id, person, room, button: body.button, reason: body.reason, fields: body.fields };
-    Told::from_result(None, web.conductor.press(press).await).map(axum::Json)
+    let watch = Stopwatch::start();
+    let pressed = web.conductor.press(press).await;
+    metrics::histogram!("tminus_answer_seconds", "to" => "press").record(watch.seconds());
+    Told::from_result(None, pressed).map(axum::Json)
 }
 
 /// A button is pressed where it stands: under a message of its own rollout. Whether it is still one, the rollout says.

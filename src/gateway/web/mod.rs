@@ -23,6 +23,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::watch;
 use tower_http::set_header::SetResponseHeaderLayer;
 
+use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::Conductor;
 use crate::engine::ports::HouseRooms;
 
@@ -79,7 +80,8 @@ pub fn router(web: Web) -> Router {
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(web.clone(), access::guard))
-        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX));
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn(counted));
     if web.access.is_https() {
         // A browser that was here once does not come by an address that can be listened to.
         let value = HeaderValue::from_static("max-age=31536000");
@@ -106,6 +108,16 @@ async fn wrong_method() -> Problem {
         StatusCode::METHOD_NOT_ALLOWED,
         "This address does not take this method. The API is described at /api/openapi.json.",
     )
+}
+
+/// Counts requests by what they were answered, whoever refused or answered them.
+async fn counted(request: Request, next: Next) -> Response {
+    let watch = Stopwatch::start();
+    let response = next.run(request).await;
+    let status = response.status().as_u16().to_string();
+    metrics::counter!("tminus_http_requests_total", "status" => status).increment(1);
+    metrics::histogram!("tminus_http_request_seconds").record(watch.seconds());
+    response
 }
 
 /// Nothing is waited for without end; who waited gets a problem like any other.

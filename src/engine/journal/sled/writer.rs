@@ -18,6 +18,8 @@ use std::time::SystemTime;
 use ::sled::{Db, Tree};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::engine::clock::Stopwatch;
+
 use super::super::{Append, AppendError, NewRecord, StreamName};
 use super::commit::NewCommit;
 use super::durable::Durable;
@@ -106,11 +108,16 @@ impl Writer {
         if accepted.streams.is_empty() {
             return Ok(());
         }
+        let watch = Stopwatch::start();
         if let Err(reason) = self.guarded(|writer| writer.write(accepted)) {
             tracing::error!(reason, "The journal accepts nothing until a restart: what its disk holds is uncertain");
             self.durable.set_poison(reason.clone());
             return Err(AppendError::Poisoned(reason));
         }
+        let records: usize = accepted.streams.values().map(|(_, records)| records.len()).sum();
+        metrics::counter!("tminus_journal_records_total").increment(records as u64);
+        metrics::counter!("tminus_journal_bytes_total").increment(accepted.bytes_count as u64);
+        metrics::histogram!("tminus_journal_commit_seconds").record(watch.seconds());
         Ok(())
     }
 
