@@ -18,19 +18,25 @@ use self::demo::Demo;
 
 /// What drives the browser; installed into `target/` on first use.
 const PLAYWRIGHT: &str = "playwright-core@1.64.1";
+/// What looks at pages for those who can't see them; installed beside it.
+const AXE: &str = "axe-core@4.14.1";
 /// Where Debian puts Chromium.
 const CHROMIUM_DEFAULT: &str = "/usr/bin/chromium";
 /// A browser takes about one core, and so does the program while it starts.
 const THREADS: usize = 2;
 
-const CASES: [(&str, &str); 6] = [
+const CASES: [(&str, &str); 7] = [
     ("start", "maria_types_a_command_and_ines_acknowledges"),
     ("go", "several_people_take_a_rollout_to_go"),
     ("windows", "two_windows_see_the_same_and_a_stale_press_is_answered"),
     ("restart", "the_page_survives_a_crash_of_the_server"),
     ("narrow", "nothing_scrolls_sideways_on_a_phone"),
     ("keyboard", "everything_can_be_done_from_the_keyboard"),
+    ("axe", "axe_core_finds_nothing"),
 ];
+
+/// Cases of `tminus serve`, with the house in `tests/page/house`.
+const SERVED: [(&str, &str); 1] = [("people", "two_people_log_in_and_take_a_rollout_to_its_end_across_a_crash")];
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -41,18 +47,20 @@ fn main() {
     if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
         cases.push(("screenshot", "the_picture_for_the_readme"));
     }
-    let trial = |(script, name): (&'static str, &'static str)| {
+    let trial = |(script, name, served): (&'static str, &'static str, bool)| {
         let reason = missing.clone();
         let trial = Trial::test(name, move || match reason {
             Some(reason) => Err(Failed::from(reason)),
-            None => run(script),
+            None => run(script, served),
         });
         match &missing {
             Some(reason) if !in_ci => trial.with_ignored_flag(true).with_kind(reason.clone()),
             _ => trial,
         }
     };
-    libtest_mimic::run(&arguments, cases.into_iter().map(trial).collect()).exit();
+    let demos = cases.into_iter().map(|(script, name)| (script, name, false));
+    let all = demos.chain(SERVED.into_iter().map(|(script, name)| (script, name, true)));
+    libtest_mimic::run(&arguments, all.map(trial).collect()).exit();
 }
 
 /// What is not here, if anything.
@@ -82,26 +90,38 @@ fn install() -> Result<PathBuf, String> {
     std::fs::create_dir_all(&dir).map_err(|error| error.to_string())?;
     let lock = File::create(dir.join("lock")).map_err(|error| error.to_string())?;
     lock.lock().map_err(|error| error.to_string())?;
-    let manifest = std::fs::read_to_string(dir.join("node_modules/playwright-core/package.json")).unwrap_or_default();
-    let wanted = PLAYWRIGHT.rsplit('@').next().unwrap_or_default();
-    if manifest.contains(&format!("\"version\": \"{wanted}\"")) {
+    let is_there = |package: &str| {
+        let (name, version) = package.split_once('@').unwrap_or((package, ""));
+        let manifest = std::fs::read_to_string(dir.join("node_modules").join(name).join("package.json")).unwrap_or_default();
+        manifest.contains(&format!("\"version\": \"{version}\""))
+    };
+    if is_there(PLAYWRIGHT) && is_there(AXE) {
         return Ok(dir);
     }
     let mut npm = Command::new("npm");
-    npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"]).arg(&dir).arg(PLAYWRIGHT);
+    npm.args(["install", "--no-save", "--no-audit", "--no-fund", "--prefix"]).arg(&dir).args([PLAYWRIGHT, AXE]);
     let done = npm.output().map_err(|error| error.to_string())?;
     if !done.status.success() {
-        return Err(format!("npm install {PLAYWRIGHT} failed: {}", String::from_utf8_lossy(&done.stderr)));
+        return Err(format!("npm install {PLAYWRIGHT} {AXE} failed: {}", String::from_utf8_lossy(&done.stderr)));
     }
     Ok(dir)
 }
 
-/// Runs one script against a demo of its own. The script says `kill` and `start` to have the demo crash and come
-/// back with the same data at the same address.
-fn run(script: &str) -> Result<(), Failed> {
+/// Runs one script against a T-minus of its own. The script says `kill` and `start` to have it crash and come
+/// back with the same data at the same address, and `invite PERSON` to get a link.
+fn run(script: &str, served: bool) -> Result<(), Failed> {
     let playwright = playwright()?;
     let data = tempfile::tempdir()?;
-    let first = Demo::start(data.path(), "127.0.0.1:0")?;
+    let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/house");
+    let start = |listen: &str| {
+        if served { Demo::serve(data.path(), &house, listen) } else { Demo::start(data.path(), listen) }
+    };
+    let invite = |person: &str| -> Result<String, Failed> {
+        let mut invite = Command::new(env!("CARGO_BIN_EXE_tminus"));
+        invite.args(["invite", person, "--config"]).arg(&house).arg("--data").arg(data.path());
+        Ok(String::from_utf8(invite.output()?.stdout)?.trim_end().to_owned())
+    };
+    let first = start("127.0.0.1:0")?;
     let url = first.url.clone();
     let address = url.trim_start_matches("http://");
     let mut demo = Some(first);
@@ -120,8 +140,14 @@ fn run(script: &str) -> Result<(), Failed> {
     for line in BufReader::new(node.stdout.take().expect("it is piped")).lines().map_while(Result::ok) {
         match line.as_str() {
             "kill" => demo = None,
-            "start" => demo = Some(Demo::start(data.path(), address)?),
-            _ => continue,
+            "start" => demo = Some(start(address)?),
+            said => match said.strip_prefix("invite ") {
+                Some(person) => {
+                    writeln!(tell, "{}", invite(person)?)?;
+                    continue;
+                }
+                None => continue,
+            },
         }
         writeln!(tell, "done")?;
     }

@@ -19,7 +19,7 @@ export async function scenario(play, { tolerate } = {}) {
       '--disable-component-update', '--disable-sync'],
   });
   const wrong = [];
-  const open = async (person, { path = `/rooms/${ROOM}`, width = 1280, height = 860, colorScheme = 'light' } = {}) => {
+  const enter = async (address, { width = 1280, height = 860, colorScheme = 'light' } = {}) => {
     const context = await browser.newContext({ viewport: { width, height }, colorScheme });
     context.setDefaultTimeout(WAIT_MS);
     const page = await context.newPage();
@@ -32,12 +32,16 @@ export async function scenario(play, { tolerate } = {}) {
       if (url.protocol !== 'data:' && url.origin !== DEMO) wrong.push(`loaded from elsewhere: ${url}`);
     });
     await page.addInitScript(() => addEventListener('securitypolicyviolation', (event) => console.error(`policy: ${event.violatedDirective} ${event.blockedURI}`)));
-    await page.goto(`${DEMO}${path}?as=${person}`);
+    await page.goto(address);
+    return page;
+  };
+  const open = async (person, { path = `/rooms/${ROOM}`, ...look } = {}) => {
+    const page = await enter(`${DEMO}${path}?as=${person}`, look);
     await live(page);
     return page;
   };
   try {
-    await play({ open });
+    await play({ open, enter });
     assert.deepEqual(wrong, []);
   } finally {
     await browser.close();
@@ -140,7 +144,8 @@ export async function playUntil(done) {
 
 // Asks whoever runs this to kill or start the demo.
 const replies = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-export async function demo(what) {
+export async function ask(what) {
   process.stdout.write(`${what}\n`);
-  assert.equal((await replies.next()).value, 'done');
+  return (await replies.next()).value;
 }
+export const demo = async (what) => assert.equal(await ask(what), 'done');

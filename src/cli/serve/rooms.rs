@@ -26,7 +26,10 @@ pub(super) fn infos(settings: &Settings, people: &Directory, manner: Manner) -> 
     for address in settings.announced_to().into_iter().filter(|address| is_ours(address.platform)) {
         let id = room_of_address(&address);
         if !rooms.iter().any(|room| room.id == id) {
-            let title = format!("{}: {}", address.platform.title(), address.name);
+            let title = match address.platform {
+                Platform::Local => address.name.clone(),
+                platform => format!("{}: {}", platform.title(), address.name),
+            };
             rooms.push(RoomInfo { id, title, hosts: false, person: None });
         }
     }
