@@ -37,6 +37,16 @@ const CASES: [(&str, &str); 7] = [
 
 /// Cases of `tminus serve`, with the house in `tests/page/house`.
 const SERVED: [(&str, &str); 1] = [("people", "two_people_log_in_and_take_a_rollout_to_its_end_across_a_crash")];
+/// Cases of a demo with very many people and steps.
+const LARGE: [(&str, &str); 1] = [("large", "very_many_people_and_steps_are_shown_and_found")];
+
+/// What a case is played on.
+#[derive(Clone, Copy)]
+enum On {
+    Demo,
+    Served,
+    Large,
+}
 
 fn main() {
     let mut arguments = Arguments::from_args();
@@ -47,19 +57,20 @@ fn main() {
     if std::env::var_os("UPDATE_SCREENSHOT").is_some() {
         cases.push(("screenshot", "the_picture_for_the_readme"));
     }
-    let trial = |(script, name, served): (&'static str, &'static str, bool)| {
+    let trial = |(script, name, on): (&'static str, &'static str, On)| {
         let reason = missing.clone();
         let trial = Trial::test(name, move || match reason {
             Some(reason) => Err(Failed::from(reason)),
-            None => run(script, served),
+            None => run(script, on),
         });
         match &missing {
             Some(reason) if !in_ci => trial.with_ignored_flag(true).with_kind(reason.clone()),
             _ => trial,
         }
     };
-    let demos = cases.into_iter().map(|(script, name)| (script, name, false));
-    let all = demos.chain(SERVED.into_iter().map(|(script, name)| (script, name, true)));
+    let demos = cases.into_iter().map(|(script, name)| (script, name, On::Demo));
+    let served = SERVED.into_iter().map(|(script, name)| (script, name, On::Served));
+    let all = demos.chain(served).chain(LARGE.into_iter().map(|(script, name)| (script, name, On::Large)));
     libtest_mimic::run(&arguments, all.map(trial).collect()).exit();
 }
 
@@ -109,12 +120,18 @@ fn install() -> Result<PathBuf, String> {
 
 /// Runs one script against a T-minus of its own. The script says `kill` and `start` to have it crash and come
 /// back with the same data at the same address, and `invite PERSON` to get a link.
-fn run(script: &str, served: bool) -> Result<(), Failed> {
+fn run(script: &str, on: On) -> Result<(), Failed> {
     let playwright = playwright()?;
     let data = tempfile::tempdir()?;
     let house = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/page/house");
-    let start = |listen: &str| {
-        if served { Demo::serve(data.path(), &house, listen) } else { Demo::start(data.path(), listen) }
+    let large = tempfile::tempdir()?;
+    if matches!(on, On::Large) {
+        write_large(large.path())?;
+    }
+    let start = |listen: &str| match on {
+        On::Demo => Demo::start(data.path(), listen),
+        On::Served => Demo::serve(data.path(), &house, listen),
+        On::Large => Demo::of(data.path(), large.path(), listen),
     };
     let invite = |person: &str| -> Result<String, Failed> {
         let mut invite = Command::new(env!("CARGO_BIN_EXE_tminus"));
@@ -158,4 +175,27 @@ fn run(script: &str, served: bool) -> Result<(), Failed> {
     }
     let log = std::fs::read_to_string(data.path().join("log")).unwrap_or_default();
     Err(format!("{}\nthe demo's log:\n{log}", String::from_utf8_lossy(&done.stderr)).into())
+}
+
+/// A configuration with 150 people, all on one roster, and 120 steps, twelve of which are open at once.
+fn write_large(dir: &Path) -> std::io::Result<()> {
+    const PEOPLE: usize = 150;
+    let id = |number: usize| format!("p{:03}", number % PEOPLE);
+    let ids: Vec<String> = (0..PEOPLE).map(id).collect();
+    let people: String = ids.iter().enumerate().map(|(at, id)| format!("  {id}: {{ name: Person {at} }}\n")).collect();
+    let step =
+        |number: usize| format!("      - {{ task: Check node {number} and write down what it says, who: {} }}\n", id(number));
+    let phase = |at: usize| {
+        let steps: String = (12 * at + 1..=12 * at + 12).map(step).collect();
+        format!("  - phase: part_{at}\n    title: Part {at} of the work\n    parallel: true\n    steps:\n{steps}")
+    };
+    let phases: String = (0..10).map(phase).collect();
+    let runbook = format!(
+        "runbook: large\ntitle: A large rollout\nrooms: [large]\nphases:\n  - phase: roll\n    steps:\n      \
+         - {{ acknowledge: The window is known, from: [everybody] }}\n{phases}"
+    );
+    std::fs::create_dir_all(dir.join("config/runbooks"))?;
+    std::fs::write(dir.join("config/people.yaml"), format!("people:\n{people}teams: {{ everybody: [{}] }}\n", ids.join(", ")))?;
+    std::fs::write(dir.join("config/tminus.yaml"), "rooms: { large: { local: true } }\n")?;
+    std::fs::write(dir.join("config/runbooks/large.yaml"), runbook)
 }

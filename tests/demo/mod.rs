@@ -18,6 +18,11 @@ impl Demo {
         Self::run(data, &["demo", "--listen", listen])
     }
 
+    /// Starts a demo of a configuration.
+    pub fn of(data: &Path, config: &Path, listen: &str) -> Result<Self, String> {
+        Self::run(data, &["demo", "--listen", listen, "--config", config.to_str().expect("UTF-8")])
+    }
+
     /// Starts `tminus serve` with a configuration.
     pub fn serve(data: &Path, config: &Path, listen: &str) -> Result<Self, String> {
         Self::run(data, &["serve", "--listen", listen, "--config", config.to_str().expect("UTF-8")])

@@ -28,6 +28,8 @@ const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
 const MESSAGES_SHOWN_MAX: usize = 600;
 /// By how much what is shown moves on, so that a page does not change at its top with every message.
 const MESSAGES_SHOWN_STEP: usize = 100;
+/// Up to how many open steps are shown in the checklist's own order, whoever looks.
+const SECTIONS_IN_ORDER_MAX: usize = 3;
 /// How many rollouts that are over are looked at: each is read from the journal.
 const ENDED_LOOKED_AT_MAX: usize = 3;
 
@@ -126,6 +128,8 @@ struct VoterView {
 struct Pressable {
     id: String,
     label: String,
+    /// What is seen of the label where the rest of it stands right above.
+    short: Option<String>,
     style: ButtonStyle,
     /// What the script needs to ask and to send, as JSON.
     ask: String,
@@ -158,10 +162,19 @@ impl Pressable {
         Self {
             id: button.id.clone(),
             label: button.label.clone(),
+            short: None,
             style: button.style,
             ask: serde_json::to_string(&ask).expect("texts, lists and truth values are JSON"),
         }
     }
+}
+
+/// The verb of a button's label that goes on with what its section is headed; nothing where it says something else.
+fn short(label: &str, heading: &str) -> Option<String> {
+    let (verb, about) = label.split_once(": ")?;
+    let heading: String = heading.chars().filter(|c| !matches!(c, '\\' | '*')).collect();
+    let about = about.trim_end_matches('…').trim_end();
+    (!about.is_empty() && heading.starts_with(about)).then(|| verb.to_owned())
 }
 
 /// A rollout as it is at this moment: more recent than the card that was posted, whose edits are paced.
@@ -206,9 +219,9 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
 
 fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&PersonId>) -> CardView {
     let card = &seen.card;
-    let buttons_of = |step: Option<usize>| {
+    let buttons_of = |step: Option<usize>, heading: &str| {
         let own = card.buttons.iter().filter(|button| ButtonToken::parse(&button.id).is_some_and(|token| token.step == step));
-        own.map(|button| Pressable::new(room, posted.id, button)).collect()
+        own.map(|button| Pressable { short: short(&button.label, heading), ..Pressable::new(room, posted.id, button) }).collect()
     };
     let sections = card.sections.iter().zip(&seen.open).map(|(section, step)| SectionView {
         key: step.index,
@@ -216,8 +229,13 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
         lines: section.lines.clone(),
         mine: viewer.is_some_and(|viewer| step.awaited.contains(viewer)),
         voters: step.voters.iter().map(|(name, vote)| VoterView { name: name.clone(), vote: vote.map(Choice::name) }).collect(),
-        buttons: buttons_of(Some(step.index)),
+        buttons: buttons_of(Some(step.index), &section.heading),
     });
+    let mut sections: Vec<SectionView> = sections.collect();
+    // Among many, whoever looks finds their own first.
+    if sections.len() > SECTIONS_IN_ORDER_MAX {
+        sections.sort_by_key(|section| !section.mine);
+    }
     CardView {
         message: posted.id.to_string(),
         rollout: card.rollout.to_string(),
@@ -228,10 +246,10 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
         settled: seen.progress.0,
         steps: seen.progress.1,
         headline: card.headline.clone(),
-        sections: sections.collect(),
+        sections,
         newest: card.newest.clone(),
         next: card.next.clone(),
-        buttons: buttons_of(None),
+        buttons: buttons_of(None, ""),
     }
 }
 
@@ -309,5 +327,19 @@ fn hint(web: &Web, room: &str) -> String {
             format!("/rollout start {}", example.unwrap_or_default()).trim_end().to_owned()
         }
         _ => "/rollout start".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_above_a_button_is_not_said_twice() {
+        assert_eq!(short("Done: Check the node 1 and…", "Check the node 1 and write"), Some("Done".to_owned()));
+        assert_eq!(short("Run: Update a\u{200a}_b", "x"), None);
+        assert_eq!(short("Run: 4.3 now", "4\\.3 now"), Some("Run".to_owned()));
+        assert_eq!(short("Tick: In backup system", "Kick off the backup"), None);
+        assert_eq!(short("Acknowledge", "Acknowledge"), None);
     }
 }
