@@ -75,6 +75,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// The way to its rollouts.
     pub conductor: Conductor,
+    web: Web,
     closing: watch::Sender<bool>,
     server: JoinHandle<()>,
     outbox: JoinHandle<()>,
@@ -82,6 +83,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// What answers requests, without a connection: for tests that send what no client would.
+    #[doc(hidden)]
+    pub fn router(&self) -> axum::Router {
+        web::router(self.web.clone())
+    }
+
     /// Stops accepting, finishes requests and calls in hand. What is owed stays owed, and is taken up at the next start.
     pub async fn stop(mut self) {
         self.closing.send_replace(true);
@@ -135,8 +142,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let hosts = settings.public_url.as_deref().and_then(host_of).into_iter().collect();
     let closed = closing.subscribe();
     let web = Web { conductor: conductor.clone(), rooms, demo: true, hosts, keys, tokens, metrics, closing: closed };
-    let server = tokio::spawn(serve(listener, web, closing.subscribe()));
-    Ok(Running { address, conductor, closing, server, outbox, outbox_closing })
+    let server = tokio::spawn(serve(listener, web.clone(), closing.subscribe()));
+    Ok(Running { address, conductor, web, closing, server, outbox, outbox_closing })
 }
 
 /// Removes what has expired from the scratch store, now and then, until the process ends.

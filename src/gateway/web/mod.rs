@@ -29,6 +29,9 @@ use crate::engine::ports::HouseRooms;
 use self::problem::Problem;
 
 pub use self::keys::Keys;
+// Fuzzing holds what comes out of it to be safe, at a speed that no request has.
+#[doc(hidden)]
+pub use self::markdown::{to_html, to_html_inline};
 pub use self::tokens::Tokens;
 
 /// The largest request body, in bytes: a long form with every field full is far below it.

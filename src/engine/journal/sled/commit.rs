@@ -156,7 +156,7 @@ pub(super) struct Run<'a> {
     pub(super) count: u32,
     pub(super) before: Hash,
     pub(super) after: Hash,
-    records: &'a [u8],
+    pub(super) records: &'a [u8],
 }
 
 /// A record as it stands in a run.

@@ -155,13 +155,13 @@ impl Desk {
     }
 }
 
-fn format(head: StoreHead) -> String {
+pub(super) fn format(head: StoreHead) -> String {
     let text = format!("{TITLE}\ncommit {}\nhash {}\n", head.number, head.hash_hex());
     let crc = crc32fast::hash(text.as_bytes());
     format!("{text}crc {crc:08x}\n")
 }
 
-fn parse(text: &str) -> Option<StoreHead> {
+pub(super) fn parse(text: &str) -> Option<StoreHead> {
     let mut lines = text.lines().skip(1);
     let head = StoreHead {
         number: lines.next()?.strip_prefix("commit ")?.parse().ok()?,
