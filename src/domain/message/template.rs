@@ -134,7 +134,16 @@ pub fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut at_start = true;
     let mut leading_digits = false;
-    let mut chars = text.chars().peekable();
+    // A value is one run of text: it can't begin a paragraph, a quote or a list of its own. What is not seen is left out first, so that
+    // nothing hides behind it.
+    let mut chars = text
+        .chars()
+        .filter_map(|c| match c {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
+            c if c.is_control() || is_deceptive(c) => None,
+            c => Some(c),
+        })
+        .peekable();
     while let Some(c) = chars.next() {
         match c {
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '&' | '|' | '~' | '!' | '$' => {
@@ -150,9 +159,6 @@ pub fn escape_markdown(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            // A value is one run of text: it can't begin a paragraph, a quote or a list of its own.
-            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => escaped.push(' '),
-            c if c.is_control() || is_deceptive(c) => {}
             c => escaped.push(c),
         }
         leading_digits = c.is_ascii_digit() && (at_start || leading_digits);
@@ -182,6 +188,8 @@ impl Lenient {
     pub fn of(values: BTreeMap<String, Value>) -> Self {
         Self { is_there: !values.is_empty(), values }
     }
+            // Four of them, where a line begins, would make code of it.
+            ' ' if at_start && !escaped.is_empty() => {}
 
     /// A map that is there even if nothing is in it.
     #[must_use]
@@ -265,3 +273,13 @@ mod tests {
         assert!(template_names("{{ version").is_err());
     }
 }
+        // Four spaces begin code, and what is not seen hides nothing.
+        for (plain, escaped) in [
+            ("    <b>", " \\<b\\>"),
+            ("\n\t\u{200b}  - x", " \\- x"),
+            ("\u{200b}- x", "\\- x"),
+            ("1\u{200b}. x", "1\\. x"),
+            ("1.\u{200b} x", "1\\. x"),
+        ] {
+            assert_eq!(escape_markdown(plain), escaped);
+        }
