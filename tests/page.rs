@@ -182,7 +182,7 @@ fn write_large(dir: &Path) -> std::io::Result<()> {
     const PEOPLE: usize = 150;
     let id = |number: usize| format!("p{:03}", number % PEOPLE);
     let ids: Vec<String> = (0..PEOPLE).map(id).collect();
-    let people: String = ids.iter().enumerate().map(|(at, id)| format!("  {id}: {{ name: Person {at} }}\n")).collect();
+    let people: Vec<String> = ids.iter().enumerate().map(|(at, id)| format!("  {id}: {{ name: Person {at} }}\n")).collect();
     let step =
         |number: usize| format!("      - {{ task: Check node {number} and write down what it says, who: {} }}\n", id(number));
     let phase = |at: usize| {
@@ -195,7 +195,10 @@ fn write_large(dir: &Path) -> std::io::Result<()> {
          - {{ acknowledge: The window is known, from: [everybody] }}\n{phases}"
     );
     std::fs::create_dir_all(dir.join("config/runbooks"))?;
-    std::fs::write(dir.join("config/people.yaml"), format!("people:\n{people}teams: {{ everybody: [{}] }}\n", ids.join(", ")))?;
+    std::fs::write(
+        dir.join("config/people.yaml"),
+        format!("people:\n{}teams: {{ everybody: [{}] }}\n", people.concat(), ids.join(", ")),
+    )?;
     std::fs::write(dir.join("config/tminus.yaml"), "rooms: { large: { local: true } }\n")?;
     std::fs::write(dir.join("config/runbooks/large.yaml"), runbook)
 }

@@ -49,13 +49,20 @@ pub struct Person {
 pub struct Directory {
     people: BTreeMap<PersonId, Person>,
     teams: BTreeMap<String, Vec<PersonId>>,
+    /// How many there are of every first name. A card names people by the hundred, and counting anew for each took seconds.
+    first_names: BTreeMap<String, usize>,
 }
 
 impl Directory {
     /// A directory of these people and teams.
     #[must_use]
     pub fn new(people: impl IntoIterator<Item = Person>, teams: BTreeMap<String, Vec<PersonId>>) -> Self {
-        Self { people: people.into_iter().map(|person| (person.id.clone(), person)).collect(), teams }
+        let people: BTreeMap<_, _> = people.into_iter().map(|person| (person.id.clone(), person)).collect();
+        let mut first_names = BTreeMap::new();
+        for person in people.values() {
+            *first_names.entry(first_name(&person.name).to_owned()).or_default() += 1;
+        }
+        Self { people, teams, first_names }
     }
 
     /// One person.
@@ -105,8 +112,8 @@ impl Directory {
     pub fn call(&self, id: &PersonId) -> String {
         let Some(person) = self.people.get(id) else { return id.to_string() };
         let first = first_name(&person.name);
-        let shared = self.people.values().filter(|other| first_name(&other.name) == first).count() > 1;
-        if shared { person.name.clone() } else { first.to_owned() }
+        let is_shared = self.first_names.get(first).is_some_and(|count| *count > 1);
+        if is_shared { person.name.clone() } else { first.to_owned() }
     }
 
     /// The person someone means by a short name or a full name, in any case, with or without `@`.

@@ -113,14 +113,22 @@ impl fmt::Display for Problem {
     }
 }
 
+/// The longest word that is compared with others, in bytes: comparing takes the product of both lengths, and what is longer is no slip.
+const WORD_BYTES_MAX: usize = 100;
+
 /// The name in `known` that `word` was probably meant to be.
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // Below this similarity a suggestion confuses more than it helps; found by trying typical slips.
     const SIMILARITY_MIN: f64 = 0.78;
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
+    let word = word.to_lowercase();
     known
         .into_iter()
-        .map(|k| (strsim::jaro_winkler(&word.to_lowercase(), &k.to_lowercase()), k))
+        .filter(|k| k.len() <= WORD_BYTES_MAX)
+        .map(|k| (strsim::jaro_winkler(&word, &k.to_lowercase()), k))
         .filter(|(similarity, _)| *similarity >= SIMILARITY_MIN)
         .max_by(|a, b| a.0.total_cmp(&b.0))
         .map(|(_, k)| k)
@@ -155,5 +163,9 @@ mod tests {
     fn suggests_only_what_is_close() {
         assert_eq!(did_you_mean("strat", ["start", "status", "go"]), Some("start"));
         assert_eq!(did_you_mean("xyzzy", ["start", "status", "go"]), None);
+        // What is very long is not compared at all.
+        let long = "a".repeat(WORD_BYTES_MAX + 1);
+        assert_eq!(did_you_mean(&long, [long.as_str()]), None);
+        assert_eq!(did_you_mean("start", [long.as_str(), "start"]), Some("start"));
     }
 }

@@ -179,6 +179,7 @@ async fn bad_requests_are_problems_and_change_nothing() {
             404,
             "Did you mean `andromeda-staging-4.3`?",
         ),
+        ("/api/rooms/%ff/messages", json!({ "person": "maria", "text": "x" }), 400, "Invalid UTF-8"),
         ("/api/nothing", json!({}), 404, "There is nothing at this address"),
         ("/api/rooms", json!({}), 405, "does not take this method"),
     ] {

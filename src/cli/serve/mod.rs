@@ -106,6 +106,7 @@ pub struct Running {
     pub address: SocketAddr,
     /// The way to its rollouts.
     pub conductor: Conductor,
+    web: Web,
     closing: watch::Sender<bool>,
     server: JoinHandle<()>,
     server_handle: Handle<SocketAddr>,
@@ -114,6 +115,12 @@ pub struct Running {
 }
 
 impl Running {
+    /// What answers requests, without a connection: for tests that send what no client would.
+    #[doc(hidden)]
+    pub fn router(&self) -> axum::Router {
+        web::router(self.web.clone())
+    }
+
     /// Stops accepting, finishes requests and calls in hand. What is owed stays owed, and is taken up at the next start.
     pub async fn stop(mut self) {
         self.closing.send_replace(true);
@@ -187,13 +194,13 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         closing: closed,
     };
     let server_handle = Handle::new();
-    let serving = listen::serve(listener, web::router(web), tls, server_handle.clone());
+    let serving = listen::serve(listener, web::router(web.clone()), tls, server_handle.clone());
     let server = tokio::spawn(async move {
         if let Err(error) = serving.await {
             tracing::error!("The page stopped: {error}");
         }
     });
-    Ok(Running { address, conductor, closing, server, server_handle, outbox, outbox_closing })
+    Ok(Running { address, conductor, web, closing, server, server_handle, outbox, outbox_closing })
 }
 
 /// Removes what has expired, now and then, until the process ends.

@@ -1,15 +1,21 @@
 //! Templates and expressions: MiniJinja, strict, with a limit on work, and values escaped for where they land.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, LazyLock};
 
 use minijinja::value::{Enumerator, Object, ObjectRepr};
 use minijinja::{AutoEscape, Environment, ErrorKind, UndefinedBehavior, Value};
 
+use super::uses::{Form, fits};
+
 /// How many instructions one template or expression may take: far above any announcement, far below a stall.
 const FUEL: u64 = 50_000;
 /// The longest text a template may become, in characters: an announcement is read by people.
 pub const RENDERED_CHARS_MAX: usize = 20_000;
+/// As many bytes as that many characters can have.
+const RENDERED_BYTES_MAX: usize = 4 * RENDERED_CHARS_MAX;
 
 /// Where the values of a template land.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,11 +66,49 @@ pub fn render(source: &str, landing: Landing, scope: &Value) -> Result<String, S
         Landing::Markdown => &*MARKDOWN,
         Landing::Plain => &*PLAIN,
     };
-    let text = environment.render_str(source, scope).map_err(|error| explain(&error))?;
-    if text.chars().count() > RENDERED_CHARS_MAX {
-        return Err(format!("the text becomes longer than {RENDERED_CHARS_MAX} characters"));
+    fits(source, Form::Template)?;
+    let too_long = || format!("the text becomes longer than {RENDERED_CHARS_MAX} characters");
+    let mut text = Bounded::default();
+    let rendered = guarded(|| {
+        environment.template_from_str(source).and_then(|template| template.render_captured_to(scope, &mut text)).map(drop)
+    });
+    if text.is_full {
+        return Err(too_long());
     }
-    Ok(text)
+    rendered?;
+    let text = String::from_utf8(text.bytes).map_err(|_| "the text is not UTF-8".to_owned())?;
+    if text.chars().count() > RENDERED_CHARS_MAX { Err(too_long()) } else { Ok(text) }
+}
+
+/// A text that ends where nobody would read on: a loop can write thousands of long values.
+#[derive(Default)]
+struct Bounded {
+    bytes: Vec<u8>,
+    is_full: bool,
+}
+
+impl io::Write for Bounded {
+    fn write(&mut self, part: &[u8]) -> io::Result<usize> {
+        if self.bytes.len() + part.len() > RENDERED_BYTES_MAX {
+            self.is_full = true;
+            return Err(io::Error::from(io::ErrorKind::FileTooLarge));
+        }
+        self.bytes.extend_from_slice(part);
+        Ok(part.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// Asks the engine. A text that makes it panic (`'abc'[0:2:-1]` does, where sums are checked) is wrong like any other that it
+/// refuses; it must not take a rollout's task with it.
+fn guarded<T>(ask: impl FnOnce() -> Result<T, minijinja::Error>) -> Result<T, String> {
+    match catch_unwind(AssertUnwindSafe(ask)) {
+        Ok(answered) => answered.map_err(|error| explain(&error)),
+        Err(_) => Err("the template engine fails at it".to_owned()),
+    }
 }
 
 /// Whether an expression holds.
@@ -72,8 +116,8 @@ pub fn render(source: &str, landing: Landing, scope: &Value) -> Result<String, S
 /// # Errors
 /// A sentence naming what is undefined or wrong.
 pub fn holds(expression: &str, scope: &Value) -> Result<bool, String> {
-    let compiled = PLAIN.compile_expression_owned(expression.to_owned()).map_err(|error| explain(&error))?;
-    compiled.eval(scope).map(|value| value.is_true()).map_err(|error| explain(&error))
+    fits(expression, Form::Expression)?;
+    guarded(|| PLAIN.compile_expression_owned(expression.to_owned())?.eval(scope).map(|value| value.is_true()))
 }
 
 /// What a template refers to, as dotted names (`steps.backup.id`), or why it does not compile.
@@ -81,14 +125,15 @@ pub fn holds(expression: &str, scope: &Value) -> Result<bool, String> {
 /// # Errors
 /// The first thing that does not compile.
 pub fn template_names(source: &str) -> Result<BTreeSet<String>, String> {
-    let template = PLAIN.template_from_str(source).map_err(|error| explain(&error))?;
-    Ok(template.undeclared_variables(true).into_iter().collect())
+    fits(source, Form::Template)?;
+    guarded(|| Ok(PLAIN.template_from_str(source)?.undeclared_variables(true).into_iter().collect()))
 }
 
 /// The line of a template that does not compile, from 1.
 #[must_use]
 pub fn broken_line(source: &str) -> Option<usize> {
-    PLAIN.template_from_str(source).err()?.line()
+    fits(source, Form::Template).ok()?;
+    catch_unwind(|| PLAIN.template_from_str(source).err()?.line()).ok()?
 }
 
 /// What an expression refers to, or why it does not compile.
@@ -96,8 +141,8 @@ pub fn broken_line(source: &str) -> Option<usize> {
 /// # Errors
 /// The first thing that does not compile.
 pub fn expression_names(source: &str) -> Result<BTreeSet<String>, String> {
-    let expression = PLAIN.compile_expression_owned(source.to_owned()).map_err(|error| explain(&error))?;
-    Ok(expression.undeclared_variables(true).into_iter().collect())
+    fits(source, Form::Expression)?;
+    guarded(|| Ok(PLAIN.compile_expression_owned(source.to_owned())?.undeclared_variables(true).into_iter().collect()))
 }
 
 /// Whether there is a filter of this name: one that there is not would only be missed when the text is written.
@@ -134,9 +179,20 @@ pub fn escape_markdown(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len() + 8);
     let mut at_start = true;
     let mut leading_digits = false;
-    let mut chars = text.chars().peekable();
+    // A value is one run of text: it can't begin a paragraph, a quote or a list of its own. What is not seen is left out first, so that
+    // nothing hides behind it.
+    let mut chars = text
+        .chars()
+        .filter_map(|c| match c {
+            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => Some(' '),
+            c if c.is_control() || is_deceptive(c) => None,
+            c => Some(c),
+        })
+        .peekable();
     while let Some(c) = chars.next() {
         match c {
+            // Four of them, where a line begins, would make code of it.
+            ' ' if at_start && !escaped.is_empty() => {}
             '\\' | '`' | '*' | '_' | '[' | ']' | '<' | '>' | '#' | '&' | '|' | '~' | '!' | '$' => {
                 escaped.push('\\');
                 escaped.push(c);
@@ -150,9 +206,6 @@ pub fn escape_markdown(text: &str) -> String {
                 escaped.push('\\');
                 escaped.push(c);
             }
-            // A value is one run of text: it can't begin a paragraph, a quote or a list of its own.
-            '\n' | '\r' | '\t' | '\u{2028}' | '\u{2029}' => escaped.push(' '),
-            c if c.is_control() || is_deceptive(c) => {}
             c => escaped.push(c),
         }
         leading_digits = c.is_ascii_digit() && (at_start || leading_digits);
@@ -235,6 +288,16 @@ mod tests {
         {
             assert_eq!(escape_markdown(plain), escaped);
         }
+        // Four spaces begin code, and what is not seen hides nothing.
+        for (plain, escaped) in [
+            ("    <b>", " \\<b\\>"),
+            ("\n\t\u{200b}  - x", " \\- x"),
+            ("\u{200b}- x", "\\- x"),
+            ("1\u{200b}. x", "1\\. x"),
+            ("1.\u{200b} x", "1\\. x"),
+        ] {
+            assert_eq!(escape_markdown(plain), escaped);
+        }
     }
 
     #[test]
@@ -252,6 +315,26 @@ mod tests {
         let scope = context! {};
         let endless = "{% for a in range(9999) %}{% for b in range(9999) %}x{% endfor %}{% endfor %}";
         assert!(render(endless, Landing::Plain, &scope).unwrap_err().contains("too much work"));
+    }
+
+    #[test]
+    fn a_text_that_becomes_too_long_is_stopped_while_it_is_written() {
+        let scope = context! { note => "x".repeat(3000) };
+        let long = "{% for a in range(9999) %}{{ note }}{% endfor %}";
+        let expected = format!("the text becomes longer than {RENDERED_CHARS_MAX} characters");
+        assert_eq!(render(long, Landing::Markdown, &scope), Err(expected.clone()));
+        // What is within the limit in characters may have four times as many bytes.
+        let scope = context! { note => "😀".repeat(RENDERED_CHARS_MAX) };
+        assert!(render("{{ note }}", Landing::Plain, &scope).is_ok());
+        assert_eq!(render("{{ note }}x", Landing::Plain, &scope), Err(expected));
+    }
+
+    #[test]
+    fn a_text_that_makes_the_engine_panic_is_only_wrong() {
+        let scope = context! { text => "abc" };
+        // Where sums are not checked, as in a release, there is nothing to panic about.
+        let sliced = render("{{ text[0:2:-1] }}", Landing::Plain, &scope);
+        assert!([Ok(String::new()), Err("the template engine fails at it".to_owned())].contains(&sliced), "{sliced:?}");
     }
 
     #[test]

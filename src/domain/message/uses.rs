@@ -11,6 +11,12 @@ use super::template;
 /// The longest template, in bytes: what is written from it is shorter still, and looking for names takes longer than its length.
 const BYTES_MAX: usize = 32 * 1024;
 
+/// The longest code between two marks, and the longest expression, in bytes. The engine goes as deep as they are long, and where the
+/// stack ends it takes the process with it.
+const CODE_BYTES_MAX: usize = 2000;
+/// The most pieces of code in a template, for the same reason: each `elif` stands within the one before it.
+const CODES_MAX: usize = 500;
+
 /// What a text uses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Uses {
@@ -73,6 +79,28 @@ pub fn uses(source: &str, form: Form) -> Result<Uses, String> {
     // `x['y']` is `x.y`, and only the latter is looked into.
     let names = dotted(source, &tokens).and_then(|source| names_in(&source).ok()).unwrap_or(written);
     Ok(Uses { names, ..read(&tokens) })
+}
+
+/// Whether the engine can be asked about a text.
+///
+/// # Errors
+/// Why it can't.
+pub(super) fn fits(source: &str, form: Form) -> Result<(), String> {
+    let (mut codes_count, mut longest) = (0, 0);
+    match form {
+        Form::Expression => longest = source.len(),
+        Form::Template => each_code(source, |code, _| {
+            codes_count += 1;
+            longest = longest.max(code.len());
+        }),
+    }
+    if longest > CODE_BYTES_MAX {
+        return Err(format!("a piece of it has {longest} bytes of code; at most {CODE_BYTES_MAX} are possible"));
+    }
+    if codes_count > CODES_MAX {
+        return Err(format!("it has {codes_count} pieces of code; at most {CODES_MAX} are possible"));
+    }
+    Ok(())
 }
 
 /// Where names, filters, tests and tags stand first in a text.
@@ -145,9 +173,15 @@ enum What {
 
 fn tokens_of_template(source: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
+    each_code(source, |_, code| tokens.extend(code));
+    tokens
+}
+
+/// Goes through the pieces of code in a template: their bytes with their marks, and their words.
+fn each_code(source: &str, mut see: impl FnMut(Range<usize>, Vec<Token>)) {
     let mut at = 0;
     while let Some(found) =
-        source[at..].find("{{").into_iter().chain(source[at..].find("{%")).chain(source[at..].find("{#")).min()
+        source[at..].match_indices('{').map(|(found, _)| found).find(|found| begins_code(&source[at + found..]))
     {
         let start = at + found;
         let inside = start + 2;
@@ -159,7 +193,7 @@ fn tokens_of_template(source: &str) -> Vec<Token> {
             }
             mark => mark == b'%',
         };
-        tokens.push(Token { what: What::Begins { tag }, start, end: inside });
+        let mut tokens = vec![Token { what: What::Begins { tag }, start, end: inside }];
         let (code, end) = tokens_of_code(source, inside, Some(if tag { "%}" } else { "}}" }));
         at = end;
         let mut words = code.iter().skip_while(|token| matches!(token.what, What::Mark('-' | '+')));
@@ -173,8 +207,12 @@ fn tokens_of_template(source: &str) -> Vec<Token> {
                 .unwrap_or(source.len() - at);
         }
         tokens.extend(code);
+        see(start..end, tokens);
     }
-    tokens
+}
+
+fn begins_code(text: &str) -> bool {
+    ["{{", "{%", "{#"].iter().any(|mark| text.starts_with(mark))
 }
 
 fn ends_raw(after_mark: &str) -> bool {
@@ -369,6 +407,38 @@ mod tests {
 
     fn names(source: &str, form: Form) -> Vec<String> {
         uses(source, form).unwrap().names.into_iter().collect()
+    }
+
+    #[test]
+    fn what_is_too_long_for_the_engine_is_refused_before_it_is_asked() {
+        // Each of these goes deeper with every word, and ends the process where the stack of a thread ends.
+        let deep = |word: &str| word.repeat(30_000 / word.len());
+        for (source, form) in [
+            (format!("{{{{ {}x }}}}", deep("not ")), Form::Template),
+            (format!("{{{{ {}1 }}}}", deep("-")), Form::Template),
+            (format!("{{% if x %}}{}{{% endif %}}", deep("{% elif x %}")), Form::Template),
+            (format!("x{}", deep(" and x")), Form::Expression),
+            (format!("x{}", deep("|upper")), Form::Expression),
+            (format!("x{}", deep(".a")), Form::Expression),
+        ] {
+            let problem = uses(&source, form).unwrap_err();
+            assert!(problem.contains("are possible"), "{problem}");
+            let scope = minijinja::context! { x => 1 };
+            let asked = match form {
+                Form::Template => template::render(&source, template::Landing::Plain, &scope).map(drop),
+                Form::Expression => template::holds(&source, &scope).map(drop),
+            };
+            assert_eq!(asked, Err(problem));
+        }
+        // What just fits is no danger.
+        let just = |word: &str, more: usize| word.repeat((CODE_BYTES_MAX - more) / word.len());
+        for source in
+            [just("not ", 1) + "x", just("-", 1) + "1", "x".to_owned() + &just(" and x", 1), "x".to_owned() + &just(".a", 1)]
+        {
+            assert!(uses(&source, Form::Expression).is_ok(), "{source}");
+        }
+        let chain = format!("{{% if x %}}{}{{% endif %}}", "{% elif x %}".repeat(CODES_MAX - 2));
+        assert!(uses(&chain, Form::Template).is_ok());
     }
 
     #[test]

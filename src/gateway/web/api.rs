@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
@@ -30,7 +30,7 @@ use crate::engine::conductor::{Advance, Press, Rejected, Said};
 use crate::engine::ports::{Author, RoomError, RoomInfo, RoomMessage};
 
 use super::access::Visitor;
-use super::problem::{Json, Problem, Query};
+use super::problem::{Json, Path, Problem, Query};
 use super::{Web, markdown};
 
 /// The longest idempotency key, in characters.

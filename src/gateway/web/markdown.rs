@@ -3,14 +3,16 @@
 use pulldown_cmark::{CowStr, Event, LinkType, Options, Parser, Tag, TagEnd, html};
 
 /// Renders Markdown for the page.
-pub(super) fn to_html(markdown: &str) -> String {
+#[must_use]
+pub fn to_html(markdown: &str) -> String {
     let mut out = String::new();
     html::push_html(&mut out, safe(markdown));
     out
 }
 
 /// Renders one line of Markdown for the page, without a paragraph around it.
-pub(super) fn to_html_inline(markdown: &str) -> String {
+#[must_use]
+pub fn to_html_inline(markdown: &str) -> String {
     let inline = safe(markdown).filter(|event| !matches!(event, Event::Start(Tag::Paragraph) | Event::End(TagEnd::Paragraph)));
     let mut out = String::new();
     html::push_html(&mut out, inline);

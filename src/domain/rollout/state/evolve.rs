@@ -18,7 +18,9 @@ impl State {
     pub fn evolve(&mut self, recorded: &Recorded) {
         self.sequence += 1;
         self.last_at = recorded.at;
-        let real_at = recorded.at - TimeDelta::seconds(self.shift_seconds);
+        // Whatever a journal holds, reading it ends: a clock that was moved off the calendar stands where the event says.
+        let shifted = TimeDelta::try_seconds(self.shift_seconds).and_then(|shift| recorded.at.checked_sub_signed(shift));
+        let real_at = shifted.unwrap_or(recorded.at);
         self.recent.note(&recorded.command, self.sequence, real_at);
         let (at, by, sequence) = (recorded.at, &recorded.by, self.sequence);
         if let (Some(person), false) = (by, matches!(recorded.event, Event::ClockAdvanced { .. })) {
@@ -27,7 +29,7 @@ impl State {
         self.remember(recorded);
         match &recorded.event {
             Event::Started(_) | Event::ReceiptCameLate { .. } => {}
-            Event::ClockAdvanced { seconds } => self.shift_seconds += seconds,
+            Event::ClockAdvanced { seconds } => self.shift_seconds = self.shift_seconds.saturating_add(*seconds),
             Event::InputSet { input, value } => drop(self.values.insert(input.clone(), value.clone())),
             Event::PhaseOpened { phase, late_seconds } => {
                 self.set_phase(*phase, PhaseState::Open { since: at, late_seconds: *late_seconds });

@@ -27,7 +27,7 @@ impl Recent {
         }
         self.events.insert(command.clone(), (sequence, sequence));
         self.order.push_back((real_at, command.clone()));
-        let oldest_kept = real_at - TimeDelta::hours(RECENT_HOURS_MAX);
+        let oldest_kept = real_at.checked_sub_signed(TimeDelta::hours(RECENT_HOURS_MAX)).unwrap_or(DateTime::<Utc>::MIN_UTC);
         while self.order.len() > RECENT_COMMANDS_MAX || self.order.front().is_some_and(|(at, _)| *at < oldest_kept) {
             if let Some((_, forgotten)) = self.order.pop_front() {
                 self.events.remove(&forgotten);

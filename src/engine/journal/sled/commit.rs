@@ -16,7 +16,7 @@ use ::sled::Tree;
 
 use super::super::{NewRecord, StreamName};
 use super::frame::{self, Body, FrameError, NewFrame, Writes};
-use super::layout::{Extent, Hash, RunName, StoreHead, StreamHead, block_key, last_sequence, name_bytes};
+use super::layout::{Extent, Hash, RunName, StoreHead, StreamHead, block_key, last_sequence, name_bytes, number};
 
 /// How many bytes a block should have at most. Larger ones make a busy commit no faster to write; but the store
 /// reads up to 16 of them to get at one, and keeps thousands of such pages before it considers dropping any.
@@ -156,7 +156,7 @@ pub(super) struct Run<'a> {
     pub(super) count: u32,
     pub(super) before: Hash,
     pub(super) after: Hash,
-    records: &'a [u8],
+    pub(super) records: &'a [u8],
 }
 
 /// A record as it stands in a run.
@@ -194,7 +194,7 @@ impl Run<'_> {
     pub(super) fn records(&self) -> Result<Vec<StoredRecord<'_>>, &'static str> {
         let records = parse_records(self.records).ok_or(NOT_RECORDS)?;
         let is_counted = self.first > 0 && records.len() == self.count as usize && self.count > 0;
-        if !is_counted || self.first.checked_add(self.count.into()).is_none() {
+        if !is_counted {
             return Err(NOT_RECORDS);
         }
         let after = records.iter().fold(self.head_before(), |head, record| head.after(record.id, record.payload));
@@ -233,7 +233,7 @@ fn parse_runs(mut bytes: &[u8]) -> Option<Vec<Run<'_>>> {
         let (records, rest) = rest.split_at_checked(u32::from_be_bytes(*records_bytes) as usize)?;
         runs.push(Run {
             stream: std::str::from_utf8(stream).ok()?,
-            first: u64::from_be_bytes(*first),
+            first: number(*first)?,
             count: u32::from_be_bytes(*count),
             before: *before,
             after: *after,

@@ -98,6 +98,11 @@ impl NewFrame {
         self.bytes.len() - HEADER_BYTES
     }
 
+    /// The body so far.
+    pub(super) fn body(&self) -> &[u8] {
+        &self.bytes[HEADER_BYTES..]
+    }
+
     /// Overwrites what was pushed earlier.
     pub(super) fn replace(&mut self, at: usize, part: &[u8]) {
         self.bytes[HEADER_BYTES + at..][..part.len()].copy_from_slice(part);

@@ -14,7 +14,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::layout::{Hash, StoreHead};
+use super::layout::{Hash, NUMBER_MAX, StoreHead};
 
 /// How far the side file may be behind, before the time that one write takes: short enough that a loss that goes
 /// unnoticed is a click or two, long enough that a busy store is not slowed by a second file's syncs.
@@ -155,16 +155,16 @@ impl Desk {
     }
 }
 
-fn format(head: StoreHead) -> String {
+pub(super) fn format(head: StoreHead) -> String {
     let text = format!("{TITLE}\ncommit {}\nhash {}\n", head.number, head.hash_hex());
     let crc = crc32fast::hash(text.as_bytes());
     format!("{text}crc {crc:08x}\n")
 }
 
-fn parse(text: &str) -> Option<StoreHead> {
+pub(super) fn parse(text: &str) -> Option<StoreHead> {
     let mut lines = text.lines().skip(1);
     let head = StoreHead {
-        number: lines.next()?.strip_prefix("commit ")?.parse().ok()?,
+        number: lines.next()?.strip_prefix("commit ")?.parse().ok().filter(|number| *number <= NUMBER_MAX)?,
         hash: parse_hash(lines.next()?.strip_prefix("hash ")?)?,
     };
     // Whatever else may differ, title and checksum included, makes another text.

@@ -42,6 +42,9 @@ pub(super) const CHECKPOINT_KEY: &[u8] = b"checkpoint";
 /// How many extents one value of the index holds: a head carries half as many on average each time it is written,
 /// so they should be few; one key leads to all of them, so they should be many.
 pub(super) const EXTENTS_PER_VALUE: usize = 64;
+/// The largest number of a commit, and the largest sequence: nobody will ever write so many. Whatever is larger is damage, and below
+/// it a number has a successor.
+pub(super) const NUMBER_MAX: u64 = u64::MAX / 2;
 const INDEX_PREFIX: &[u8] = b"i|";
 const SEPARATOR: u8 = b'|';
 
@@ -190,20 +193,25 @@ pub(super) fn parse_key(key: &[u8]) -> Option<Key> {
     }
     if let Some(place) = key.strip_prefix(COMMIT_PREFIX) {
         let (commit, block) = place.split_first_chunk::<8>()?;
-        return Some(Key::Block(u64::from_be_bytes(*commit), u16::from_be_bytes(block.try_into().ok()?)));
+        return Some(Key::Block(number(*commit)?, u16::from_be_bytes(block.try_into().ok()?)));
     }
     if let Some(name) = key.strip_prefix(HEAD_PREFIX) {
         return Some(Key::Head(parse_name(name)?));
     }
     let (name, first) = key.strip_prefix(INDEX_PREFIX)?.split_last_chunk::<8>()?;
     let (separator, name) = name.split_last()?;
-    (*separator == SEPARATOR).then_some(Key::Index(parse_name(name)?, u64::from_be_bytes(*first)))
+    (*separator == SEPARATOR).then_some(Key::Index(parse_name(name)?, number(*first)?))
 }
 
 /// The number of the commit that a key belongs to, also that of a later piece of a block.
 pub(super) fn commit_of(key: &[u8]) -> Option<u64> {
-    let (number, _) = key.strip_prefix(COMMIT_PREFIX)?.split_first_chunk::<8>()?;
-    Some(u64::from_be_bytes(*number))
+    let (commit, _) = key.strip_prefix(COMMIT_PREFIX)?.split_first_chunk::<8>()?;
+    number(*commit)
+}
+
+/// A number that may be one; `None` for one that only damage makes.
+pub(super) fn number(bytes: [u8; 8]) -> Option<u64> {
+    Some(u64::from_be_bytes(bytes)).filter(|number| *number <= NUMBER_MAX)
 }
 
 pub(super) fn encode_head(head: StreamHead, extents: &[Extent]) -> NewFrame {
@@ -218,7 +226,7 @@ pub(super) fn encode_head(head: StreamHead, extents: &[Extent]) -> NewFrame {
 pub(super) fn decode_head(body: &[u8]) -> Option<IndexHead> {
     let (sequence, rest) = body.split_first_chunk::<8>()?;
     let (hash, rest) = rest.split_first_chunk::<32>()?;
-    let sequence = u64::from_be_bytes(*sequence);
+    let sequence = number(*sequence)?;
     let extents = decode_extents(rest)?;
     let leads_there = extents.last().is_none_or(|last| last.last() == sequence);
     leads_there.then_some(IndexHead { head: StreamHead { sequence, hash: *hash }, extents })
@@ -242,7 +250,7 @@ pub(super) fn encode_checkpoint(number: u64) -> NewFrame {
 }
 
 pub(super) fn decode_checkpoint(body: &[u8]) -> Option<u64> {
-    Some(u64::from_be_bytes(body.try_into().ok()?))
+    number(body.try_into().ok()?)
 }
 
 /// First sequence, commit, count, block.
@@ -265,8 +273,8 @@ fn decode_extents(mut bytes: &[u8]) -> Option<Vec<Extent>> {
         let (count, rest) = rest.split_first_chunk::<4>()?;
         let (block, rest) = rest.split_first_chunk::<2>()?;
         let extent = Extent {
-            first: u64::from_be_bytes(*first),
-            commit: u64::from_be_bytes(*commit),
+            first: number(*first)?,
+            commit: number(*commit)?,
             count: u32::from_be_bytes(*count),
             block: u16::from_be_bytes(*block),
         };

@@ -39,6 +39,8 @@ mod head_file;
 mod index;
 mod layout;
 mod open;
+#[doc(hidden)]
+pub mod probe;
 mod read;
 mod verify;
 mod writer;
