@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub mod chain;
+pub mod export;
+pub mod import;
 pub mod memory;
 pub mod sled;
 
@@ -115,6 +117,28 @@ pub struct Append {
     pub records: Vec<NewRecord>,
 }
 
+/// How far a whole journal is, between two appends: what an export goes by while others go on writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The store-wide commit number.
+    pub commit: u64,
+    /// The hash that stands for the whole store up to it, where the store keeps such a chain.
+    pub hash: Option<ChainHash>,
+    /// Every stream that has records, sorted by name.
+    pub streams: Vec<StreamEnd>,
+}
+
+/// How far one stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// Its name.
+    pub stream: StreamName,
+    /// The sequence of its last record.
+    pub sequence: u64,
+    /// The hash that stands for the stream up to and with that record.
+    pub chain: ChainHash,
+}
+
 /// Why an append did not end with its records known to be durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -191,6 +215,12 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError>;
+
+    /// How far all streams are, as of one commit: an append to several streams is in it as a whole or not at all.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn cut(&self) -> Result<Cut, ReadError>;
 
     /// Changes whenever records became durable; the value is the store-wide commit number.
     fn follow(&self) -> watch::Receiver<u64>;

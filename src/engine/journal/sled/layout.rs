@@ -21,7 +21,7 @@
 //! all of them for. It is written only at checkpoints, because one more key costs the store about as much as ten
 //! more records in a block. What was committed since is kept in memory, and found again by opening.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -129,10 +129,7 @@ impl StoreHead {
     /// The hash as 64 hexadecimal digits.
     #[must_use]
     pub fn hash_hex(&self) -> String {
-        self.hash.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        })
+        chain::hex(&self.hash)
     }
 }
 

@@ -461,7 +461,7 @@ fn store_damaged(dir: &Path, error: &::sled::Error) -> OpenError {
 }
 
 /// Makes the names of a new store's files durable, and its settings, which the store does not sync itself.
-fn sync_names(dir: &Path) -> io::Result<()> {
+pub(in super::super) fn sync_names(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
     }
