@@ -13,7 +13,7 @@ const UPTO: &str = " up to event ";
 const HASH: &str = ", chain ";
 
 /// How far a stream was, and what stands for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Proof {
     /// The stream of the journal: `rollout/12`.
     pub stream: String,
@@ -48,10 +48,18 @@ impl Proof {
     pub fn find(report: &str) -> Result<Self, NoProof> {
         #[derive(Deserialize)]
         struct OfReport {
-            journal: Proof,
+            journal: Written,
+        }
+        #[derive(Deserialize)]
+        struct Written {
+            stream: String,
+            sequence: u64,
+            hash: String,
         }
         if report.trim_start().starts_with('{') {
-            return serde_json::from_str::<OfReport>(report).map(|report| report.journal).map_err(|_| NoProof::Json);
+            let Written { stream, sequence, hash } =
+                serde_json::from_str::<OfReport>(report).map_err(|_| NoProof::Json)?.journal;
+            return Ok(Self { stream, sequence, hash });
         }
         // Only the last line counts: what people wrote stands above it.
         report.trim_end().lines().next_back().and_then(|line| Self::parse(line.trim())).ok_or(NoProof::Text)
