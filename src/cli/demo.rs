@@ -16,6 +16,7 @@ use crate::gateway::action::pretend::Ledger;
 use crate::settings::Files;
 use crate::telemetry;
 
+use super::journal::make_data_folder;
 use super::serve::{self, JOURNAL_DIR, PRETENDED_FILE, SCRATCH_DIR, SNAPSHOTS_DIR, Setup};
 
 /// Where the demo remembers, unless told otherwise.
@@ -51,7 +52,7 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     for warning in &settings.warnings {
         tracing::warn!("{}:{}: {}", warning.file, warning.place.line, warning.what);
     }
-    std::fs::create_dir_all(&args.data).with_context(|| format!("the data folder {} can't be made", args.data.display()))?;
+    make_data_folder(&args.data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Bound first: when the port is taken, the journal need not be opened at all.

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 
 use crate::domain::proof::Proof;
+use crate::engine::backups::{Backup, back_up};
 use crate::engine::clock::SystemClock;
 use crate::engine::journal::StreamName;
 use crate::engine::journal::chain::{self, ChainHash};
@@ -33,6 +34,8 @@ pub(super) enum Command {
     Export(ExportArgs),
     /// Makes a journal of an export, in a data folder that has none
     Import(ImportArgs),
+    /// Keeps an export in a folder, tried out, under a name of its own; for a timer, where nothing runs
+    Backup(BackupArgs),
 }
 
 /// What is verified, and by what.
@@ -73,12 +76,35 @@ pub(super) struct ImportArgs {
     data: PathBuf,
 }
 
+/// What is kept, and where.
+#[derive(Debug, clap::Args)]
+pub(super) struct BackupArgs {
+    /// The data folder
+    #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
+    data: PathBuf,
+    /// The folder of backups, for this installation alone; it is made when it is not there
+    #[arg(long, value_name = "DIR")]
+    to: PathBuf,
+    /// How many are kept; the oldest beyond these are removed. Without it, all are
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    keep: Option<u32>,
+}
+
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Verify(args) => verify(args),
         Command::Export(args) => export(args),
         Command::Import(args) => bring_back(args),
+        Command::Backup(args) => backup(args),
     }
+}
+
+/// Makes the data folder where it is not there.
+pub(super) fn make_data_folder(data: &Path) -> anyhow::Result<()> {
+    if data.is_file() {
+        anyhow::bail!("{} is a file, not a folder. {NAME_IT}", data.display());
+    }
+    std::fs::create_dir_all(data).with_context(|| format!("the data folder {} can't be made", data.display()))
 }
 
 /// The folder of the journal within a data folder that is there.
@@ -146,7 +172,9 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<Verified> {
-    let VerifyReport { streams, store_head, chain_at, problems, .. } = verify_with(&journal_dir(data, NAME_IT)?, place)?;
+    let verified = verify_with(&journal_dir(data, NAME_IT)?, place);
+    let verified = verified.map_err(|error| while_in_use(error, "What can be verified meanwhile is a backup: --file BACKUP"));
+    let VerifyReport { streams, store_head, chain_at, problems, .. } = verified?;
     println!("head of the chain: {store_head}");
     let streams = streams.into_iter().map(|found| Stream {
         name: found.stream,
@@ -278,6 +306,18 @@ fn bring_back(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
+fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
+    let journal = Arc::new(open(&args.data)?);
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keep = args.keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
+    let made = runtime.block_on(back_up(journal.clone(), SystemClock.now(), &args.to, keep, || false));
+    journal.close();
+    let Backup { path, records, removed } = made.context("no backup was made, and older ones were left alone")?;
+    let removed = if removed == 0 { String::new() } else { format!("; {removed} older removed") };
+    println!("{}: {records} records, tried out{removed}", path.display());
+    Ok(ExitCode::SUCCESS)
+}
+
 fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
     let opened = File::open(file).with_context(|| format!("{} can't be read", file.display()))?;
     if opened.metadata().is_ok_and(|metadata| metadata.is_dir()) {
@@ -289,10 +329,10 @@ fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
 /// Opens the journal of a data folder that nothing else works on.
 fn open(data: &Path) -> anyhow::Result<SledJournal> {
     let opened = SledJournal::open(&journal_dir(data, NAME_IT)?, &SledOptions::default());
-    let in_use = matches!(opened, Err(OpenError::InUse { .. }));
-    let journal = opened.map_err(anyhow::Error::from);
-    if in_use {
-        return journal.context("what runs makes backups itself: `backups:` in config/tminus.yaml says when and where to");
-    }
-    journal
+    opened.map_err(|error| while_in_use(error, "What runs makes backups itself: `backups:` in config/tminus.yaml says when"))
+}
+
+/// What is possible while another process works on a journal.
+fn while_in_use(error: OpenError, help: &str) -> anyhow::Error {
+    if matches!(error, OpenError::InUse { .. }) { anyhow::anyhow!("{error}. {help}") } else { error.into() }
 }

@@ -17,6 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::rollout::event::ClockKind;
 use crate::domain::runbook::model::{Platform, Venue};
+use crate::engine::backups;
 use crate::engine::conductor::{Conductor, Plan};
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
@@ -30,7 +31,7 @@ use crate::gateway::action::pretend::{Ledger, Pretend};
 use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::chat::local::outbound::{room_of_address, room_of_person};
 use crate::gateway::web::{self, Keys, Tokens, Web};
-use crate::settings::{Means, Programs, Settings};
+use crate::settings::{Backups, Means, Programs, Settings};
 
 /// The folder of the journal within the data folder.
 pub const JOURNAL_DIR: &str = "journal";
@@ -123,6 +124,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         freezes: settings.freezes.clone(),
         digests: settings.digests.clone(),
     };
+    let (kept, told_time) = (journal.clone(), clock.clone());
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open_with(plan, journal, clock, dispatch, snapshots).await;
     let conductor = conductor.context("the rollouts can't be taken up")?;
@@ -130,6 +132,9 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let outbox_closing = CancellationToken::new();
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));
     let closing = watch::Sender::new(false);
+    if let Some(Backups { to, at, keep }) = settings.backups.clone() {
+        tokio::spawn(backups::run(backups::Plan { to, at, keep }, kept, told_time, closing.subscribe()));
+    }
     tokio::spawn(sweep(scratch.clone(), conductor.clone(), closing.subscribe()));
     let (keys, tokens) = (Keys::new(scratch.clone()), Tokens::new(scratch));
     let hosts = settings.public_url.as_deref().and_then(host_of).into_iter().collect();

@@ -14,9 +14,14 @@ pub struct Demo {
 impl Demo {
     /// Starts it and waits until it is ready. Its log is the file `log` in `data`.
     pub fn start(data: &Path, listen: &str) -> Result<Self, String> {
+        Self::start_with(data, listen, &[])
+    }
+
+    /// The same with further arguments.
+    pub fn start_with(data: &Path, listen: &str, args: &[&str]) -> Result<Self, String> {
         let log = File::options().create(true).append(true).open(data.join("log")).map_err(|error| error.to_string())?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_tminus"));
-        command.args(["demo", "--listen", listen, "--data"]).arg(data);
+        command.args(["demo", "--listen", listen, "--data"]).arg(data).args(args);
         let spawned = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log).spawn();
         let mut demo = Self { child: spawned.map_err(|error| error.to_string())?, url: String::new() };
         let said = BufReader::new(demo.child.stdout.take().expect("it is piped"));

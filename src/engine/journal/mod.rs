@@ -36,6 +36,10 @@ pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest record id, in bytes: platforms' own ids are far below it, with our prefixes too.
 pub const RECORD_ID_BYTES_MAX: usize = 512;
 
+/// What an operator does where a journal can't be used any more. The folder that is damaged stays as it is: somebody may look
+/// into it.
+pub const RESTORE: &str = "Restore a backup into a new folder: tminus journal import BACKUP --data NEW-DIR";
+
 /// The name of a stream: `registry`, `rollout/12`, `room/andromeda-rollouts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
@@ -166,7 +170,7 @@ pub enum AppendError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// A record does not match its checksum or its predecessor's hash.
-    #[error("stream {stream} is damaged at {sequence}: {what}")]
+    #[error("stream {stream} is damaged at {sequence}: {what}. {}", RESTORE)]
     Damaged {
         /// The stream.
         stream: StreamName,

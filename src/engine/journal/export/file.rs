@@ -11,7 +11,7 @@ use super::super::ReadError;
 use super::{Exporter, Header};
 
 /// What the name of a file ends with while it is written.
-const PART_SUFFIX: &str = ".part";
+pub(in super::super::super) const PART_SUFFIX: &str = ".part";
 
 /// Why a file was not written. Nothing of it is left behind.
 #[derive(Debug, thiserror::Error)]

@@ -34,6 +34,7 @@ use serde_json::value::RawValue;
 use super::chain::{self, ChainHash};
 use super::{Record, StreamName};
 
+pub(in super::super) use self::file::PART_SUFFIX;
 pub use self::file::{WriteFileError, write_file};
 pub use self::read::{Exported, ReadExportError, Reader};
 pub use self::write::{Exporter, chunks};

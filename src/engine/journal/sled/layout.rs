@@ -33,6 +33,8 @@ use super::frame::NewFrame;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 /// The format version this program reads and writes. Version 1, a key per record, was never released.
 pub(super) const FORMAT: &[u8] = b"tminus-journal 2";
+/// What the name of every format begins with; its number follows.
+pub(super) const FORMAT_NAME: &str = "tminus-journal ";
 /// What all commits' keys start with.
 pub(super) const COMMIT_PREFIX: &[u8] = b"c|";
 /// What all heads' keys start with.

@@ -75,7 +75,7 @@ impl SledJournal {
     /// See [`OpenError`].
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let Opened { store, db_file, blobs, streams, unindexed, store_head } = open::open(dir, options)?;
-        let start_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+        let start_error = |error| OpenError::io(dir, error);
         let durable = Arc::new(Durable::new(streams, store_head));
         let head_file = HeadFileKeeper::start(dir.to_owned()).map_err(start_error)?;
         let writer = Writer {

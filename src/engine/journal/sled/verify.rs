@@ -81,7 +81,7 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
 /// # Errors
 /// When there is no store that could be looked into; problems of an open store are in the report.
 pub fn verify_with(dir: &Path, place: Option<(StreamName, u64)>) -> Result<VerifyReport, OpenError> {
-    let io_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+    let io_error = |error| OpenError::io(dir, error);
     let lock = File::open(dir.join(DB_FILE_NAME)).map_err(io_error)?;
     let locked = when_unlocked(|| match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => None,
@@ -90,7 +90,7 @@ pub fn verify_with(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Verif
     });
     let in_use = || OpenError::InUse { dir: dir.to_owned() };
     locked.ok_or_else(in_use)?.map_err(io_error)?;
-    let copy = Copy::of(dir).map_err(io_error)?;
+    let copy = Copy::of(dir).map_err(|error| OpenError::NoCopy { tmp: std::env::temp_dir(), error })?;
     let side_file = head_file::read(dir);
     drop(lock);
 
