@@ -40,7 +40,10 @@ pub fn start_metrics() -> anyhow::Result<PrometheusHandle> {
     metrics::describe_counter!("tminus_http_refused_total", "Requests refused before they were looked at, by reason");
     metrics::describe_counter!("tminus_snapshots_ignored_total", "Snapshots passed over at a start, because they did not fit");
     metrics::describe_counter!("tminus_snapshots_failed_total", "Snapshots that could not be written");
-    metrics::describe_counter!("tminus_backups_total", "Backups of the journal, by outcome: good once they were tried out, or failed");
+    metrics::describe_counter!(
+        "tminus_backups_total",
+        "Backups of the journal, by outcome: good once they were tried out, or failed"
+    );
     metrics::describe_gauge!(
         "tminus_backup_last_success_timestamp_seconds",
         "When the newest good backup was made, in seconds since 1970"

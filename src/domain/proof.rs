@@ -57,8 +57,7 @@ impl Proof {
             hash: String,
         }
         if report.trim_start().starts_with('{') {
-            let Written { stream, sequence, hash } =
-                serde_json::from_str::<OfReport>(report).map_err(|_| NoProof::Json)?.journal;
+            let Written { stream, sequence, hash } = serde_json::from_str::<OfReport>(report).map_err(|_| NoProof::Json)?.journal;
             return Ok(Self { stream, sequence, hash });
         }
         // Only the last line counts: what people wrote stands above it.

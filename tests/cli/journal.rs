@@ -162,3 +162,74 @@ fn what_cannot_be_imported_is_said_and_changes_nothing() {
     assert_eq!(code, Some(1));
     assert!(error.contains("nothing can't be read"), "{error}");
 }
+
+#[test]
+fn a_timer_keeps_backups_where_nothing_runs() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let here = |args: &[&str]| tminus(dir.path(), args);
+    play(&dir.path().join("old"), &["start 4.3"]);
+    let to = dir.path().join("backups/deep");
+    let backup = || {
+        let (code, said, error) = here(&["journal", "backup", "--data", "old", "--to", "backups/deep", "--keep", "2"]);
+        assert_eq!(code, Some(0), "{error}");
+        assert!(said.contains(" records, tried out"), "{said}");
+        said
+    };
+    backup();
+    let first = files(&to);
+    assert_eq!(first.len(), 1, "{first:?}");
+    // As if they were of other days.
+    for day in ["20260101", "20260102"] {
+        fs::copy(to.join(&first[0]), to.join(format!("tminus-{day}T030000Z.jsonl"))).expect("copied");
+    }
+    fs::remove_file(to.join(&first[0])).expect("removed");
+    assert!(backup().contains("; 1 older removed"));
+    let kept = files(&to);
+    assert_eq!((kept.len(), kept[0].as_str()), (2, "tminus-20260102T030000Z.jsonl"));
+    let newest = to.join(&kept[1]);
+    let (code, _, error) = here(&["journal", "import", newest.to_str().expect("a path"), "--data", "new"]);
+    assert_eq!(code, Some(0), "{error}");
+    // What fails takes nothing away.
+    fs::write(dir.path().join("file"), "x").expect("written");
+    let (code, _, error) = here(&["journal", "backup", "--data", "old", "--to", "file"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("no backup was made, and older ones were left alone: file can't be used"), "{error}");
+    assert_eq!(here(&["journal", "backup", "--data", "old", "--to", "backups/deep", "--keep", "0"]).0, Some(2));
+    assert_eq!(files(&to), kept);
+}
+
+#[test]
+fn what_runs_keeps_backups_itself_and_counts_them() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let (data, to, config) = (dir.path().join("data"), dir.path().join("backups"), dir.path().join("config"));
+    fs::create_dir_all(&data).expect("a folder");
+    fs::create_dir_all(&config).expect("a folder");
+    // The first one is made at once.
+    let backups = format!("backups: {{ to: {}, at: '0 0 3 * * *', keep: 3 }}\n", to.display());
+    let settings = fs::read_to_string(root.join("config/tminus.yaml")).expect("shipped") + &backups;
+    fs::write(config.join("tminus.yaml"), settings).expect("written");
+    let demo = demo::Demo::start_with(&data, "127.0.0.1:0", &["--config", config.to_str().expect("a path")]);
+    let demo = demo.expect("the demo starts");
+    let figures = || {
+        let text = reqwest::blocking::get(format!("{}/metrics", demo.url)).and_then(reqwest::blocking::Response::text);
+        text.expect("figures")
+    };
+    let good = "tminus_backups_total{outcome=\"good\"} 1";
+    let found = (0..3000).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(10));
+        figures().contains(good)
+    });
+    let figures = figures();
+    assert!(found && figures.contains("tminus_backups_total{outcome=\"failed\"} 0"), "{figures}");
+    let at = figures.lines().find_map(|line| line.strip_prefix("tminus_backup_last_success_timestamp_seconds "));
+    assert!(at.is_some_and(|at| at.parse::<f64>().is_ok_and(|at| at > 1.7e9)), "{figures}");
+    let kept = files(&to);
+    assert_eq!(kept.len(), 1, "{kept:?}");
+    let backup = to.join(&kept[0]);
+    let (code, said, error) = tminus(dir.path(), &["journal", "verify", "--file", backup.to_str().expect("a path")]);
+    assert_eq!(code, Some(0), "{said}{error}");
+    drop(demo);
+    let log = fs::read_to_string(data.join("log")).expect("a log");
+    assert!(log.contains("A backup was made and tried out: "), "{log}");
+}
