@@ -65,6 +65,7 @@ const COUNTERS: &[(&str, &str)] = &[
     ("tminus_http_refused_total", "Requests refused before they were looked at, by reason"),
     ("tminus_snapshots_ignored_total", "Snapshots passed over at a start, because they did not fit"),
     ("tminus_snapshots_failed_total", "Snapshots that could not be written"),
+    ("tminus_backups_total", "Backups of the journal, by outcome: good once they were tried out, or failed"),
     ("tminus_task_panics_total", "Tasks that broke by a mistake of ours and were taken up again, by task"),
 ];
 
@@ -72,6 +73,7 @@ const COUNTERS: &[(&str, &str)] = &[
 const GAUGES: &[(&str, &str)] = &[
     ("tminus_rollouts_open", "Rollouts that are not over, without rehearsals"),
     ("tminus_lane_waiting", "What waits in a lane to be brought out, by lane: for its turn, or for the destination to take it"),
+    ("tminus_backup_last_success_timestamp_seconds", "When the newest good backup was made, in seconds since 1970"),
     ("tminus_build_info", "1; the version is a label"),
 ];
 

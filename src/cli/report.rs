@@ -7,14 +7,16 @@ use anyhow::Context;
 
 use crate::domain::paper::paper;
 use crate::domain::people::Directory;
-use crate::domain::report::report;
+use crate::domain::proof::Proof;
+use crate::domain::report::{Report, report};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::state::State;
-use crate::engine::conductor::read_rollout;
+use crate::engine::conductor::{proof_of, read_rollout};
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::settings::Files;
 
 use super::client::{Api, Where};
+use super::journal::journal_dir;
 use super::say_out;
 
 /// Which rollout, and where it is read from.
@@ -52,8 +54,8 @@ pub(super) struct PrintArgs {
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let format = if args.json { "json" } else { "markdown" };
-    let text = args.which.written(format, &|state, people| {
-        let report = report(state, people);
+    let text = args.which.written(format, &|state, people, proof| {
+        let report = Report { journal: Some(proof.clone()), ..report(state, people) };
         Ok(if args.json { serde_json::to_string_pretty(&report)? } else { report.markdown(state.runbook.timezone) })
     })?;
     say_out(text.trim_end())?;
@@ -62,13 +64,13 @@ pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
 
 pub(super) fn print(args: &PrintArgs) -> anyhow::Result<ExitCode> {
     // Nothing runs, so no clock is ahead of what was written last.
-    let text = args.which.written("paper", &|state, people| Ok(paper(state, people, state.last_at)))?;
+    let text = args.which.written("paper", &|state, people, _| Ok(paper(state, people, state.last_at)))?;
     say_out(text.trim_end())?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// Writes a rollout down.
-type Write<'w> = &'w dyn Fn(&State, &Directory) -> anyhow::Result<String>;
+/// Writes a rollout down, with what ties it to the journal.
+type Write<'w> = &'w dyn Fn(&State, &Directory, &Proof) -> anyhow::Result<String>;
 
 impl Which {
     fn written(&self, format: &str, write: Write<'_>) -> anyhow::Result<String> {
@@ -83,13 +85,7 @@ impl Which {
     }
 
     fn read_folder(&self, data: &Path, write: Write<'_>) -> anyhow::Result<String> {
-        let dir = data.join(super::serve::JOURNAL_DIR);
-        if !dir.is_dir() {
-            anyhow::bail!(
-                "{} holds no journal. Name the data folder with --data DIR, or a running T-minus with --url URL.",
-                data.display()
-            );
-        }
+        let dir = journal_dir(data, "Name the data folder with --data DIR, or a running T-minus with --url URL.")?;
         let files = match &self.config {
             Some(dir) => Files::read(dir)?,
             None => Files::embedded(),
@@ -99,9 +95,13 @@ impl Which {
             .context("the journal can't be read; while a process works on it, ask that one: --url http://…")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let id = RolloutId(self.id.clone());
-        let found = runtime.block_on(read_rollout(&journal, &id));
+        let found = runtime.block_on(async {
+            let Some(state) = read_rollout(&journal, &id).await? else { return Ok(None) };
+            let proof = proof_of(&journal, &state).await?.context("the journal ends before the rollout does")?;
+            anyhow::Ok(Some((state, proof)))
+        });
         journal.close();
-        let state = found?.with_context(|| format!("there is no rollout `{id}` in {}", data.display()))?;
-        write(&state, &people)
+        let (state, proof) = found?.with_context(|| format!("there is no rollout `{id}` in {}", data.display()))?;
+        write(&state, &people, &proof)
     }
 }

@@ -7,7 +7,8 @@
 //! - [`registry`]: which rollouts there are, and who holds which environment.
 //! - [`conversation`]: what people can say and press, and what they are answered.
 //! - [`message`]: templates and the card.
-//! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come.
+//! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come. [`proof`] ties a
+//!   report to the journal that it was made of.
 //! - [`freeze`]: when nothing is to be changed, and who may do it all the same.
 //! - [`digest`]: what is open, said at set times to those whom it concerns.
 //! - [`people`], [`time`], [`calendar`], [`catalogue`]: who there is, when it is, what comes again and again, what systems can do.
@@ -22,6 +23,7 @@ pub mod message;
 pub mod paper;
 pub mod people;
 pub mod problem;
+pub mod proof;
 pub mod registry;
 pub mod report;
 pub mod rollout;

@@ -10,6 +10,7 @@ use crate::domain::conversation::form::FieldValue;
 use crate::domain::conversation::voice::{Voice, capital};
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
+use crate::domain::proof::Proof;
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{DeliveryOutcome, NoteKind, PassedOver};
 use crate::domain::rollout::state::{Amended, Given, PhaseState, State, StepState, StepStatus, Turn, TurnKind};
@@ -58,6 +59,9 @@ pub struct Report {
     pub inputs: Vec<(String, String)>,
     /// The checklist.
     pub phases: Vec<PhaseReport>,
+    /// How far the journal was of which it was made, where that is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal: Option<Proof>,
 }
 
 /// A step that took long.
@@ -95,7 +99,7 @@ pub struct Line {
     pub note: Option<String>,
 }
 
-/// Writes the report of a rollout as it stands.
+/// Writes the report of a rollout as it stands. How far the journal is, only the one knows who has it.
 #[must_use]
 pub fn report(state: &State, people: &Directory) -> Report {
     let now = state.ended.unwrap_or(state.last_at);
@@ -120,6 +124,7 @@ pub fn report(state: &State, people: &Directory) -> Report {
         deliveries: writer.deliveries(),
         inputs: writer.inputs(),
         phases: (0..state.phases.len()).map(|phase| writer.phase(phase)).collect(),
+        journal: None,
     }
 }
 
@@ -448,6 +453,9 @@ impl Report {
                 let note = line.note.as_ref().map(|note| format!(" — {}", escape_markdown(note))).unwrap_or_default();
                 text.push_str(&format!("{}- [{tick}] {}{note}\n", "  ".repeat(line.depth), escape_markdown(&line.text)));
             }
+        }
+        if let Some(journal) = &self.journal {
+            text.push_str(&format!("\n{}\n", journal.line()));
         }
         text
     }

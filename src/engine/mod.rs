@@ -7,9 +7,11 @@
 //! - [`snapshots`]: what streams had become, so that a start need not read all of them again; a cache.
 //! - [`conductor`]: take, decide, append, evolve, dispatch; recovery is the same path.
 //! - [`outbox`]: a bounded lane per destination budget: throttle, retry, coalesce.
+//! - [`backups`]: exports of the journal, kept in a folder and tried out, while the process goes on.
 //! - [`clock`]: the only place that reads a clock.
 //! - [`scratch`]: small expiring values that are no facts.
 
+pub mod backups;
 pub mod clock;
 pub mod conductor;
 pub mod journal;

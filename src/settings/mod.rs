@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::domain::calendar::Calendar;
 use crate::domain::catalogue::Kind;
 use crate::domain::digest::Digest;
 use crate::domain::freeze::Freezes;
@@ -42,6 +43,8 @@ pub struct Settings {
     pub freezes: Freezes,
     /// When it is said what is open, and to whom.
     pub digests: Vec<Digest>,
+    /// When exports of the journal are kept, and where.
+    pub backups: Option<Backups>,
     /// The announcements.
     pub messages: BTreeMap<String, MessageTemplate>,
     /// The runbooks.
@@ -93,6 +96,17 @@ pub struct Programs {
     pub env: Vec<String>,
     /// How long one may run, if it is said.
     pub timeout: Option<Duration>,
+}
+
+/// When exports of the journal are kept, and where.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Backups {
+    /// The folder.
+    pub to: PathBuf,
+    /// At which times one is made.
+    pub at: Calendar,
+    /// How many are kept.
+    pub keep: usize,
 }
 
 impl System {

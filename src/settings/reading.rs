@@ -114,6 +114,7 @@ pub(super) fn read_tminus(text: &str, knows_people: bool, settings: &mut Setting
         }
         settings.freezes = recurring::read_freezes(&report, &mut top, knows_people.then_some(&settings.people));
         settings.digests = recurring::read_digests(&report, &mut top, settings);
+        settings.backups = recurring::read_backups(&report, &mut top);
         top.close(&["slack", "telegram", "email"]);
     }
     let is_read = matches!(node.value, Value::Map(_) | Value::Empty);

@@ -1,6 +1,7 @@
-//! What comes again and again: freezes and digests.
+//! What comes again and again: freezes, digests and backups.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use chrono_tz::Tz;
 
@@ -12,7 +13,12 @@ use crate::domain::runbook::read_address;
 use crate::domain::section::{Located, Report, Section};
 use crate::domain::time::{parse_duration, say_seconds};
 
-use super::Settings;
+use super::{Backups, Settings};
+
+/// How many backups are kept unless it is said: two weeks, one a night.
+const BACKUPS_KEEP_DEFAULT: usize = 14;
+/// More than these are a mistyped number: one an hour for a year is less.
+const BACKUPS_KEEP_MAX: usize = 10_000;
 
 /// Reads the freezes. Names are looked up where it is known who there is.
 pub(super) fn read_freezes(report: &Report, top: &mut Section<'_, '_>, people: Option<&Directory>) -> Freezes {
@@ -73,6 +79,23 @@ pub(super) fn read_digests(report: &Report, top: &mut Section<'_, '_>, settings:
         digests.push(Digest { name, at, to, also_empty });
     }
     digests
+}
+
+/// Reads when exports of the journal are kept, and where.
+pub(super) fn read_backups(report: &Report, top: &mut Section<'_, '_>) -> Option<Backups> {
+    let mut section = Section::open(report, top.take("backups")?, "backups")?;
+    let to = section.needed("to");
+    let at = read_calendar(&mut section, "at");
+    let keep = section.text("keep").map_or(Some(BACKUPS_KEEP_DEFAULT), |keep| {
+        let count = keep.text.parse().ok().filter(|count| (1..=BACKUPS_KEEP_MAX).contains(count));
+        if count.is_none() {
+            let help = format!("from 1 to {BACKUPS_KEEP_MAX}; without `keep` it is {BACKUPS_KEEP_DEFAULT}");
+            report.error_help(keep.place, format!("`{}` is not how many backups can be kept", keep.text), help);
+        }
+        count
+    });
+    section.close(&[]);
+    Some(Backups { to: PathBuf::from(to?.text), at: at?, keep: keep? })
 }
 
 /// A name that no other of its kind has.

@@ -2,6 +2,8 @@
 
 #[path = "../demo/mod.rs"]
 mod demo;
+mod folders;
+mod journal;
 mod say;
 mod simulate;
 

@@ -43,7 +43,12 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     let report = app.get("/api/rollouts/andromeda-staging-4.3/report").await;
     assert_eq!((&report["result"], &report["seconds_after_t0"]), (&json!("no-go"), &json!(725)));
     let written = app.says("sam", "/rollout report").await;
+    // It ends with how far the journal was, whose hash no two installations share.
+    let (written, journal) = written.rsplit_once("\nJournal: ").expect("what ties it to the journal");
     insta::assert_snapshot!("report_of_a_no_go", written);
+    let events = app.get("/api/rollouts/andromeda-staging-4.3/report").await["journal"].clone();
+    let (upto, hash) = (events["sequence"].as_u64().expect("a number"), events["hash"].as_str().expect("a hash"));
+    assert_eq!(journal.trim_end(), format!("`rollout/1` up to event {upto}, chain `{hash}`"));
     app.is_recorded("no-go").await;
 }
 

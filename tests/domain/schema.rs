@@ -96,6 +96,7 @@ fn probes() -> Vec<(&'static str, String, &'static str, &'static str)> {
         ("web: { qqqqqqqq: x }\n", "web", "/properties/web"),
         ("freezes: [{ qqqqqqqq: x }]\n", "a freeze", "/properties/freezes/items"),
         ("digests: [{ qqqqqqqq: x }]\n", "a digest", "/properties/digests/items"),
+        ("backups: { qqqqqqqq: x }\n", "backups", "/properties/backups"),
         ("systems: { a: { kind: pretend, as: aws, qqqqqqqq: x } }\n", "a system", "/$defs/pretended"),
         ("systems: { a: { kind: aws, qqqqqqqq: x } }\n", "a system", "/$defs/configured"),
         ("systems: { a: { kind: http, allow: ['https://x.example'], qqqqqqqq: x } }\n", "a system", "/$defs/http"),

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use tminus::engine::journal::chain::ChainHash;
 use tminus::engine::journal::memory::MemoryJournal;
-use tminus::engine::journal::{Append, AppendError, Journal, ReadError, Record, StreamName};
+use tminus::engine::journal::{Append, AppendError, Cut, Journal, ReadError, Record, StreamName};
 use tokio::sync::watch;
 
 /// One read: of which stream, from where, and how many records came of it.
@@ -55,6 +55,10 @@ impl Journal for Counting {
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {
         self.journal.streams(prefix).await
+    }
+
+    async fn cut(&self) -> Result<Cut, ReadError> {
+        self.journal.cut().await
     }
 
     fn follow(&self) -> watch::Receiver<u64> {

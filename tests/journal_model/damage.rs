@@ -136,7 +136,7 @@ fn a_store_behind_its_side_file_is_refused() {
             "has lost acknowledged commits",
             "commit 5 (",
             "commit 6 (",
-            "Restore the whole folder from a backup",
+            "Restore a backup into a new folder: tminus journal import BACKUP --data NEW-DIR",
             "head and start again",
         ] {
             assert!(message.contains(said), "{message}");
@@ -251,11 +251,14 @@ fn what_is_not_a_journal_is_refused() {
     for (dir, said) in [
         (&other_settings, "buffer size"),
         (&other_content, "does not say"),
-        (&version("tminus-journal 1"), "its format is \"tminus-journal 1\""),
-        (&version("tminus-journal 99"), "its format is \"tminus-journal 99\""),
+        (&version("poems 3"), "its format is \"poems 3\""),
+        (&version("tminus-journal 1"), "is of an earlier layout (1) than this version reads (2)"),
+        (&version("tminus-journal 99"), "is of a later layout (99) than this version reads (2)"),
     ] {
         let error = open(dir.path()).err().unwrap();
-        assert!(matches!(error, OpenError::Foreign { .. }), "{error}");
+        let is_ours = said.starts_with("is of ");
+        assert_eq!(matches!(error, OpenError::Newer { .. } | OpenError::Older { .. }), is_ours, "{error}");
+        assert_eq!(matches!(error, OpenError::Foreign { .. }), !is_ours, "{error}");
         let message = error.to_string();
         assert!(message.contains(said) && message.contains(dir.path().to_str().unwrap()), "{message}");
     }

@@ -5,6 +5,7 @@
 
 mod concurrency;
 mod damage;
+mod export;
 mod faults;
 mod layout;
 mod limits;

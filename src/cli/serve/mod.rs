@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::rollout::event::ClockKind;
 use crate::domain::runbook::model::Platform;
+use crate::engine::backups;
 use crate::engine::conductor::{Conductor, Plan};
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX};
@@ -36,7 +37,7 @@ use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::web::access::Access;
 use crate::gateway::web::access::grants::Grants;
 use crate::gateway::web::{self, Keys, Web};
-use crate::settings::{PublicUrl, Settings};
+use crate::settings::{Backups, PublicUrl, Settings};
 
 use self::listen::Tls;
 
@@ -172,6 +173,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         freezes: settings.freezes.clone(),
         digests: settings.digests.clone(),
     };
+    let (kept, told_time) = (journal.clone(), clock.clone());
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open_with(plan, journal, clock, dispatch, snapshots).await;
     let conductor = conductor.context("the rollouts can't be taken up")?;
@@ -179,6 +181,9 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let outbox_closing = CancellationToken::new();
     let outbox = tokio::spawn(outbox::run(routes, conductor.clone(), dispatches, outbox_closing.clone()));
     let closing = watch::Sender::new(false);
+    if let Some(Backups { to, at, keep }) = settings.backups.clone() {
+        tokio::spawn(backups::run(backups::Plan { to, at, keep }, kept, told_time, closing.subscribe()));
+    }
     let access = Access::new(grants, public_url);
     tokio::spawn(sweep(scratch.clone(), access.clone(), conductor.clone(), closing.subscribe()));
     let hosts = settings.web.public_url.iter().map(|url| PublicUrl::host(url).to_owned()).collect();

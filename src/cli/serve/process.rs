@@ -1,12 +1,13 @@
 //! A process from its start to its end, in whatever manner it runs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
 use chrono::TimeDelta;
 
+use crate::cli::journal::make_data_folder;
 use crate::engine::clock::SystemClock;
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::engine::scratch::SledScratch;
@@ -44,7 +45,7 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{}:{}: {}", warning.file, warning.place.line, warning.what);
     }
-    make_folder(&data).with_context(|| format!("the data folder {} can't be made", data.display()))?;
+    make_data_folder(&data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         // Bound first: when the port is taken, the journal need not be opened at all.
@@ -88,15 +89,6 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
         // Waits for what is queued, and writes the head; the files are closed in order.
         tokio::task::spawn_blocking(move || journal.close()).await.context("the journal did not close")
     })
-}
-
-/// Makes a folder that only its owner reads, unless it is there.
-fn make_folder(path: &Path) -> std::io::Result<()> {
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(path)
 }
 
 /// Tells systemd, where it asked to be told (`Type=notify`).

@@ -1,12 +1,14 @@
 //! What the person who asked is told: after something happened, and to questions. Never journaled.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 
 use crate::domain::message::card::{FormField, whole_roster};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::{Line, Registry};
+use crate::domain::report::Report;
 use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::effect::Recipient;
 use crate::domain::rollout::event::{Choice, Event, Fate, Recorded};
@@ -384,9 +386,8 @@ pub fn preview(state: &State, people: &Directory, now: DateTime<Utc>, step: &Ste
 
 /// The answer to `report`.
 #[must_use]
-pub fn report(state: &State, people: &Directory, _: DateTime<Utc>) -> Answer {
-    let text = crate::domain::report::report(state, people).markdown(state.runbook.timezone);
-    Answer::of(text, Some(state.id.clone()))
+pub fn report(report: &Report, zone: Tz) -> Answer {
+    Answer::of(report.markdown(zone), Some(RolloutId(report.id.clone())))
 }
 
 /// The answer to `list`.

@@ -83,6 +83,15 @@ pub(super) fn settings() -> Value {
             key("also-empty", flag(), "Whether it is issued also when nothing is open and nothing ended since the last one"),
         ],
     );
+    let backups = object(
+        "Backups: exports of the whole journal, each tried out before it counts.",
+        [
+            needed("to", text(), "The folder, for this installation alone; best on another disk"),
+            needed("at", text(), "When one is made, as a cron expression of six fields: 0 0 3 * * *"),
+            key("timezone", text(), "In which zone that is read, like Europe/Berlin; UTC unless told"),
+            key("keep", json!({ "type": "integer", "minimum": 1, "maximum": 10_000 }), "How many are kept; 14 unless told"),
+        ],
+    );
     let named = |values: &Value| {
         let mut named = map(values);
         named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$" });
@@ -97,6 +106,7 @@ pub(super) fn settings() -> Value {
             key("systems", map(&of("system")), "The systems that actions run against"),
             key("freezes", list(&freeze), "When nothing is to be changed"),
             key("digests", list(&digest), "When it is said what is open"),
+            key("backups", backups, "When exports of the journal are kept, and where"),
         ],
     )
 }

@@ -103,7 +103,8 @@ impl Conductor {
             Ask::Mine => self.mine(&said.person).await,
             Ask::Report => {
                 let id = self.meant(understood.rollout, &said.room, true)?;
-                self.look(&id, answer::report).await?.ok_or_else(|| no_such(&id))
+                let (report, zone) = self.report(&id).await?.ok_or_else(|| no_such(&id))?;
+                Ok(answer::report(&report, zone))
             }
             Ask::Preview { step } => {
                 let id = self.meant(understood.rollout, &said.room, false)?;

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use chrono_tz::Tz;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -30,7 +31,9 @@ use crate::domain::digest::Digest;
 use crate::domain::freeze::{Freezes, Frozen};
 use crate::domain::message::card::{FormField, Progress};
 use crate::domain::people::Directory;
+use crate::domain::proof::Proof;
 use crate::domain::registry::Registry;
+use crate::domain::report::{Report, report};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
 use crate::domain::rollout::effect::{Action, Check};
 use crate::domain::rollout::event::{ClockKind, Recorded};
@@ -38,6 +41,7 @@ use crate::domain::rollout::state::State;
 use crate::domain::runbook::model::{Platform, Runbook, Venue};
 
 use super::clock::RolloutClock;
+use super::journal::chain::hex;
 use super::journal::{AppendError, Journal, ReadError, StreamName};
 use super::outbox::Dispatch;
 use super::ports::{Clock, Projection};
@@ -486,6 +490,19 @@ impl Conductor {
         Ok(Some(look(&state, &people, now)))
     }
 
+    /// The report of a rollout as it stands, tied to the journal, with the zone in which it is written.
+    ///
+    /// # Errors
+    /// When the journal can't be read; `Ok(None)` when there is no such rollout.
+    pub async fn report(&self, id: &RolloutId) -> Result<Option<(Report, Tz)>, Rejected> {
+        let written =
+            |state: &State, people: &Directory, _| (report(state, people), state.runbook.timezone, state.number, state.sequence);
+        let Some((mut report, zone, number, sequence)) = self.look(id, written).await? else { return Ok(None) };
+        let proof = proof_at(self.shared.journal.as_ref(), number, sequence).await;
+        report.journal = proof.map_err(|error| Rejected::Unreadable(error.to_string()))?;
+        Ok(Some((report, zone)))
+    }
+
     async fn load_closed(&self, id: &RolloutId) -> Result<Option<State>, Rejected> {
         let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
         let state = load(self.shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unreadable(error.to_string()))?;
@@ -669,6 +686,20 @@ pub async fn read_rollout(journal: &dyn Journal, id: &RolloutId) -> Result<Optio
         Some(rollout) => load(journal, rollout.number).await.map(Some),
         None => Ok(None),
     }
+}
+
+/// What ties a rollout as it was read to the journal.
+///
+/// # Errors
+/// When the journal can't be read.
+pub async fn proof_of(journal: &dyn Journal, state: &State) -> Result<Option<Proof>, ReadError> {
+    proof_at(journal, state.number, state.sequence).await
+}
+
+async fn proof_at(journal: &dyn Journal, number: u32, sequence: u64) -> Result<Option<Proof>, ReadError> {
+    let stream = stream_of(number);
+    let chain = journal.chain(&stream, sequence).await?;
+    Ok(chain.map(|chain| Proof { stream: stream.to_string(), sequence, hash: hex(&chain) }))
 }
 
 /// Forgets the snapshots of what is over: a crash may have come before.

@@ -3,6 +3,8 @@
 //! A record's hash is SHA-256 of its predecessor's hash, its sequence, its id and its payload. The first one's
 //! predecessor is a hash of the stream's name, so records cannot change streams.
 
+use std::fmt::Write as _;
+
 use sha2::{Digest, Sha256};
 
 use super::StreamName;
@@ -30,4 +32,27 @@ pub fn after(before: ChainHash, sequence: u64, id: &str, payload: &[u8]) -> Chai
     hasher.update(id);
     hasher.update(payload);
     hasher.finalize().into()
+}
+
+/// A hash as 64 hexadecimal digits.
+#[must_use]
+pub fn hex(hash: &ChainHash) -> String {
+    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut text, byte| {
+        write!(text, "{byte:02x}").expect("writing to a string cannot fail");
+        text
+    })
+}
+
+/// The hash that [`hex`] wrote; `None` for any other text.
+#[must_use]
+pub fn parse_hex(text: &str) -> Option<ChainHash> {
+    let mut hash = ChainHash::default();
+    let is_digit = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
+    if text.len() != 2 * hash.len() || !text.bytes().all(is_digit) {
+        return None;
+    }
+    for (byte, pair) in hash.iter_mut().zip(text.as_bytes().chunks(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(hash)
 }

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::chain::{self, ChainHash};
-use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
+use super::{Append, AppendError, Cut, Journal, ReadError, Record, StreamEnd, StreamName, check};
 
 /// The journal. It forgets everything when dropped.
 #[derive(Debug)]
@@ -120,8 +120,7 @@ impl Journal for MemoryJournal {
         if !(1..=records.len()).contains(&place) {
             return Ok(None);
         }
-        let hash = |before, record: &Record| chain::after(before, record.sequence, &record.id, &record.payload);
-        Ok(Some(records[..place].iter().fold(chain::beginning(stream), hash)))
+        Ok(Some(chain_of(stream, &records[..place])))
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {
@@ -129,6 +128,18 @@ impl Journal for MemoryJournal {
         let from_prefix = (Bound::Included(prefix), Bound::Unbounded);
         let names = state.streams.range::<str, _>(from_prefix).map(|(name, _)| name);
         Ok(names.take_while(|name| name.as_str().starts_with(prefix)).cloned().collect())
+    }
+
+    /// It keeps no chain over all streams.
+    async fn cut(&self) -> Result<Cut, ReadError> {
+        let state = self.state();
+        let end = |(stream, records): (&StreamName, &Vec<Record>)| StreamEnd {
+            stream: stream.clone(),
+            sequence: records.len() as u64,
+            chain: chain_of(stream, records),
+        };
+        // The lock is held: no append comes in between.
+        Ok(Cut { commit: *self.commits.borrow(), hash: None, streams: state.streams.iter().map(end).collect() })
     }
 
     fn follow(&self) -> watch::Receiver<u64> {
@@ -148,6 +159,11 @@ impl State {
             self.streams.entry(stream).or_default().extend(written);
         }
     }
+}
+
+fn chain_of(stream: &StreamName, records: &[Record]) -> ChainHash {
+    let hash = |before, record: &Record| chain::after(before, record.sequence, &record.id, &record.payload);
+    records.iter().fold(chain::beginning(stream), hash)
 }
 
 fn unknown() -> AppendError {

@@ -17,6 +17,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 
 pub mod chain;
+pub mod export;
+pub mod import;
 pub mod memory;
 pub mod sled;
 
@@ -33,6 +35,10 @@ pub const APPEND_RECORDS_MAX: usize = 4096;
 pub const APPEND_BYTES_MAX: usize = 8 * 1024 * 1024;
 /// The longest record id, in bytes: platforms' own ids are far below it, with our prefixes too.
 pub const RECORD_ID_BYTES_MAX: usize = 512;
+
+/// What an operator does where a journal can't be used any more. The folder that is damaged stays as it is: somebody may look
+/// into it.
+pub const RESTORE: &str = "Restore a backup into a new folder: tminus journal import BACKUP --data NEW-DIR";
 
 /// The name of a stream: `registry`, `rollout/12`, `room/andromeda-rollouts`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,6 +121,28 @@ pub struct Append {
     pub records: Vec<NewRecord>,
 }
 
+/// How far a whole journal is, between two appends: what an export goes by while others go on writing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cut {
+    /// The store-wide commit number.
+    pub commit: u64,
+    /// The hash that stands for the whole store up to it, where the store keeps such a chain.
+    pub hash: Option<ChainHash>,
+    /// Every stream that has records, sorted by name.
+    pub streams: Vec<StreamEnd>,
+}
+
+/// How far one stream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StreamEnd {
+    /// Its name.
+    pub stream: StreamName,
+    /// The sequence of its last record.
+    pub sequence: u64,
+    /// The hash that stands for the stream up to and with that record.
+    pub chain: ChainHash,
+}
+
 /// Why an append did not end with its records known to be durable.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AppendError {
@@ -142,7 +170,7 @@ pub enum AppendError {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
     /// A record does not match its checksum or its predecessor's hash.
-    #[error("stream {stream} is damaged at {sequence}: {what}")]
+    #[error("stream {stream} is damaged at {sequence}: {what}. {}", RESTORE)]
     Damaged {
         /// The stream.
         stream: StreamName,
@@ -191,6 +219,12 @@ pub trait Journal: Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError>;
+
+    /// How far all streams are, as of one commit: an append to several streams is in it as a whole or not at all.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    async fn cut(&self) -> Result<Cut, ReadError>;
 
     /// Changes whenever records became durable; the value is the store-wide commit number.
     fn follow(&self) -> watch::Receiver<u64>;

@@ -16,7 +16,6 @@ mod folder;
 mod keeper;
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
 use std::io;
 use std::sync::Arc;
 
@@ -27,7 +26,7 @@ use sha2::{Digest, Sha256};
 use crate::domain::registry::Registry;
 use crate::domain::rollout::state::State;
 
-use super::journal::chain::ChainHash;
+use super::journal::chain::{ChainHash, hex};
 use super::journal::{Journal, StreamName};
 
 pub use self::folder::SnapshotFolder;
@@ -133,7 +132,7 @@ pub fn encode<T: Snapshotted>(stream: &StreamName, chain: &ChainHash, state: &T)
         stream: stream.clone(),
         sequence: state.sequence(),
         chain: hex(chain),
-        content: hex(&Sha256::digest(&content)),
+        content: hex(&Sha256::digest(&content).into()),
     };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
@@ -156,7 +155,7 @@ pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, S
     if header.stream != *stream {
         return Err(format!("it is of {}", header.stream));
     }
-    if hex(&Sha256::digest(content)) != header.content {
+    if hex(&Sha256::digest(content).into()) != header.content {
         return Err("its content is not what was written".to_owned());
     }
     let state: T = serde_json::from_slice(content).map_err(|error| format!("its content is no state: {error}"))?;
@@ -200,12 +199,4 @@ async fn fitting<T: Snapshotted>(
         Ok(None) => Err(format!("the journal does not reach {}", state.sequence())),
         Err(error) => Err(error.to_string()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a string never fails.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

@@ -15,13 +15,11 @@ use crate::domain::conversation::button::ButtonToken;
 use crate::domain::conversation::grammar::addressed;
 use crate::domain::message::card::{ButtonStyle, FormField};
 use crate::domain::paper::paper;
-use crate::domain::people::{Directory, PersonId};
+use crate::domain::people::PersonId;
 use crate::domain::problem::did_you_mean;
 use crate::domain::registry::Registry;
-use crate::domain::report;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::Recorded;
-use crate::domain::rollout::state::State as RolloutState;
 use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::runbook::model::Outcome;
 use crate::domain::time::parse_duration;
@@ -454,14 +452,16 @@ async fn report(
     Query(Format { format }): Query<Format>,
 ) -> Result<Response, Problem> {
     let plain = |kind: &'static str, text: String| ([(header::CONTENT_TYPE, kind)], text).into_response();
-    let write = move |state: &RolloutState, people: &Directory, now| match format {
-        ReportFormat::Json => axum::Json(report::report(state, people)).into_response(),
-        ReportFormat::Markdown => {
-            plain("text/markdown; charset=utf-8", report::report(state, people).markdown(state.runbook.timezone))
-        }
-        ReportFormat::Paper => plain("text/plain; charset=utf-8", paper(state, people, now)),
-    };
-    web.conductor.look(&RolloutId(id.clone()), write).await?.ok_or_else(|| no_such(&web, &id))
+    let rollout = RolloutId(id.clone());
+    if matches!(format, ReportFormat::Paper) {
+        let text = web.conductor.look(&rollout, paper).await?.ok_or_else(|| no_such(&web, &id))?;
+        return Ok(plain("text/plain; charset=utf-8", text));
+    }
+    let (report, zone) = web.conductor.report(&rollout).await?.ok_or_else(|| no_such(&web, &id))?;
+    Ok(match format {
+        ReportFormat::Markdown => plain("text/markdown; charset=utf-8", report.markdown(zone)),
+        _ => axum::Json(report).into_response(),
+    })
 }
 
 async fn rollout(State(web): State<Web>, Path(id): Path<String>) -> Result<axum::Json<RolloutView>, Problem> {

@@ -14,7 +14,8 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use super::layout::{Hash, NUMBER_MAX, StoreHead};
+use super::super::chain;
+use super::layout::{NUMBER_MAX, StoreHead};
 
 /// How far the side file may be behind, before the time that one write takes: short enough that a loss that goes
 /// unnoticed is a click or two, long enough that a busy store is not slowed by a second file's syncs.
@@ -165,16 +166,8 @@ pub(super) fn parse(text: &str) -> Option<StoreHead> {
     let mut lines = text.lines().skip(1);
     let head = StoreHead {
         number: lines.next()?.strip_prefix("commit ")?.parse().ok().filter(|number| *number <= NUMBER_MAX)?,
-        hash: parse_hash(lines.next()?.strip_prefix("hash ")?)?,
+        hash: chain::parse_hex(lines.next()?.strip_prefix("hash ")?)?,
     };
     // Whatever else may differ, title and checksum included, makes another text.
     (format(head) == text).then_some(head)
-}
-
-fn parse_hash(digits: &str) -> Option<Hash> {
-    let mut hash = Hash::default();
-    for (byte, pair) in hash.iter_mut().zip(digits.as_bytes().chunks(2)) {
-        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
-    }
-    Some(hash)
 }

@@ -21,7 +21,7 @@
 //! all of them for. It is written only at checkpoints, because one more key costs the store about as much as ten
 //! more records in a block. What was committed since is kept in memory, and found again by opening.
 
-use std::fmt::{self, Write as _};
+use std::fmt;
 
 use sha2::{Digest, Sha256};
 
@@ -33,6 +33,8 @@ use super::frame::NewFrame;
 pub(super) const FORMAT_KEY: &[u8] = b"format";
 /// The format version this program reads and writes. Version 1, a key per record, was never released.
 pub(super) const FORMAT: &[u8] = b"tminus-journal 2";
+/// What the name of every format begins with; its number follows.
+pub(super) const FORMAT_NAME: &str = "tminus-journal ";
 /// What all commits' keys start with.
 pub(super) const COMMIT_PREFIX: &[u8] = b"c|";
 /// What all heads' keys start with.
@@ -132,10 +134,7 @@ impl StoreHead {
     /// The hash as 64 hexadecimal digits.
     #[must_use]
     pub fn hash_hex(&self) -> String {
-        self.hash.iter().fold(String::new(), |mut text, byte| {
-            write!(text, "{byte:02x}").expect("writing to a string cannot fail");
-            text
-        })
+        chain::hex(&self.hash)
     }
 }
 

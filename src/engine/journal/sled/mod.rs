@@ -30,7 +30,7 @@ use self::head_file::HeadFileKeeper;
 use self::open::Opened;
 use self::writer::{Request, Writer};
 use super::chain::ChainHash;
-use super::{Append, AppendError, Journal, ReadError, Record, StreamName, check};
+use super::{Append, AppendError, Cut, Journal, ReadError, Record, StreamEnd, StreamName, check};
 
 mod commit;
 mod durable;
@@ -46,8 +46,10 @@ mod verify;
 mod writer;
 
 pub use self::layout::StoreHead;
+pub(super) use self::open::sync_names as sync_folder;
 pub use self::open::{OpenError, SledOptions};
-pub use self::verify::{StreamReport, VerifyReport, verify};
+pub(super) use self::verify::verify_in_place;
+pub use self::verify::{StreamReport, VerifyReport, verify, verify_with};
 
 /// How many appends may wait for the writer before further ones wait outside: two full commits, so that the writer
 /// never starves and nobody waits for more than about three syncs in the queue.
@@ -75,7 +77,7 @@ impl SledJournal {
     /// See [`OpenError`].
     pub fn open(dir: &Path, options: &SledOptions) -> Result<Self, OpenError> {
         let Opened { store, db_file, blobs, streams, unindexed, store_head } = open::open(dir, options)?;
-        let start_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+        let start_error = |error| OpenError::io(dir, error);
         let durable = Arc::new(Durable::new(streams, store_head));
         let head_file = HeadFileKeeper::start(dir.to_owned()).map_err(start_error)?;
         let writer = Writer {
@@ -113,6 +115,17 @@ impl SledJournal {
             tracing::error!("The journal's writer had panicked");
         }
         running.head_file.finish();
+    }
+
+    /// [`Journal::append`] where there is nothing else to do meanwhile: not from an async task.
+    pub(super) fn append_and_wait(&self, appends: Vec<Append>) -> Result<(), AppendError> {
+        check(&appends)?;
+        let closed = || AppendError::Poisoned("it was closed".to_owned());
+        let requests = self.requests().ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        requests.blocking_send(Request { appends, answer }).map_err(|_| closed())?;
+        drop(requests);
+        answered.blocking_recv().unwrap_or_else(|_| Err(AppendError::Unknown("the writer ended before it answered".to_owned())))
     }
 
     fn requests(&self) -> Option<mpsc::Sender<Request>> {
@@ -178,6 +191,13 @@ impl Journal for SledJournal {
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {
         Ok(self.durable.streams(prefix))
+    }
+
+    async fn cut(&self) -> Result<Cut, ReadError> {
+        let (head, streams) = self.durable.cut();
+        let end =
+            |(stream, head): (StreamName, layout::StreamHead)| StreamEnd { stream, sequence: head.sequence, chain: head.hash };
+        Ok(Cut { commit: head.number, hash: Some(head.hash), streams: streams.into_iter().map(end).collect() })
     }
 
     fn follow(&self) -> watch::Receiver<u64> {

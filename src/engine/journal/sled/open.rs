@@ -17,14 +17,14 @@ use std::time::{Duration, Instant};
 
 use ::sled::{Config, Db, Tree};
 
-use super::super::StreamName;
+use super::super::{RESTORE, StreamName};
 use super::commit::{Header, Run, decode_block, get_block};
 use super::durable::{StreamState, Streams};
 use super::frame::{self, Body, FrameError, Frames};
 use super::head_file;
 use super::index::Unindexed;
 use super::layout::{
-    CHECKPOINT_KEY, COMMIT_PREFIX, Extent, FORMAT, FORMAT_KEY, HEAD_PREFIX, Key, StoreHead, StreamHead, commit_of,
+    CHECKPOINT_KEY, COMMIT_PREFIX, Extent, FORMAT, FORMAT_KEY, FORMAT_NAME, HEAD_PREFIX, Key, StoreHead, StreamHead, commit_of,
     decode_checkpoint, decode_head, parse_key,
 };
 use super::read::NOT_EXTENTS;
@@ -80,10 +80,9 @@ pub enum OpenError {
         /// The folder.
         dir: PathBuf,
     },
-    /// It holds a store, but not one of ours, or one made by another version.
+    /// It holds a store, but not one of ours.
     #[error(
-        "the folder {} holds something else than a journal this version can read ({what}): \
-         name another folder, or start the version that made it",
+        "the folder {} holds something else than a journal of T-minus ({what}). Nothing in it was changed; name another folder",
         dir.display()
     )]
     Foreign {
@@ -92,12 +91,63 @@ pub enum OpenError {
         /// How it shows.
         what: String,
     },
+    /// A later version made it.
+    #[error(
+        "the journal in {} is of a later layout ({found}) than this version reads ({}). Nothing in it was changed; start the \
+         version that made it, or a later one",
+        dir.display(), layout_of(FORMAT)
+    )]
+    Newer {
+        /// The folder.
+        dir: PathBuf,
+        /// Its layout.
+        found: u64,
+    },
+    /// An earlier version made it, whose layout is not read any more.
+    #[error(
+        "the journal in {} is of an earlier layout ({found}) than this version reads ({}). Nothing in it was changed; export \
+         it with the version that made it, and import that: tminus journal import EXPORT --data NEW-DIR",
+        dir.display(), layout_of(FORMAT)
+    )]
+    Older {
+        /// The folder.
+        dir: PathBuf,
+        /// Its layout.
+        found: u64,
+    },
+    /// There is a file in its place.
+    #[error("{} is not a folder, and a journal is one: name another folder", dir.display())]
+    NotAFolder {
+        /// The file.
+        dir: PathBuf,
+    },
+    /// It can't be written to.
+    #[error(
+        "the journal in {} can't be written to ({error}): let this user write there, or copy the whole folder to where it may",
+        dir.display()
+    )]
+    NotWritable {
+        /// The folder.
+        dir: PathBuf,
+        /// What the file system said.
+        error: io::Error,
+    },
+    /// The disk is full.
+    #[error(
+        "there is no room for the journal in {} ({error}). What was acknowledged is in it; make room, and start again",
+        dir.display()
+    )]
+    Full {
+        /// The folder.
+        dir: PathBuf,
+        /// What the file system said.
+        error: io::Error,
+    },
     /// The store ends before what the side file remembers: acknowledged commits are gone.
     #[error(
-        "the journal in {} has lost acknowledged commits: it ends with {store}, its side file remembers {side_file}. \
-         Restore the whole folder from a backup (all its files from the same moment). To go on without what is \
-         lost, remove {} and start again",
-        dir.display(), head_file::path(dir).display()
+        "the journal in {} has lost acknowledged commits: it ends with {store}, its side file remembers {side_file}. {}. To go \
+         on without what is lost, remove {} and start again",
+        dir.display(), RESTORE, head_file::path(dir).display()
     )]
     Behind {
         /// The folder.
@@ -109,10 +159,9 @@ pub enum OpenError {
     },
     /// The side file remembers another history than the store holds.
     #[error(
-        "the journal in {} is not the one its side file belongs to: it holds another commit {} than {side_file}. \
-         Restore the whole folder from a backup (all its files from the same moment). To go on with the store as it \
-         is, remove {} and start again",
-        dir.display(), side_file.number, head_file::path(dir).display()
+        "the journal in {} is not the one its side file belongs to: it holds another commit {} than {side_file}. {}. To go on \
+         with the store as it is, remove {} and start again",
+        dir.display(), side_file.number, RESTORE, head_file::path(dir).display()
     )]
     OtherHistory {
         /// The folder.
@@ -122,9 +171,8 @@ pub enum OpenError {
     },
     /// The side file cannot be read.
     #[error(
-        "the journal's side file {} is damaged ({what}). Restore the whole folder from a backup. \
-         To go on with the store as it is, remove the file and start again",
-        path.display()
+        "the journal's side file {} is damaged ({what}). {}. To go on with the store as it is, remove the file and start again",
+        path.display(), RESTORE
     )]
     HeadFile {
         /// The side file.
@@ -133,34 +181,59 @@ pub enum OpenError {
         what: String,
     },
     /// The store does not open, or holds what was never written.
-    #[error("the journal in {} is damaged: {what}. Restore the whole folder from a backup", dir.display())]
+    #[error("the journal in {} is damaged: {what}. {}", dir.display(), RESTORE)]
     Damaged {
         /// The folder.
         dir: PathBuf,
         /// What is wrong with it.
         what: String,
     },
-    /// The file system said no.
-    #[error("the journal in {} cannot be opened: {source}", dir.display())]
+    /// There is no place for a copy, and only a copy is looked into.
+    #[error("a copy of the journal can't be made in {} ({error}): TMPDIR names another folder, with room for it", tmp.display())]
+    NoCopy {
+        /// Where it would have been.
+        tmp: PathBuf,
+        /// What the file system said.
+        error: io::Error,
+    },
+    /// The file system said no otherwise.
+    #[error("the journal in {} can't be opened: {error}", dir.display())]
     Io {
         /// The folder.
         dir: PathBuf,
         /// What it said.
-        source: io::Error,
+        error: io::Error,
     },
 }
 
 impl OpenError {
+    /// What the file system said, in words that say what to do.
+    pub(super) fn io(dir: &Path, error: io::Error) -> Self {
+        let dir = dir.to_owned();
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full { dir, error },
+            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { dir, error },
+            io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => Self::NotAFolder { dir },
+            _ => Self::Io { dir, error },
+        }
+    }
+
     /// The same about another folder: the one that the operator knows.
     pub(super) fn about(mut self, known_dir: &Path) -> Self {
         match &mut self {
             Self::InUse { dir }
             | Self::Foreign { dir, .. }
+            | Self::Newer { dir, .. }
+            | Self::Older { dir, .. }
+            | Self::NotAFolder { dir }
+            | Self::NotWritable { dir, .. }
+            | Self::Full { dir, .. }
             | Self::Behind { dir, .. }
             | Self::OtherHistory { dir, .. }
             | Self::Damaged { dir, .. }
             | Self::Io { dir, .. } => known_dir.clone_into(dir),
             Self::HeadFile { path, .. } => *path = head_file::path(known_dir),
+            Self::NoCopy { .. } => {}
         }
         self
     }
@@ -185,7 +258,7 @@ pub(super) struct Store {
 
 /// Opens the folder for use; makes it when it is not there.
 pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Opened, OpenError> {
-    let io_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+    let io_error = |error| OpenError::io(dir, error);
     fs::create_dir_all(dir).map_err(io_error)?;
     let side_file = read_side_file(dir)?;
     if let Some(side_file) = side_file.filter(|head| head.number > 0)
@@ -244,7 +317,7 @@ pub(super) fn open_store(dir: &Path, cache_bytes: u64) -> Result<Store, OpenErro
     match opened {
         None => Err(OpenError::InUse { dir }),
         Some(Ok(Ok(store))) => Ok(store),
-        Some(Ok(Err(::sled::Error::Io(source)))) => Err(OpenError::Io { dir, source }),
+        Some(Ok(Err(::sled::Error::Io(error)))) => Err(OpenError::io(&dir, error)),
         Some(Ok(Err(::sled::Error::Unsupported(what)))) => Err(OpenError::Foreign { dir, what }),
         Some(Ok(Err(error))) => {
             let what = error.to_string();
@@ -276,7 +349,12 @@ pub(super) fn check_format(dir: &Path, store: &Store) -> Result<bool, OpenError>
     match store.journal.get(FORMAT_KEY).map_err(store_error)? {
         Some(format) if format == FORMAT => return Ok(false),
         Some(format) => {
-            return Err(foreign(format!("its format is {:?}", String::from_utf8_lossy(&format))));
+            let dir = dir.to_owned();
+            return Err(match layout_of(&format) {
+                found if found > layout_of(FORMAT) => OpenError::Newer { dir, found },
+                0 => foreign(format!("its format is {:?}", String::from_utf8_lossy(&format))),
+                found => OpenError::Older { dir, found },
+            });
         }
         None => {}
     }
@@ -291,9 +369,19 @@ pub(super) fn check_format(dir: &Path, store: &Store) -> Result<bool, OpenError>
     Ok(true)
 }
 
+/// The number in a layout's name; 0 when it is no name of ours.
+fn layout_of(format: &[u8]) -> u64 {
+    let number = std::str::from_utf8(format).ok().and_then(|name| name.strip_prefix(FORMAT_NAME));
+    number.and_then(|number| number.parse().ok()).unwrap_or_default()
+}
+
 /// The side file's content; an error that tells the operator what to do if it is damaged.
 pub(super) fn read_side_file(dir: &Path) -> Result<Option<StoreHead>, OpenError> {
-    head_file::read(dir).map_err(|error| OpenError::HeadFile { path: head_file::path(dir), what: error.to_string() })
+    head_file::read(dir).map_err(|error| match error.kind() {
+        // What is in the way is not the side file.
+        io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied => OpenError::io(dir, error),
+        _ => OpenError::HeadFile { path: head_file::path(dir), what: error.to_string() },
+    })
 }
 
 /// What a store holds, worked out.
@@ -461,7 +549,7 @@ fn store_damaged(dir: &Path, error: &::sled::Error) -> OpenError {
 }
 
 /// Makes the names of a new store's files durable, and its settings, which the store does not sync itself.
-fn sync_names(dir: &Path) -> io::Result<()> {
+pub(in super::super) fn sync_names(dir: &Path) -> io::Result<()> {
     for entry in fs::read_dir(dir)? {
         File::open(entry?.path())?.sync_all()?;
     }

@@ -27,6 +27,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use ::sled::{IVec, Tree};
 
 use super::super::StreamName;
+use super::super::chain::ChainHash;
 use super::commit::{Header, Run, WRONG_HASH, decode_block};
 use super::frame::{Body, FrameError, Frames};
 use super::head_file;
@@ -45,6 +46,8 @@ pub struct VerifyReport {
     pub store_head: StoreHead,
     /// What the side file remembers; `None` if there is no readable one.
     pub side_file: Option<StoreHead>,
+    /// The hash of the chain at the place that was asked for, if there is such a record.
+    pub chain_at: Option<ChainHash>,
     /// Everything that is wrong, each as a sentence that names its place. Empty when all is well.
     pub problems: Vec<String>,
 }
@@ -58,6 +61,10 @@ pub struct StreamReport {
     pub records: u64,
     /// How many bytes their payloads have.
     pub payload_bytes: u64,
+    /// The sequence of its last record.
+    pub sequence: u64,
+    /// The hash that stands for the stream up to and with that record.
+    pub chain: ChainHash,
 }
 
 /// Verifies the journal in a folder, which must not be in use. The folder is not changed. Reads all of it, so not
@@ -66,7 +73,15 @@ pub struct StreamReport {
 /// # Errors
 /// When there is no store that could be looked into; problems of an open store are in the report.
 pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
-    let io_error = |source| OpenError::Io { dir: dir.to_owned(), source };
+    verify_with(dir, None)
+}
+
+/// The same, and looks up the hash of the chain at a record of a stream.
+///
+/// # Errors
+/// When there is no store that could be looked into; problems of an open store are in the report.
+pub fn verify_with(dir: &Path, place: Option<(StreamName, u64)>) -> Result<VerifyReport, OpenError> {
+    let io_error = |error| OpenError::io(dir, error);
     let lock = File::open(dir.join(DB_FILE_NAME)).map_err(io_error)?;
     let locked = when_unlocked(|| match lock.try_lock_shared() {
         Err(TryLockError::WouldBlock) => None,
@@ -75,12 +90,19 @@ pub fn verify(dir: &Path) -> Result<VerifyReport, OpenError> {
     });
     let in_use = || OpenError::InUse { dir: dir.to_owned() };
     locked.ok_or_else(in_use)?.map_err(io_error)?;
-    let copy = Copy::of(dir).map_err(io_error)?;
+    let copy = Copy::of(dir).map_err(|error| OpenError::NoCopy { tmp: std::env::temp_dir(), error })?;
     let side_file = head_file::read(dir);
     drop(lock);
 
-    let mut report = look_into(&copy.dir).map_err(|error| error.about(dir))?;
+    let mut report = look_into(&copy.dir, place).map_err(|error| error.about(dir))?;
     report.compare_with(side_file);
+    Ok(report.finish())
+}
+
+/// The same without a copy, for a folder that nobody else has: the store may repair its end.
+pub(in super::super) fn verify_in_place(dir: &Path) -> Result<VerifyReport, OpenError> {
+    let mut report = look_into(dir, None)?;
+    report.compare_with(head_file::read(dir));
     Ok(report.finish())
 }
 
@@ -147,6 +169,9 @@ struct Findings {
     /// The hash of each commit, by number.
     commits: BTreeMap<u64, Hash>,
     side_file: Option<StoreHead>,
+    /// Where a hash is asked for, and the hash.
+    place: Option<(StreamName, u64)>,
+    chain_at: Option<ChainHash>,
     problems: Vec<String>,
 }
 
@@ -174,11 +199,11 @@ struct CommitWalk {
     is_damaged: bool,
 }
 
-fn look_into(dir: &Path) -> Result<Findings, OpenError> {
+fn look_into(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Findings, OpenError> {
     let store = open_store(dir, SledOptions::default().cache_bytes)?;
     check_format(dir, &store)?;
     let tree = &store.journal;
-    let mut findings = Findings { checkpoint: read_checkpoint(dir, tree).ok(), ..Findings::default() };
+    let mut findings = Findings { checkpoint: read_checkpoint(dir, tree).ok(), place, ..Findings::default() };
     if findings.checkpoint.is_none() {
         findings.problem("the checkpoint cannot be read".to_owned());
     }
@@ -259,6 +284,14 @@ impl Findings {
             self.problem(format!("{place}: {what}"));
             Vec::new()
         });
+        if let Some((_, sequence)) = self.place.as_ref().filter(|(wanted, _)| *wanted == stream)
+            && (run.first..=run.last()).contains(sequence)
+            && !records.is_empty()
+        {
+            let wanted = usize::try_from(sequence - run.first + 1).unwrap_or(usize::MAX);
+            let upto = records.iter().take(wanted);
+            self.chain_at = Some(upto.fold(run.head_before(), |head, record| head.after(record.id, record.payload)).hash);
+        }
         let is_indexed = self.checkpoint.is_some_and(|checkpoint| commit <= checkpoint);
         let head = self.walk(&stream).head;
         if run.first > head.sequence + 1 {
@@ -418,13 +451,14 @@ impl Findings {
     fn finish(self) -> VerifyReport {
         let store_head = self.store_head();
         let report = |(stream, walk): (StreamName, Walk)| {
-            let Walk { records, payload_bytes, .. } = walk;
-            StreamReport { stream, records, payload_bytes }
+            let Walk { head, records, payload_bytes, .. } = walk;
+            StreamReport { stream, records, payload_bytes, sequence: head.sequence, chain: head.hash }
         };
         VerifyReport {
             store_head,
             streams: self.streams.into_iter().map(report).collect(),
             side_file: self.side_file,
+            chain_at: self.chain_at,
             problems: self.problems,
         }
     }

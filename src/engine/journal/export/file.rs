@@ -1,0 +1,107 @@
+//! An export as a file that is there as a whole or not at all.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process;
+
+use tokio::task;
+
+use super::super::ReadError;
+use super::{Exporter, Header};
+
+/// What the name of a file ends with while it is written.
+pub(in super::super::super) const PART_SUFFIX: &str = ".part";
+
+/// Why a file was not written. Nothing of it is left behind.
+#[derive(Debug, thiserror::Error)]
+pub enum WriteFileError {
+    /// The journal can't be read.
+    #[error("the journal can't be exported: {0}")]
+    Read(ReadError),
+    /// The file system said no.
+    #[error("{} can't be written: {error}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        error: io::Error,
+    },
+}
+
+/// Writes an export under a temporary name beside `path`, syncs it, has it looked at, and gives it its name, in place of what
+/// has it. `look` gets the file before it has its name: when it fails, the file is removed. Answers the header.
+///
+/// # Errors
+/// See [`WriteFileError`]; or what `look` said.
+pub async fn write_file<E>(
+    mut exporter: Exporter,
+    path: &Path,
+    look: impl FnOnce(&Path) -> Result<(), E> + Send + 'static,
+) -> Result<Header, E>
+where
+    E: From<WriteFileError> + Send + 'static,
+{
+    let failed = |error| E::from(WriteFileError::Io { path: path.to_owned(), error });
+    let header = exporter.header().cloned().expect("an export that was not begun has its header");
+    // Dropped when this is given up half-way, it removes what was written.
+    let part = Part::new(path);
+    let mut file = part.create().map_err(failed)?;
+    while let Some(chunk) = exporter.next().await.map_err(|error| E::from(WriteFileError::Read(error)))? {
+        // The disk may be slow, and other tasks of this thread have something better to do.
+        file = blocking(move || file.write_all(&chunk).map(|()| file)).await.map_err(failed)?;
+    }
+    let path_owned = path.to_owned();
+    task::spawn_blocking(move || {
+        let failed = |error| E::from(WriteFileError::Io { path: path_owned.clone(), error });
+        file.sync_all().map_err(failed)?;
+        drop(file);
+        look(&part.path)?;
+        part.keep(&path_owned).map_err(failed)
+    })
+    .await
+    .map_err(|error| failed(io::Error::other(error)))??;
+    Ok(header)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    task::spawn_blocking(work).await.map_err(io::Error::other).and_then(|done| done)
+}
+
+/// A file that is being written; removed when dropped, unless it was kept.
+struct Part {
+    path: PathBuf,
+}
+
+impl Part {
+    fn new(path: &Path) -> Self {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        Self { path: path.with_file_name(format!("{name}.{}{PART_SUFFIX}", process::id())) }
+    }
+
+    /// A journal is nobody else's business.
+    fn create(&self) -> io::Result<File> {
+        let mut options = OpenOptions::new();
+        options.write(true).create(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        options.open(&self.path)
+    }
+
+    fn keep(self, path: &Path) -> io::Result<()> {
+        fs::rename(&self.path, path)?;
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        File::open(dir)?.sync_all()
+    }
+}
+
+impl Drop for Part {
+    fn drop(&mut self) {
+        match fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                tracing::warn!(%error, path = %self.path.display(), "A file that was not finished could not be removed");
+            }
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,203 @@
+//! Data folders that can't be used: each is refused with one sentence of what it is and what to do, and nothing in it changes.
+
+use std::fs;
+use std::path::Path;
+
+use crate::{demo, tminus};
+
+const RESTORE: &str = "Restore a backup into a new folder: tminus journal import BACKUP --data NEW-DIR";
+
+/// What stands on standard error, without what a store that meets damage says while it panics.
+fn error_of(said: &str) -> &str {
+    let error = said.lines().find_map(|line| line.strip_prefix("error: "));
+    error.unwrap_or_else(|| panic!("no error in {said}"))
+}
+
+/// A folder with a journal of a few commits, closed in order.
+fn journal(data: &Path) {
+    fs::create_dir_all(data).expect("a folder");
+    let demo = demo::Demo::start(data, "127.0.0.1:0").expect("the demo starts");
+    let (code, ..) = tminus(data, &["say", "start 4.3", "--as", "maria", "--url", &demo.url]);
+    assert_eq!(code, Some(0));
+    drop(demo);
+    // Opened and closed once, so that everything is in its place.
+    assert_eq!(tminus(data, &["journal", "export", "--data", ".", "-o", "all.jsonl"]).0, Some(0));
+}
+
+/// The store beneath a journal, by hand.
+fn store(data: &Path) -> sled::Tree {
+    let db = sled::Config::new().path(data.join("journal")).segment_size(8 * 1024 * 1024).open().expect("it opens");
+    db.open_tree("journal").expect("it opens")
+}
+
+/// Every file below a folder with what is in it.
+fn content(dir: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut all = Vec::new();
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all.extend(content(&path));
+        } else {
+            all.push((path.display().to_string(), fs::read(&path).expect("a file")));
+        }
+    }
+    all.sort();
+    all
+}
+
+/// Starts the demo on a folder that it refuses.
+fn refused(dir: &Path, data: &str) -> String {
+    let (code, _, error) = tminus(dir, &["demo", "--listen", "127.0.0.1:0", "--data", data]);
+    assert_eq!(code, Some(1), "{error}");
+    error_of(&error).to_owned()
+}
+
+#[test]
+fn other_layouts_and_other_stores_are_refused_and_left_alone() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (layout, expected) in [
+        (
+            "tminus-journal 3",
+            "is of a later layout (3) than this version reads (2). Nothing in it was changed; start the version",
+        ),
+        (
+            "tminus-journal 1",
+            "is of an earlier layout (1) than this version reads (2). Nothing in it was changed; export it with",
+        ),
+        ("poems", "holds something else than a journal of T-minus (its format is \"poems\")"),
+    ] {
+        let data = dir.path().join(layout.replace(' ', "-"));
+        journal(&data);
+        store(&data).insert("format", layout).expect("written");
+        let error = refused(dir.path(), data.to_str().expect("a path"));
+        assert!(error.contains(expected), "{layout}: {error}");
+        for command in [&["verify"][..], &["export"], &["backup", "--to", "backups"]] {
+            let (code, _, error) = tminus(&data, &[&["journal"], command, &["--data", "."]].concat());
+            assert_eq!(code, Some(1));
+            assert!(error_of(&error).contains(expected), "{layout}, {command:?}: {error}");
+        }
+        assert!(store(&data).get("format").expect("read").is_some_and(|found| found == layout.as_bytes()));
+    }
+    // Somebody else's, with other settings and with ours.
+    let other = dir.path().join("other/journal");
+    sled::open(&other).expect("it opens").insert("poem", "roses").expect("written");
+    let error = refused(dir.path(), "other");
+    assert!(error.contains("holds something else than a journal of T-minus"), "{error}");
+    let db = sled::open(&other).expect("it opens");
+    assert_eq!(db.get("poem").expect("read").as_deref(), Some(&b"roses"[..]));
+}
+
+#[test]
+fn files_in_place_of_folders_are_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    fs::write(dir.path().join("file"), "x").expect("written");
+    assert_eq!(refused(dir.path(), "file"), "file is a file, not a folder. Name the data folder with --data DIR.");
+    for command in [&["verify"][..], &["export"], &["backup", "--to", "backups"]] {
+        let (code, _, error) = tminus(dir.path(), &[&["journal"], command, &["--data", "file"]].concat());
+        assert_eq!((code, error_of(&error)), (Some(1), "file is a file, not a folder. Name the data folder with --data DIR."));
+        let (code, _, error) = tminus(dir.path(), &[&["journal"], command, &["--data", "nowhere"]].concat());
+        assert_eq!((code, error_of(&error)), (Some(1), "nowhere holds no journal. Name the data folder with --data DIR."));
+    }
+    fs::create_dir(dir.path().join("data")).expect("a folder");
+    fs::write(dir.path().join("data/journal"), "x").expect("written");
+    let error = "data/journal is not a folder, and a journal is one: name another folder";
+    assert_eq!(refused(dir.path(), "data"), error);
+    for command in [&["verify"][..], &["export"]] {
+        let (code, _, said) = tminus(dir.path(), &[&["journal"], command, &["--data", "data"]].concat());
+        assert_eq!((code, error_of(&said)), (Some(1), error));
+    }
+    assert_eq!(fs::read(dir.path().join("data/journal")).expect("a file"), b"x");
+}
+
+#[test]
+fn a_folder_in_use_says_which_command_to_use() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    fs::create_dir(&data).expect("a folder");
+    let demo = demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts");
+    let in_use = "the journal in data/journal is in use by another process: stop that one, or give this one a folder of its own";
+    assert_eq!(refused(dir.path(), "data"), in_use);
+    for (command, help) in [
+        (&["journal", "verify"][..], "What can be verified meanwhile is a backup: --file BACKUP"),
+        (&["journal", "export"], "What runs makes backups itself: `backups:` in config/tminus.yaml says when"),
+        (&["journal", "backup", "--to", "backups"], "What runs makes backups itself: `backups:` in config/tminus.yaml says when"),
+        (&["report", "andromeda-staging-4.3"], "ask that one: --url http://"),
+    ] {
+        let (code, _, error) = tminus(dir.path(), &[command, &["--data", "data"]].concat());
+        assert_eq!(code, Some(1));
+        assert!(error_of(&error).contains(in_use) && error.contains(help), "{command:?}: {error}");
+    }
+    // The one that works there has noticed nothing.
+    let (code, said, _) = tminus(dir.path(), &["say", "start 4.3", "--as", "maria", "--url", &demo.url]);
+    assert_eq!(code, Some(0), "{said}");
+}
+
+#[test]
+fn damage_is_named_with_the_way_to_restore() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    journal(&data);
+    let backup = data.join("all.jsonl");
+    let damaged = |name: &str, damage: &dyn Fn(&Path)| {
+        let copy = dir.path().join(name);
+        fs::create_dir_all(&copy).expect("a folder");
+        let status = std::process::Command::new("cp").arg("-r").arg(data.join("journal")).arg(&copy).status();
+        assert!(status.is_ok_and(|status| status.success()));
+        damage(&copy);
+        refused(dir.path(), name)
+    };
+    let block = |commit: u64| [b"c|".as_slice(), &commit.to_be_bytes(), &[0, 0]].concat();
+    // A record that a start reads.
+    let error = damaged("record", &|copy| {
+        let tree = store(copy);
+        let mut value = tree.get(block(1)).expect("read").expect("there").to_vec();
+        *value.last_mut().expect("it is filled") ^= 1;
+        tree.insert(block(1), value).expect("written");
+    });
+    assert!(
+        error.contains("stream registry is damaged at 1: its checksum does not match.") && error.contains(RESTORE),
+        "{error}"
+    );
+    // The newest commit is gone.
+    let error = damaged("behind", &|copy| {
+        let tree = store(copy);
+        let newest = tree.scan_prefix("c|").keys().next_back().expect("a commit").expect("read");
+        tree.remove(newest).expect("written");
+    });
+    assert!(error.contains("has lost acknowledged commits: it ends with commit") && error.contains(RESTORE), "{error}");
+    // The whole store is of an earlier moment.
+    let error = damaged("earlier", &|copy| {
+        let head = fs::read(copy.join("journal/head")).expect("a file");
+        fs::remove_dir_all(copy.join("journal")).expect("removed");
+        fs::create_dir(copy.join("journal")).expect("a folder");
+        drop(store(copy));
+        fs::write(copy.join("journal/head"), head).expect("written");
+    });
+    assert!(error.contains("has lost acknowledged commits: it ends with commit 0") && error.contains(RESTORE), "{error}");
+    let error = damaged("side", &|copy| fs::write(copy.join("journal/head"), "tminus").expect("written"));
+    assert!(error.contains("side/journal/head is damaged") && error.contains(RESTORE), "{error}");
+    let error = damaged("pages", &|copy| {
+        let mut db = fs::read(copy.join("journal/db")).expect("a file");
+        db[..4096].fill(0);
+        fs::write(copy.join("journal/db"), db).expect("written");
+    });
+    assert!(error.contains("the journal in pages/journal") && error.contains(RESTORE), "{error}");
+    // And that way leads on.
+    let (code, _, error) = tminus(dir.path(), &["journal", "import", backup.to_str().expect("a path"), "--data", "restored"]);
+    assert_eq!(code, Some(0), "{error}");
+    let demo = demo::Demo::start(&dir.path().join("restored"), "127.0.0.1:0").expect("the demo starts");
+    let (code, said, _) = tminus(dir.path(), &["say", "note restored", "--as", "maria", "--url", &demo.url]);
+    assert_eq!((code, said.as_str()), (Some(0), "Noted.\n"));
+}
+
+#[test]
+fn a_folder_that_was_refused_is_as_it_was() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    journal(&data);
+    fs::write(data.join("journal/head"), "tminus").expect("written");
+    fs::remove_dir_all(data.join("scratch")).expect("removed");
+    let before = content(&data);
+    refused(dir.path(), "data");
+    assert!(content(&data) == before);
+}
