@@ -14,7 +14,8 @@ use self::demo::Demo;
 
 const DOCUMENT: &str = include_str!("../src/gateway/web/openapi.json");
 /// Where the API's routes are written down.
-const ROUTES: [&str; 4] = [
+const ROUTES: [&str; 5] = [
+    include_str!("../src/gateway/web/export.rs"),
     include_str!("../src/gateway/web/access/api.rs"),
     include_str!("../src/gateway/web/api.rs"),
     include_str!("../src/gateway/web/health.rs"),

@@ -4,9 +4,12 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow, bail};
+use futures_util::stream::{Stream, try_unfold};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
 use serde_json::Value;
+
+use crate::engine::journal::ReadError;
 
 /// Where it is asked, unless told otherwise.
 pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:8080";
@@ -14,6 +17,8 @@ pub(super) const URL_DEFAULT: &str = "http://127.0.0.1:8080";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long an answer may take: longer than T-minus itself lets anybody wait, so that its own word is heard.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(35);
+/// How long an answer may take that comes in pieces: a journal of many gigabytes.
+const PIECES_TIMEOUT: Duration = Duration::from_hours(2);
 /// How often something is sent again when its answer was lost. The same key makes it the same request.
 const TRIES_MAX: u32 = 3;
 /// How long is waited before that.
@@ -88,6 +93,25 @@ impl Api {
     pub(super) async fn get(&self, path: &[&str], query: &[(&str, &str)]) -> anyhow::Result<String> {
         let url = self.at(path)?;
         self.exchange(&|| self.client.get(url.clone()).query(query), "").await
+    }
+
+    /// What is too long to be held: piece by piece, as it comes. Nothing is asked again once it began.
+    pub(super) async fn pieces(&self, path: &[&str]) -> anyhow::Result<impl Stream<Item = Result<Vec<u8>, ReadError>> + use<>> {
+        let request = self.client.get(self.at(path)?).timeout(PIECES_TIMEOUT);
+        let request = match &self.token {
+            Some(token) => request.header(AUTHORIZATION, token),
+            None => request,
+        };
+        let answer =
+            request.send().await.with_context(|| format!("{} does not answer; --url says where T-minus runs", self.url))?;
+        let status = answer.status();
+        if !status.is_success() {
+            bail!(problem(status, &read(answer).await?));
+        }
+        let piece = |error: reqwest::Error| ReadError::Store(format!("the answer broke off: {error}"));
+        Ok(try_unfold(answer, move |mut answer| async move {
+            Ok(answer.chunk().await.map_err(piece)?.map(|bytes| (bytes.to_vec(), answer)))
+        }))
     }
 
     /// Asks for something to be done, once, however often it takes to hear the answer.

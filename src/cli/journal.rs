@@ -4,21 +4,24 @@
 use std::fs::File;
 use std::io::{BufReader, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures_util::stream::{self, StreamExt as _};
 
 use crate::domain::proof::Proof;
-use crate::engine::backups::{Backup, back_up};
+use crate::engine::backups::{Backup, back_up, keep_export};
 use crate::engine::clock::SystemClock;
-use crate::engine::journal::StreamName;
 use crate::engine::journal::chain::{self, ChainHash};
-use crate::engine::journal::export::{Exporter, Reader, WriteFileError, write_file};
+use crate::engine::journal::export::{Exporter, Reader, WriteFileError, chunks, write_file};
 use crate::engine::journal::import::import;
 use crate::engine::journal::sled::{OpenError, SledJournal, SledOptions, VerifyReport, verify_with};
+use crate::engine::journal::{ReadError, StreamName};
 use crate::engine::ports::Clock as _;
 
+use super::client::{Api, Where};
 use super::demo::DATA_DEFAULT;
 use super::serve::JOURNAL_DIR;
 
@@ -64,6 +67,27 @@ pub(super) struct ExportArgs {
     /// Replaces the file if it is there
     #[arg(long, requires = "output")]
     force: bool,
+    #[command(flatten)]
+    running: Running,
+}
+
+/// A T-minus that runs on the folder: it is asked instead, and an operator's token is needed.
+#[derive(Debug, clap::Args)]
+struct Running {
+    /// Where a running T-minus is asked; an operator's token is needed
+    #[arg(long, value_name = "URL", conflicts_with = "data")]
+    url: Option<String>,
+    /// A file that holds the token; otherwise the environment variable `TMINUS_TOKEN`
+    #[arg(long, value_name = "FILE", requires = "url")]
+    token_file: Option<PathBuf>,
+}
+
+impl Running {
+    /// The way to it, if it is named.
+    fn api(&self) -> anyhow::Result<Option<Api>> {
+        let place = |url: &String| Where { url: url.clone(), token_file: self.token_file.clone() };
+        self.url.as_ref().map(|url| Api::new(&place(url))).transpose()
+    }
 }
 
 /// What is imported, and where to.
@@ -88,7 +112,12 @@ pub(super) struct BackupArgs {
     /// How many are kept; the oldest beyond these are removed. Without it, all are
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     keep: Option<u32>,
+    #[command(flatten)]
+    running: Running,
 }
+
+/// Where an export is had from a running T-minus.
+const EXPORT_PATH: [&str; 3] = ["api", "journal", "export"];
 
 pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
     match command {
@@ -277,19 +306,18 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
             file.display()
         );
     }
-    let journal = Arc::new(open(&args.data)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let output = args.output.as_deref();
+    if let Some(api) = args.running.api()? {
+        runtime.block_on(async { write_out(api.pieces(&EXPORT_PATH).await?, output).await })?;
+        eprintln!("exported; `tminus journal verify --file` says what is in it");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let journal = Arc::new(open(&args.data)?);
     let exported = runtime.block_on(async {
-        let mut exporter = Exporter::begin(journal.clone(), SystemClock.now()).await?;
-        if let Some(file) = &args.output {
-            return Ok(write_file(exporter, file, |_| Ok::<(), WriteFileError>(())).await?);
-        }
+        let exporter = Exporter::begin(journal.clone(), SystemClock.now()).await?;
         let header = exporter.header().cloned().context("an export begins with its header")?;
-        let mut out = std::io::stdout().lock();
-        while let Some(chunk) = exporter.next().await? {
-            out.write_all(&chunk).context("nothing more can be written: what was written is no export")?;
-        }
-        out.flush().context("nothing more can be written: what was written is no export")?;
+        write_out(chunks(exporter), output).await?;
         anyhow::Ok(header)
     });
     journal.close();
@@ -297,6 +325,19 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     // On standard output stands the export.
     eprintln!("exported {} records of {} streams, as of commit {}", header.records(), header.streams.len(), header.store.commit);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Writes an export to a file, as a whole or not at all, or to standard output.
+async fn write_out(pieces: impl stream::Stream<Item = Result<Vec<u8>, ReadError>>, output: Option<&Path>) -> anyhow::Result<()> {
+    if let Some(file) = output {
+        return Ok(write_file(pieces, file, |_| Ok::<(), WriteFileError>(())).await?);
+    }
+    let mut pieces = pin!(pieces);
+    let mut out = std::io::stdout().lock();
+    while let Some(piece) = pieces.next().await {
+        out.write_all(&piece?).context("nothing more can be written: what was written is no export")?;
+    }
+    out.flush().context("nothing more can be written: what was written is no export")
 }
 
 fn bring_back(args: &ImportArgs) -> anyhow::Result<ExitCode> {
@@ -312,11 +353,20 @@ fn bring_back(args: &ImportArgs) -> anyhow::Result<ExitCode> {
 }
 
 fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
-    let journal = Arc::new(open(&args.data)?);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keep = args.keep.map(|keep| usize::try_from(keep).unwrap_or(usize::MAX));
-    let made = runtime.block_on(back_up(journal.clone(), SystemClock.now(), &args.to, keep, || false));
-    journal.close();
+    let now = SystemClock.now();
+    let made = if let Some(api) = args.running.api()? {
+        runtime.block_on(async {
+            let pieces = api.pieces(&EXPORT_PATH).await?;
+            anyhow::Ok(keep_export(pieces, now, &args.to, keep, || false).await)
+        })?
+    } else {
+        let journal = Arc::new(open(&args.data)?);
+        let made = runtime.block_on(back_up(journal.clone(), now, &args.to, keep, || false));
+        journal.close();
+        made
+    };
     let Backup { path, records, removed } = made.context("no backup was made, and older ones were left alone")?;
     let removed = if removed == 0 { String::new() } else { format!("; {removed} older removed") };
     println!("{}: {records} records, tried out{removed}", path.display());

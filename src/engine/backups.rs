@@ -11,12 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use chrono::{DateTime, NaiveDateTime, Utc};
+use futures_util::stream::Stream;
 use tokio::sync::watch;
 use tokio::task;
 
 use crate::domain::calendar::Calendar;
 
-use super::journal::export::{Exporter, Reader, WriteFileError, write_file};
+use super::journal::export::{Exporter, Reader, WriteFileError, chunks, write_file};
 use super::journal::import::{ImportError, import};
 use super::journal::{Journal, ReadError};
 use super::ports::Clock;
@@ -158,6 +159,21 @@ pub async fn back_up(
     keep: Option<usize>,
     is_stopped: impl Fn() -> bool + Send + 'static,
 ) -> Result<Backup, BackupError> {
+    let exporter = Exporter::begin(journal, now).await.map_err(BackupError::Read)?;
+    keep_export(chunks(exporter), now, to, keep, is_stopped).await
+}
+
+/// The same of an export that comes in pieces, from wherever it comes.
+///
+/// # Errors
+/// See [`BackupError`].
+pub async fn keep_export(
+    pieces: impl Stream<Item = Result<Vec<u8>, ReadError>>,
+    now: DateTime<Utc>,
+    to: &Path,
+    keep: Option<usize>,
+    is_stopped: impl Fn() -> bool + Send + 'static,
+) -> Result<Backup, BackupError> {
     let path = to.join(format!("{NAME_START}{}{NAME_END}", now.format(NAME_TIME)));
     let in_folder = |error| BackupError::Folder { dir: to.to_owned(), error };
     let folder = to.to_owned();
@@ -166,8 +182,7 @@ pub async fn back_up(
     if path.exists() {
         return Err(BackupError::Exists { path });
     }
-    let exporter = Exporter::begin(journal, now).await.map_err(BackupError::Read)?;
-    let header = write_file(exporter, &path, move |written| try_out(written, &is_stopped)).await?;
+    let records = write_file(pieces, &path, move |written| try_out(written, &is_stopped)).await?;
     let removed = match keep {
         Some(keep) => {
             let newest = path.clone();
@@ -175,7 +190,7 @@ pub async fn back_up(
         }
         None => 0,
     };
-    Ok(Backup { path, records: header.records(), removed })
+    Ok(Backup { path, records, removed })
 }
 
 /// Makes the folder, and removes what a process left in it that was killed while it made a backup.
@@ -199,13 +214,15 @@ fn make_ready(to: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Imports what was written, which verifies it, and removes what came of it.
-fn try_out(written: &Path, is_stopped: &dyn Fn() -> bool) -> Result<(), BackupError> {
+/// Imports what was written, which verifies it, and removes what came of it. Answers how many records it has.
+fn try_out(written: &Path, is_stopped: &dyn Fn() -> bool) -> Result<u64, BackupError> {
     let name = written.file_name().unwrap_or_default().to_string_lossy();
     let scratch = Scratch(written.with_file_name(format!("{name}{TRIED_SUFFIX}")));
     let file = File::open(written).map_err(|error| BackupError::Restore(ImportError::Export(error.into())))?;
     let reader = Reader::open(BufReader::new(file)).map_err(|error| BackupError::Restore(error.into()))?;
-    import(reader, &scratch.0.join("journal"), is_stopped).map(drop).map_err(BackupError::Restore)
+    let records = reader.header().records();
+    import(reader, &scratch.0.join("journal"), is_stopped).map_err(BackupError::Restore)?;
+    Ok(records)
 }
 
 /// A folder that is removed when dropped.

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use proptest::prelude::*;
 use tempfile::TempDir;
-use tminus::engine::journal::export::{Exporter, ReadExportError, Reader, WriteFileError, write_file};
+use tminus::engine::journal::export::{Exporter, ReadExportError, Reader, WriteFileError, chunks, write_file};
 use tminus::engine::journal::import::{ImportError, import};
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::sled::{VerifyReport, verify};
@@ -306,7 +306,7 @@ fn a_damaged_journal_is_not_exported() {
     let path = target.path().join("a.jsonl");
     let failed = runtime().block_on(async {
         let exporter = Exporter::begin(journal, WRITTEN.parse().unwrap()).await.unwrap();
-        write_file(exporter, &path, |_| Ok::<(), WriteFileError>(())).await
+        write_file(chunks(exporter), &path, |_| Ok::<(), WriteFileError>(())).await
     });
     let said = failed.unwrap_err().to_string();
     assert!(said.contains("stream registry is damaged at 3"), "{said}");

@@ -2,6 +2,8 @@
 
 #[path = "../demo/mod.rs"]
 mod demo;
+mod figures;
+mod journal;
 mod limits;
 mod log_in;
 mod tls;

@@ -173,7 +173,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         freezes: settings.freezes.clone(),
         digests: settings.digests.clone(),
     };
-    let (kept, told_time) = (journal.clone(), clock.clone());
+    let (kept, exported, told_time) = (journal.clone(), journal.clone(), clock.clone());
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
     let conductor = Conductor::open_with(plan, journal, clock, dispatch, snapshots).await;
     let conductor = conductor.context("the rollouts can't be taken up")?;
@@ -195,6 +195,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         hosts,
         keys: Keys::new(scratch),
         access,
+        journal: exported,
+        exports: web::export_places(),
         metrics,
         closing: closed,
     };

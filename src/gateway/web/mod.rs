@@ -4,6 +4,7 @@
 
 pub mod access;
 mod api;
+mod export;
 mod health;
 mod keys;
 mod live;
@@ -20,11 +21,12 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Uri, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::Conductor;
+use crate::engine::journal::Journal;
 use crate::engine::ports::HouseRooms;
 
 use self::access::{Access, Visitor};
@@ -44,6 +46,12 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// A place for one export at a time.
+#[must_use]
+pub fn export_places() -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(export::EXPORTS_MAX))
+}
+
 /// What the web side is joined to.
 #[derive(Clone)]
 pub struct Web {
@@ -59,6 +67,10 @@ pub struct Web {
     pub keys: Keys,
     /// What lets people in.
     pub access: Access,
+    /// What operators take along.
+    pub journal: Arc<dyn Journal>,
+    /// Places for whoever does.
+    pub exports: Arc<Semaphore>,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.
@@ -76,7 +88,12 @@ pub fn router(web: Web) -> Router {
         (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
     ];
     // The stream stays open; everything else ends in time.
-    let timed = Router::new().merge(api::routes()).merge(access::api::routes()).merge(pages::routes()).merge(health::routes());
+    let timed = Router::new()
+        .merge(api::routes())
+        .merge(access::api::routes())
+        .merge(export::routes())
+        .merge(pages::routes())
+        .merge(health::routes());
     let timed = timed.layer(middleware::from_fn(in_time));
     let mut router = timed
         .merge(live::routes())

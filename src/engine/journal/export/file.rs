@@ -3,12 +3,13 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process;
 
+use futures_util::stream::{Stream, StreamExt as _};
 use tokio::task;
 
 use super::super::ReadError;
-use super::{Exporter, Header};
 
 /// What the name of a file ends with while it is written.
 pub(in super::super::super) const PART_SUFFIX: &str = ".part";
@@ -29,25 +30,27 @@ pub enum WriteFileError {
     },
 }
 
-/// Writes an export under a temporary name beside `path`, syncs it, has it looked at, and gives it its name, in place of what
-/// has it. `look` gets the file before it has its name: when it fails, the file is removed. Answers the header.
+/// Writes an export, as it comes in pieces, under a temporary name beside `path`, syncs it, has it looked at, and gives it its name,
+/// in place of what has it. `look` gets the file before it has its name: when it fails, the file is removed. Answers what it found.
 ///
 /// # Errors
 /// See [`WriteFileError`]; or what `look` said.
-pub async fn write_file<E>(
-    mut exporter: Exporter,
+pub async fn write_file<T, E>(
+    pieces: impl Stream<Item = Result<Vec<u8>, ReadError>>,
     path: &Path,
-    look: impl FnOnce(&Path) -> Result<(), E> + Send + 'static,
-) -> Result<Header, E>
+    look: impl FnOnce(&Path) -> Result<T, E> + Send + 'static,
+) -> Result<T, E>
 where
+    T: Send + 'static,
     E: From<WriteFileError> + Send + 'static,
 {
     let failed = |error| E::from(WriteFileError::Io { path: path.to_owned(), error });
-    let header = exporter.header().cloned().expect("an export that was not begun has its header");
+    let mut pieces = pin!(pieces);
     // Dropped when this is given up half-way, it removes what was written.
     let part = Part::new(path);
     let mut file = part.create().map_err(failed)?;
-    while let Some(chunk) = exporter.next().await.map_err(|error| E::from(WriteFileError::Read(error)))? {
+    while let Some(chunk) = pieces.next().await {
+        let chunk = chunk.map_err(|error| E::from(WriteFileError::Read(error)))?;
         // The disk may be slow, and other tasks of this thread have something better to do.
         file = blocking(move || file.write_all(&chunk).map(|()| file)).await.map_err(failed)?;
     }
@@ -56,12 +59,12 @@ where
         let failed = |error| E::from(WriteFileError::Io { path: path_owned.clone(), error });
         file.sync_all().map_err(failed)?;
         drop(file);
-        look(&part.path)?;
-        part.keep(&path_owned).map_err(failed)
+        let found = look(&part.path)?;
+        part.keep(&path_owned).map_err(failed)?;
+        Ok(found)
     })
     .await
-    .map_err(|error| failed(io::Error::other(error)))??;
-    Ok(header)
+    .map_err(|error| failed(io::Error::other(error)))?
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
