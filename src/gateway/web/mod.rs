@@ -5,11 +5,13 @@
 pub mod access;
 mod api;
 mod health;
+mod history;
 mod keys;
 mod live;
 mod markdown;
 mod pages;
 mod problem;
+mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,12 +27,14 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::Conductor;
+use crate::engine::history::Runs;
 use crate::engine::ports::HouseRooms;
 
 use self::access::{Access, Visitor};
 use self::problem::Problem;
 
 pub use self::keys::Keys;
+pub use self::timeline::Paint;
 // Fuzzing holds what comes out of it to be safe, at a speed that no request has.
 #[doc(hidden)]
 pub use self::markdown::{to_html, to_html_inline};
@@ -59,6 +63,10 @@ pub struct Web {
     pub keys: Keys,
     /// What lets people in.
     pub access: Access,
+    /// How long steps took in finished rollouts.
+    pub runs: Runs,
+    /// What draws pictures.
+    pub paint: Paint,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.
@@ -77,6 +85,7 @@ pub fn router(web: Web) -> Router {
     ];
     // The stream stays open; everything else ends in time.
     let timed = Router::new().merge(api::routes()).merge(access::api::routes()).merge(pages::routes()).merge(health::routes());
+    let timed = timed.merge(timeline::routes()).merge(history::routes());
     let timed = timed.layer(middleware::from_fn(in_time));
     let mut router = timed
         .merge(live::routes())
