@@ -140,7 +140,10 @@ fn what_is_usual_takes_three_runs_to_say() {
     assert_eq!([median(&[]), median(&[3]), median(&[1, 4]), median(&[9, 1, 5])], [None, Some(3), Some(2), Some(5)]);
 }
 
-fn registry(rollouts: &[(&str, &str, Option<&str>, bool, Option<(Outcome, &str)>)]) -> Registry {
+/// Id, runbook, whose checklist it is, whether it is a rehearsal, how and when it ended.
+type Known<'k> = (&'k str, &'k str, Option<&'k str>, bool, Option<(Outcome, &'k str)>);
+
+fn registry(rollouts: &[Known<'_>]) -> Registry {
     let mut registry = Registry::default();
     for (id, runbook, parent, rehearsal, closed) in rollouts {
         let id = RolloutId((*id).into());
