@@ -3,23 +3,27 @@
 
 mod demo;
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::time::Duration;
 
 use regex::Regex;
 use reqwest::blocking::{Client, Response};
+use resvg::tiny_skia::Pixmap;
 use serde_json::{Value, json};
 
 use self::demo::Demo;
 
 const DOCUMENT: &str = include_str!("../src/gateway/web/openapi.json");
 /// Where the API's routes are written down.
-const ROUTES: [&str; 5] = [
+const ROUTES: [&str; 7] = [
     include_str!("../src/gateway/web/export.rs"),
     include_str!("../src/gateway/web/access/api.rs"),
     include_str!("../src/gateway/web/api.rs"),
     include_str!("../src/gateway/web/health.rs"),
+    include_str!("../src/gateway/web/history.rs"),
     include_str!("../src/gateway/web/live.rs"),
+    include_str!("../src/gateway/web/timeline.rs"),
 ];
 const METHODS: [&str; 3] = ["delete", "get", "post"];
 /// How often a demo is asked again until what was set going is done, and how long between: half a minute in all.
@@ -291,6 +295,45 @@ fn answers_of_a_whole_rollout_have_the_described_form() {
     assert_eq!(results, [(&json!("andromeda-staging-4.3"), &succeeded), (&alone, &succeeded)], "the newest first");
     let announced = caller.get("/api/rooms/{room}/messages", "/api/rooms/slack-andromeda-preproduction-watch/messages");
     assert_eq!(announced.as_array().map(Vec::len), Some(3));
+
+    // It is finished once everything it owed is done, a moment after its end.
+    let history = (0..TRIES_MAX).find_map(|_| {
+        std::thread::sleep(TRY_EVERY);
+        Some(caller.get("/api/history", "/api/history")).filter(|history| history["finished"] == 1)
+    });
+    let history = history.expect("it is finished in time");
+    assert_eq!((&history["finished"], &history["months"][0]["succeeded"]), (&json!(1), &json!(1)));
+    assert_eq!(history["steps_of"], "andromeda-staging");
+    let steps: Vec<&str> = history["steps"].as_array().expect("a list").iter().filter_map(|step| step["step"].as_str()).collect();
+    assert!(steps.contains(&"update_containers") && !steps.contains(&"dns_back"), "{steps:?}");
+    let of_tests = caller.get("/api/history", "/api/history?runbook=blue-side-tests-staging&rehearsals=true");
+    assert_eq!((&of_tests["finished"], &of_tests["latest"][0]["id"]), (&json!(1), &json!("blue-side-tests-staging-4.3")));
+    for (query, status) in [("runbook=andromeda-stagin", 404), ("rehearsals=perhaps", 400)] {
+        assert_eq!(caller.get("/api/history", &format!("/api/history?{query}"))["status"], status);
+    }
+    is_a_picture_of(&caller, "/api/rollouts/andromeda-staging-4.3/timeline");
+}
+
+/// The timeline, drawn: letters, bars in the colour of what is done, the ground; and the same for a reader of XML.
+fn is_a_picture_of(caller: &Caller, address: &str) {
+    let svg = caller.send("get", &format!("{address}.svg"), None);
+    assert_eq!(svg.headers()["content-type"], "image/svg+xml");
+    let svg = svg.text().expect("text");
+    assert!(svg.starts_with("<svg xmlns=") && svg.contains("Update IaC Staging Stack"), "{svg}");
+    assert!(!svg.contains("class=") && !svg.contains("style=") && !svg.contains("href="), "it needs nothing from elsewhere");
+    let png = caller.send("get", &format!("{address}.png"), None);
+    assert_eq!(png.headers()["content-type"], "image/png");
+    let picture = Pixmap::decode_png(&png.bytes().expect("bytes")).expect("a PNG");
+    assert!(picture.width() == 2400 && (800..4000).contains(&picture.height()), "{} x {}", picture.width(), picture.height());
+    let mut colours: BTreeMap<(u8, u8, u8), usize> = BTreeMap::new();
+    for pixel in picture.pixels() {
+        *colours.entry((pixel.red(), pixel.green(), pixel.blue())).or_default() += 1;
+    }
+    let share = |colour| 100 * colours.get(&colour).copied().unwrap_or_default() / picture.pixels().len();
+    assert!((50..99).contains(&share((0xff, 0xff, 0xff))), "{}% is ground", share((0xff, 0xff, 0xff)));
+    let done = colours.get(&(0x0b, 0x5d, 0x66)).copied().unwrap_or_default();
+    assert!(done > 2000, "{done} pixels of what is done");
+    assert!(colours.len() > 100, "letters are smooth: {} colours", colours.len());
 }
 
 #[test]

@@ -25,7 +25,7 @@ const CHROMIUM_DEFAULT: &str = "/usr/bin/chromium";
 /// A browser takes about one core, and so does the program while it starts.
 const THREADS: usize = 2;
 
-const CASES: [(&str, &str); 7] = [
+const CASES: [(&str, &str); 10] = [
     ("start", "maria_types_a_command_and_ines_acknowledges"),
     ("go", "several_people_take_a_rollout_to_go"),
     ("windows", "two_windows_see_the_same_and_a_stale_press_is_answered"),
@@ -33,6 +33,9 @@ const CASES: [(&str, &str); 7] = [
     ("narrow", "nothing_scrolls_sideways_on_a_phone"),
     ("keyboard", "everything_can_be_done_from_the_keyboard"),
     ("axe", "axe_core_finds_nothing"),
+    ("timeline", "the_timeline_is_read_in_any_width_and_is_live"),
+    ("wall", "the_wall_counts_by_the_servers_clock_and_says_when_it_is_old"),
+    ("history", "how_a_step_compares_with_the_runs_before"),
 ];
 
 /// Cases of `tminus serve`, with the house in `tests/page/house`.

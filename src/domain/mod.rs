@@ -9,6 +9,7 @@
 //! - [`message`]: templates and the card.
 //! - [`report`], [`paper`]: a rollout written down as the checklist it was, with figures; and with what is to come. [`proof`] ties a
 //!   report to the journal that it was made of.
+//! - [`timeline`], [`history`]: when everything was, as a picture; how long things took in the runs before.
 //! - [`freeze`]: when nothing is to be changed, and who may do it all the same.
 //! - [`digest`]: what is open, said at set times to those whom it concerns.
 //! - [`people`], [`time`], [`calendar`], [`catalogue`]: who there is, when it is, what comes again and again, what systems can do.
@@ -19,6 +20,7 @@ pub mod catalogue;
 pub mod conversation;
 pub mod digest;
 pub mod freeze;
+pub mod history;
 pub mod message;
 pub mod paper;
 pub mod people;
@@ -31,4 +33,5 @@ pub mod runbook;
 pub mod schema;
 pub mod section;
 pub mod time;
+pub mod timeline;
 pub mod yaml;

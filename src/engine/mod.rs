@@ -8,12 +8,14 @@
 //! - [`conductor`]: take, decide, append, evolve, dispatch; recovery is the same path.
 //! - [`outbox`]: a bounded lane per destination budget: throttle, retry, coalesce.
 //! - [`backups`]: exports of the journal, kept in a folder and tried out, while the process goes on.
+//! - [`history`]: how long steps took in finished rollouts, read once and remembered.
 //! - [`clock`]: the only place that reads a clock.
 //! - [`scratch`]: small expiring values that are no facts.
 
 pub mod backups;
 pub mod clock;
 pub mod conductor;
+pub mod history;
 pub mod journal;
 pub mod outbox;
 pub mod ports;

@@ -2,4 +2,5 @@
 
 pub mod action;
 pub mod chat;
+pub mod picture;
 pub mod web;

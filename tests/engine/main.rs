@@ -8,6 +8,7 @@ mod decision;
 mod digests;
 mod family;
 mod faults;
+mod history;
 mod outside;
 mod pretended;
 #[cfg(unix)]

@@ -202,6 +202,15 @@ fn a_screen_on_a_wall_shows_and_does_nothing() {
     for page in ["/", "/rollouts", "/rooms/rollouts"] {
         assert_eq!(wall.get(page).headers()[LOCATION].as_bytes(), b"/wall", "{page}");
     }
+    let shown = wall.get("/wall");
+    assert_eq!(shown.status(), 200);
+    assert!(shown.text().expect("text").contains("Nothing is open"), "it shows how rollouts stand");
+    // What is wrong is said on the wall, without the rooms and rollouts that other pages list.
+    let nowhere = wall.get("/rollouts/hello/wall");
+    assert_eq!(nowhere.status(), 404);
+    let text = nowhere.text().expect("text");
+    assert!(text.contains("There is no rollout `hello`") && !text.contains("/rooms/"), "{text}");
+    assert_eq!(wall.get("/api/history").status(), 403);
     assert_eq!(wall.get("/api/rollouts").status(), 403);
     for path in [ROOM, "/api/tokens", "/api/invites"] {
         assert_eq!(wall.post(path, &json!({ "person": "maria", "text": "/rollout start hello" })).status(), 403, "{path}");

@@ -27,6 +27,7 @@ use crate::domain::rollout::event::ClockKind;
 use crate::domain::runbook::model::Platform;
 use crate::engine::backups;
 use crate::engine::conductor::{Conductor, Plan};
+use crate::engine::history::Runs;
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX};
 use crate::engine::ports::{Clock, HouseRooms};
@@ -34,6 +35,7 @@ use crate::engine::scratch::Scratch;
 use crate::engine::snapshots::SnapshotStore;
 use crate::gateway::action::pretend::Ledger;
 use crate::gateway::chat::local::LocalRooms;
+use crate::gateway::picture;
 use crate::gateway::web::access::Access;
 use crate::gateway::web::access::grants::Grants;
 use crate::gateway::web::{self, Keys, Web};
@@ -197,6 +199,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         access,
         journal: exported,
         exports: web::export_places(),
+        runs: Runs::new(conductor.clone()),
+        paint: picture::png,
         metrics,
         closing: closed,
     };

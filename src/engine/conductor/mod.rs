@@ -549,6 +549,12 @@ impl Conductor {
         start::runbooks_of(&self.shared.plan.runbooks, room).0
     }
 
+    /// The runbooks that can be started, by name.
+    #[must_use]
+    pub fn runbooks(&self) -> &BTreeMap<String, Arc<Runbook>> {
+        &self.shared.plan.runbooks
+    }
+
     /// Why nothing is accepted any more, if that is so.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {

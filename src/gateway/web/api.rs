@@ -422,7 +422,7 @@ pub(super) async fn rollout_view(web: &Web, id: &str) -> Result<RolloutView, Pro
     web.conductor.look(&RolloutId(id.to_owned()), view).await?.ok_or_else(|| no_such(web, id))
 }
 
-fn no_such(web: &Web, id: &str) -> Problem {
+pub(super) fn no_such(web: &Web, id: &str) -> Problem {
     let near = |registry: &Registry| did_you_mean(id, registry.rollouts.keys().map(RolloutId::as_str)).map(str::to_owned);
     let near = web.conductor.with_registry(near);
     let hint = near.map_or_else(|| "GET /api/rollouts lists them.".to_owned(), |near| format!("Did you mean `{near}`?"));

@@ -6,11 +6,13 @@ pub mod access;
 mod api;
 mod export;
 mod health;
+mod history;
 mod keys;
 mod live;
 mod markdown;
 mod pages;
 mod problem;
+mod timeline;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,6 +28,7 @@ use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::Conductor;
+use crate::engine::history::Runs;
 use crate::engine::journal::Journal;
 use crate::engine::ports::HouseRooms;
 
@@ -33,6 +36,7 @@ use self::access::{Access, Visitor};
 use self::problem::Problem;
 
 pub use self::keys::Keys;
+pub use self::timeline::Paint;
 // Fuzzing holds what comes out of it to be safe, at a speed that no request has.
 #[doc(hidden)]
 pub use self::markdown::{to_html, to_html_inline};
@@ -71,6 +75,10 @@ pub struct Web {
     pub journal: Arc<dyn Journal>,
     /// Places for whoever does.
     pub exports: Arc<Semaphore>,
+    /// How long steps took in finished rollouts.
+    pub runs: Runs,
+    /// What draws pictures.
+    pub paint: Paint,
     /// The figures.
     pub metrics: Option<PrometheusHandle>,
     /// Becomes true when the process shuts down: live streams end.
@@ -93,6 +101,8 @@ pub fn router(web: Web) -> Router {
         .merge(access::api::routes())
         .merge(export::routes())
         .merge(pages::routes())
+        .merge(timeline::routes())
+        .merge(history::routes())
         .merge(health::routes());
     let timed = timed.layer(middleware::from_fn(in_time));
     let mut router = timed

@@ -1,8 +1,10 @@
 //! The pages: rooms with their conversation, rollouts in full. Rendered here, kept up to date by one small script that fetches
 //! the same address again whenever something changed.
 
+mod history;
 mod login;
 mod room;
+mod wall;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -29,7 +31,9 @@ use crate::engine::ports::RoomInfo;
 
 use super::access::Visitor;
 use super::api::{RolloutLine, is_read_by, rollout_lines, rollout_view};
+use super::history::{Compared, compared};
 use super::problem::{Problem, Query};
+use super::timeline::{Pictures, pictures};
 use super::{Web, markdown};
 
 const STYLE: &str = include_str!("pages/app.css");
@@ -39,7 +43,7 @@ const ICON: &str = include_str!("pages/icon.svg");
 /// Changes whenever an asset does, so that a browser never runs yesterday's script on today's page.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut hasher = crc32fast::Hasher::new();
-    for asset in [STYLE, SCRIPT, ICON] {
+    for asset in [STYLE, SCRIPT, ICON, wall::STYLE, wall::SCRIPT] {
         hasher.update(asset.as_bytes());
     }
     format!("{:08x}", hasher.finalize())
@@ -65,6 +69,8 @@ static TEMPLATES: LazyLock<Environment<'static>> = LazyLock::new(|| {
         ("rollout.html", include_str!("pages/rollout.html")),
         ("missing.html", include_str!("pages/missing.html")),
         ("login.html", include_str!("pages/login.html")),
+        ("history.html", include_str!("pages/history.html")),
+        ("wall.html", include_str!("pages/wall.html")),
     ] {
         templates.add_template(name, source).expect("the templates are built in, and a test compiles them");
     }
@@ -86,6 +92,8 @@ pub(super) fn routes() -> Router<Web> {
         .route("/rollouts", get(rollouts))
         .route("/rollouts/{id}", get(rollout))
         .merge(login::routes())
+        .merge(history::routes())
+        .merge(wall::routes())
         .route("/assets/app.css", get(async |headers: HeaderMap| asset(&headers, "text/css; charset=utf-8", STYLE)))
         .route("/assets/app.js", get(async |headers: HeaderMap| asset(&headers, "text/javascript; charset=utf-8", SCRIPT)))
         .route("/assets/icon.svg", get(async |headers: HeaderMap| asset(&headers, "image/svg+xml", ICON)))
@@ -277,13 +285,17 @@ async fn rollout(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer)
 async fn rollout_page(web: &Web, id: &str, viewer: &Viewer) -> Result<Html<String>, Problem> {
     let rollout = rollout_view(web, id).await?;
     let shell = shell(web, viewer, id, ClockLine::of(&rollout)).await?;
-    render("rollout.html", &RolloutPage { shell, rollout })
+    let (timeline, compared) = (pictures(web, id).await?, compared(web, id).await?);
+    render("rollout.html", &RolloutPage { shell, rollout, timeline, compared })
 }
 
 #[derive(Serialize)]
 struct RolloutPage {
     shell: Shell,
     rollout: RolloutView,
+    timeline: Pictures,
+    /// How steps compare with earlier runs, by id.
+    compared: BTreeMap<String, Compared>,
 }
 
 /// Where there is nothing to see, and why.

@@ -406,6 +406,10 @@ document.addEventListener('visibilitychange', () => {
   else if (stream.readyState === EventSource.CLOSED) follow();
 });
 
+// What shows how time passes is looked at again now and then, also when nothing happens.
+const TICK_MS = 30_000;
+setInterval(() => { if (connected && !document.hidden && document.querySelector('[data-ticks]')) refresh(); }, TICK_MS);
+
 // On a small screen everything is one column, and a long log would stand between the card and what people say.
 if (matchMedia('(max-width: 719px)').matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });
 document.querySelectorAll('[data-stick]').forEach(stick);
