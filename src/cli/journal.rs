@@ -15,9 +15,9 @@ use crate::domain::proof::Proof;
 use crate::engine::backups::{Backup, back_up, keep_export};
 use crate::engine::clock::SystemClock;
 use crate::engine::journal::chain::{self, ChainHash};
-use crate::engine::journal::export::{Exporter, Reader, WriteFileError, chunks, write_file};
+use crate::engine::journal::export::{Exporter, Header, Reader, WriteFileError, chunks, write_file};
 use crate::engine::journal::import::import;
-use crate::engine::journal::sled::{OpenError, SledJournal, SledOptions, VerifyReport, verify_with};
+use crate::engine::journal::sled::{OpenError, SledJournal, SledOptions, StoreHead, VerifyReport, verify_with};
 use crate::engine::journal::{ReadError, StreamName};
 use crate::engine::ports::Clock as _;
 
@@ -158,6 +158,8 @@ const NAME_IT: &str = "Name the data folder with --data DIR.";
 /// What was verified: of a folder or of a file.
 struct Verified {
     streams: Vec<Stream>,
+    /// The store's head, where there is a store.
+    head: Option<StoreHead>,
     /// The hash at the place that a report names.
     chain_at: Option<ChainHash>,
     problems: Vec<String>,
@@ -183,6 +185,9 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     for stream in &verified.streams {
         println!("{:<40} {:>8} records {:>12} bytes", stream.name.to_string(), stream.records, stream.bytes);
     }
+    if let Some(head) = &verified.head {
+        println!("head of the chain: {head}");
+    }
     for problem in &verified.problems {
         println!("problem: {problem}");
     }
@@ -190,7 +195,7 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     if verified.problems.is_empty() {
         println!("{}", verified.good);
     } else {
-        println!("{} problems. {}", verified.problems.len(), verified.bad);
+        println!("{}. {}", counted(verified.problems.len() as u64, "problem"), verified.bad);
         code = ExitCode::FAILURE;
     }
     if let Some((proof, _)) = &proof {
@@ -209,7 +214,6 @@ fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Resul
     let verified = verify_with(&journal_dir(data, NAME_IT)?, place);
     let verified = verified.map_err(|error| while_in_use(error, "What can be verified meanwhile is a backup: --file BACKUP"));
     let VerifyReport { streams, store_head, chain_at, problems, .. } = verified?;
-    println!("head of the chain: {store_head}");
     let streams = streams.into_iter().map(|found| Stream {
         name: found.stream,
         records: found.records,
@@ -218,6 +222,7 @@ fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Resul
     });
     Ok(Verified {
         streams: streams.collect(),
+        head: Some(store_head),
         chain_at,
         problems,
         good: "ok: every record, chain and head is as it was written".to_owned(),
@@ -256,7 +261,7 @@ fn verify_file(file: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<
             chain_at = Some(exported.chain);
         }
     }
-    Ok(Verified { streams, chain_at, problems, good, bad: "This file can't be imported: take another backup." })
+    Ok(Verified { streams, head: None, chain_at, problems, good, bad: "This file can't be imported: take another backup." })
 }
 
 /// What a report says of the journal, with its stream if that is one.
@@ -323,7 +328,7 @@ fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
     journal.close();
     let header = exported?;
     // On standard output stands the export.
-    eprintln!("exported {} records of {} streams, as of commit {}", header.records(), header.streams.len(), header.store.commit);
+    eprintln!("exported {}, as of commit {}", said(&header), header.store.commit);
     Ok(ExitCode::SUCCESS)
 }
 
@@ -342,10 +347,10 @@ async fn write_out(pieces: impl stream::Stream<Item = Result<Vec<u8>, ReadError>
 
 fn bring_back(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let reader = open_export(&args.file)?;
-    let (written, records) = (reader.header().written, reader.header().records());
+    let (written, imported) = (reader.header().written, said(reader.header()));
     let dir = args.data.join(JOURNAL_DIR);
     let report = import(reader, &dir, &|| false).with_context(|| format!("{} was not imported", args.file.display()))?;
-    println!("imported {records} records of {} streams into {}", report.streams.len(), dir.display());
+    println!("imported {imported} into {}", dir.display());
     println!("head of the chain: {}", report.store_head);
     println!("ok: every record and chain is as it was exported at {written}");
     println!("What happened after that is not in it. Never let this one and the one it came from run at the same time.");
@@ -369,8 +374,17 @@ fn backup(args: &BackupArgs) -> anyhow::Result<ExitCode> {
     };
     let Backup { path, records, removed } = made.context("no backup was made, and older ones were left alone")?;
     let removed = if removed == 0 { String::new() } else { format!("; {removed} older removed") };
-    println!("{}: {records} records, tried out{removed}", path.display());
+    println!("{}: {}, tried out{removed}", path.display(), counted(records, "record"));
     Ok(ExitCode::SUCCESS)
+}
+
+/// How much is in an export.
+fn said(header: &Header) -> String {
+    format!("{} of {}", counted(header.records(), "record"), counted(header.streams.len() as u64, "stream"))
+}
+
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
 fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {

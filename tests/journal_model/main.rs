@@ -10,5 +10,6 @@ mod faults;
 mod layout;
 mod limits;
 mod model;
+mod power;
 mod scratch;
 mod support;

@@ -47,7 +47,7 @@ mod writer;
 
 pub use self::layout::StoreHead;
 pub(super) use self::open::sync_names as sync_folder;
-pub use self::open::{OpenError, SledOptions};
+pub use self::open::{Disk, MachineDisk, OpenError, SledOptions};
 pub(super) use self::verify::verify_in_place;
 pub use self::verify::{StreamReport, VerifyReport, verify, verify_with};
 
@@ -84,6 +84,7 @@ impl SledJournal {
             db: store.db,
             tree: store.journal.clone(),
             db_file,
+            disk: options.disk.clone(),
             blobs,
             store_head,
             durable: Arc::clone(&durable),

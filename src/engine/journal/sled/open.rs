@@ -8,10 +8,12 @@
 //! newest commits whole?          or refused   those the side file or the index may not know of yet
 //! ```
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -59,12 +61,34 @@ pub struct SledOptions {
     /// How many commits may follow a checkpoint, at least 1; opening looks through that many at most. Many small
     /// streams, or many bytes, make checkpoints come sooner.
     pub checkpoint_commits: u64,
+    /// How the store's file is synced.
+    pub disk: Arc<dyn Disk>,
+}
+
+/// Makes durable what was written to the store's file: a journal acknowledges nothing before this has answered. The machine's
+/// own is [`MachineDisk`]; who wants to see what a disk that fails or loses its power does to a journal brings another.
+pub trait Disk: fmt::Debug + Send + Sync + 'static {
+    /// Returns when everything that was written to the file would survive a power cut.
+    ///
+    /// # Errors
+    /// When it may not: the journal then accepts nothing more.
+    fn sync(&self, db: &File) -> io::Result<()>;
+}
+
+/// The operating system's own sync.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct MachineDisk;
+
+impl Disk for MachineDisk {
+    fn sync(&self, db: &File) -> io::Result<()> {
+        db.sync_data()
+    }
 }
 
 impl Default for SledOptions {
     fn default() -> Self {
         // Looked through in some hundredths of a second; a checkpoint costs about as much as ten commits.
-        Self { cache_bytes: 32 * 1024 * 1024, checkpoint_commits: 1024 }
+        Self { cache_bytes: 32 * 1024 * 1024, checkpoint_commits: 1024, disk: Arc::new(MachineDisk) }
     }
 }
 
@@ -271,8 +295,12 @@ pub(super) fn open(dir: &Path, options: &SledOptions) -> Result<Opened, OpenErro
     let db_file = File::options().write(true).open(dir.join(DB_FILE_NAME)).map_err(io_error)?;
     if is_new {
         store.journal.insert(FORMAT_KEY, FORMAT).map_err(io::Error::from).map_err(io_error)?;
-        store.db.flush().map_err(io::Error::from).map_err(io_error)?;
-        db_file.sync_data().map_err(io_error)?;
+    }
+    // What a killed process wrote and did not sync is found here like all the rest, and counts from now on: it is synced before
+    // anybody sees it, and before the side file remembers it.
+    store.db.flush().map_err(io::Error::from).map_err(io_error)?;
+    options.disk.sync(&db_file).map_err(io_error)?;
+    if is_new {
         sync_names(dir).map_err(io_error)?;
     }
     let blobs = BlobsWatch::start(dir.join(BLOBS_DIR_NAME))

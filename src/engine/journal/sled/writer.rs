@@ -4,7 +4,8 @@
 //! that fit as one commit, makes it durable, and only then answers everybody. Waiting together is what makes many
 //! writers fast: one sync serves them all.
 //!
-//! `flush()` hands the commit to the operating system but does not sync it; `sync_data()` on the store's file does.
+//! `flush()` hands the commit to the operating system but does not sync it; `sync_data()` on the store's file does
+//! ([`Disk`]).
 
 use std::any::Any;
 use std::collections::BTreeMap;
@@ -27,6 +28,7 @@ use super::frame::Writes;
 use super::head_file::HeadFileDesk;
 use super::index::Unindexed;
 use super::layout::{StoreHead, StreamHead};
+use super::open::Disk;
 
 /// How many appends one commit takes at most: more gain nothing (the sync is already shared by hundreds), and
 /// everyone in a commit waits for all of it.
@@ -48,6 +50,7 @@ pub(super) struct Writer {
     pub(super) tree: Tree,
     /// The store's own file, held open to sync it.
     pub(super) db_file: File,
+    pub(super) disk: Arc<dyn Disk>,
     pub(super) blobs: BlobsWatch,
     pub(super) store_head: StoreHead,
     pub(super) durable: Arc<Durable>,
@@ -158,7 +161,7 @@ impl Writer {
 
     fn sync(&self) -> io::Result<()> {
         self.db.flush().map_err(io::Error::from)?;
-        self.db_file.sync_data()
+        self.disk.sync(&self.db_file)
     }
 
     /// The store panics where it meets what it holds to be impossible; to whoever waits that is one more failure.
