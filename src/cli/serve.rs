@@ -177,8 +177,9 @@ pub(super) fn just_you() -> Directory {
     Directory::new([you], BTreeMap::new())
 }
 
-/// A room for every room, and one for every address that somebody announces to.
-fn room_infos(settings: &Settings, people: &Directory) -> Vec<RoomInfo> {
+/// The rooms that T-minus keeps itself: one for every room, one for every address that somebody announces to, one for every person.
+#[must_use]
+pub fn room_infos(settings: &Settings, people: &Directory) -> Vec<RoomInfo> {
     let mut rooms: Vec<RoomInfo> =
         settings.rooms.iter().map(|name| RoomInfo { id: name.clone(), title: name.clone(), hosts: true, person: None }).collect();
     if rooms.is_empty() {
