@@ -4,6 +4,7 @@
 
 pub mod figures;
 pub mod fixture;
+pub mod fleet;
 pub mod house;
 pub mod load;
 pub mod machine;
