@@ -1,7 +1,7 @@
 //! What T-minus holds and uses while nobody does anything: 1,000 open rollouts at rest, and an empty process.
 //!
 //! The real program, seen from outside (`/proc/PID/status` and `stat`), for a minute after it has come to rest. The rollouts have
-//! some 195 events each; half of a roster is awaited, T-0 is years away, so timers are set. The floor of both is a process of the
+//! some 180 events each; half of a roster is awaited, T-0 is years away, so timers are set. The floor of both is a process of the
 //! same file that only waits: what the kernel counts for a program of that size before it does anything.
 //!
 //! `cargo bench --bench rest`

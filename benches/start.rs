@@ -27,7 +27,7 @@ use support::process::Process;
 
 const OPEN: u32 = 1_000;
 const FINISHED: u32 = 10_000;
-const ROUNDS: usize = 5;
+const ROUNDS: usize = 3;
 /// What a start may take and hold.
 const GOAL_READY_SECONDS: f64 = 1.0;
 const GOAL_MEGABYTES: f64 = 150.0;

@@ -13,7 +13,7 @@ use super::house::House;
 use super::play::{Piece, Theatre};
 
 /// Rises whenever journals that were made before are not what would be made now.
-const FORM: &str = "3";
+const FORM: &str = "5";
 /// How many rollouts are played at once: what waits together for the disk shares one write.
 const PLAYED_AT_ONCE: usize = 4;
 /// Where files cost nothing to sync. A journal is made there commit by commit, as in a long life, and then moved.

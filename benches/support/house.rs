@@ -74,7 +74,7 @@ pub fn roll_call(name: &str, room: &str, steps: usize) -> (String, String) {
     (name.to_owned(), text)
 }
 
-/// A runbook of an everyday update: two rosters, six tasks, a question, a vote, three announcements; some 200 events. It
+/// A runbook of an everyday update: two rosters, sixteen tasks, a question, a vote, three announcements; some 200 events. It
 /// takes place in one room.
 pub fn update(name: &str, room: &str) -> (String, String) {
     let task = |number: usize, phase: &str| {
@@ -119,8 +119,8 @@ phases:
       - {{ announce: news, id: over, to: [watch] }}
 ",
         owner = person(0),
-        ready = tasks("ready", 5),
-        cutover = tasks("cutover", 4),
+        ready = tasks("ready", 18),
+        cutover = tasks("cutover", 1),
     );
     (name.to_owned(), text)
 }

@@ -131,7 +131,7 @@ impl Theatre {
                 now += TimeDelta::seconds(PAUSE_SECONDS);
                 let id = format!("http/{by}/{:016x}{:016x}", piece.number, state.sequence);
                 self.commit(&mut state, self.command(&id, Some(&by), now, body), &mut news).await?;
-            } else if let Some(due) = next_due(&state, now, &self.settings.people).filter(|_| state.sequence < piece.until) {
+            } else if let Some(due) = self.next_moment(&state, now).filter(|_| state.sequence < piece.until) {
                 now = due.max(now);
                 let id = format!("wake-{}-{}", state.sequence, now.timestamp_millis());
                 self.commit(&mut state, self.command(&id, None, now, CommandBody::Wake), &mut news).await?;
@@ -186,6 +186,11 @@ impl Theatre {
             }
             _ => return None,
         })
+    }
+
+    /// When something happens by itself, unless that is after everything that is played.
+    fn next_moment(&self, state: &State, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        next_due(state, now, &self.settings.people).filter(|due| *due - now < TimeDelta::days(365))
     }
 
     /// Brings what is owed where it belongs, and the receipts back.
