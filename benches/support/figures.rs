@@ -11,6 +11,10 @@ impl Figures {
         self.0.push(value);
     }
 
+    pub const fn count(&self) -> usize {
+        self.0.len()
+    }
+
     /// One by one divided by those that were measured next to them.
     pub fn over(&self, floor: &Self) -> Self {
         Self(self.0.iter().zip(&floor.0).map(|(value, floor)| value / floor).collect())

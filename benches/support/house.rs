@@ -15,7 +15,7 @@ pub struct House {
 impl House {
     /// So many people, of whom `p000` owns everything; so many rooms, and the runbooks, by name.
     pub fn new(people: usize, rooms: usize, runbooks: Vec<(String, String)>) -> Self {
-        let persons: String = (0..people).map(|n| format!("  {}: {{ name: Person {n} }}\n", person(n))).collect();
+        let persons: String = (0..people).map(|n| format!("  {}: {{ name: {} }}\n", person(n), name(n))).collect();
         let all: Vec<String> = (0..people).map(person).collect();
         let some = |count: usize| all.iter().skip(1).take(count).cloned().collect::<Vec<_>>().join(", ");
         let (crew, voters) = (some(CREW), some(VOTERS));
@@ -56,6 +56,14 @@ pub const VOTERS: usize = 5;
 
 pub fn person(number: usize) -> String {
     format!("p{number:04}")
+}
+
+/// A full name: some share the first one, all differ.
+fn name(number: usize) -> String {
+    const FIRST: [&str; 8] = ["Maria", "Ines", "Tom", "Ana", "Raj", "Li", "Sam", "Noor"];
+    let first = FIRST[number % FIRST.len()];
+    // Every second one has a first name of their own.
+    if number.is_multiple_of(2) { format!("{first} Family{number}") } else { format!("{first}{number} Family") }
 }
 
 pub fn room(number: usize) -> String {
@@ -121,6 +129,23 @@ phases:
         owner = person(0),
         ready = tasks("ready", 18),
         cutover = tasks("cutover", 1),
+    );
+    (name.to_owned(), text)
+}
+
+/// A runbook whose phases open by themselves, so many seconds apart, and settle by themselves.
+pub fn phases_in_time(name: &str, room: &str, phases: u32, apart_seconds: u32) -> (String, String) {
+    let phase = |number: u32| {
+        let at = number * apart_seconds;
+        format!(
+            "  - phase: phase_{number}\n    at: T+{at}s\n    steps:\n      - {{ let: value_{number}, value: '{number}', id: let_{number} }}\n"
+        )
+    };
+    let text = format!(
+        "runbook: {name}\ntitle: Clockwork {{{{ version }}}}\ninputs:\n  version: {{ label: Version, positional: true, example: '1' }}\n  \
+         window: {{ label: Window, type: window }}\npeople:\n  owner: [{owner}]\nrooms: [{room}]\nphases:\n{phases}",
+        owner = person(0),
+        phases = (0..phases).map(phase).collect::<String>(),
     );
     (name.to_owned(), text)
 }

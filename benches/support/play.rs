@@ -9,10 +9,10 @@ use tminus::cli::serve::{JOURNAL_DIR, room_infos};
 use tminus::domain::conversation::form::{FieldValue, Window};
 use tminus::domain::conversation::log::{log_line, said_aloud};
 use tminus::domain::message::card::card;
-use tminus::domain::people::PersonId;
+use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::registry::{Entry, RegistryEvent};
 use tminus::domain::rollout::command::{Actor, Command, CommandBody, CommandId, RolloutId, StepRef};
-use tminus::domain::rollout::effect::{Effect, effects};
+use tminus::domain::rollout::effect::{Delivery, Effect, effects};
 use tminus::domain::rollout::event::{Choice, ClockKind, DeliveryOutcome, Event, NoteKind, Recorded, Started};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::{handle, next_due, settle};
@@ -77,45 +77,18 @@ impl Theatre {
 
     /// The first event of a rollout, together with its entry in the registry. In the order of their numbers.
     pub async fn begin(&self, piece: &Piece) -> Outcome<State> {
-        let runbook: Arc<Runbook> = self.settings.runbooks.get(&piece.runbook).ok_or("no such runbook")?.clone();
-        let id = RolloutId(format!("{}-{}", piece.runbook, piece.number));
-        let title = format!("Update {}", piece.number);
-        let mut values = BTreeMap::from([("version".to_owned(), FieldValue::Text(piece.number.to_string()))]);
-        if let Some(input) = runbook.window_input() {
-            let window = Window { starts: piece.window, seconds: Some(7200) };
-            values.insert(input.field.name.clone(), FieldValue::Window(window));
-        }
-        let started = Started {
-            id: id.clone(),
-            number: piece.number,
-            house: HOUSE,
-            title: title.clone(),
-            rooms: runbook.rooms.clone(),
-            link: Some(format!("http://127.0.0.1:8080/rollouts/{id}")),
-            clock: ClockKind::Shifted,
-            values,
-            runbook: Runbook::clone(&runbook),
-            parent: None,
-            shift_seconds: 0,
-            rehearsal: false,
-        };
-        let command =
-            self.command(&format!("http/{}/{:032x}", person(0), piece.number), Some(&person(0)), piece.at, CommandBody::Wake);
-        let first = Recorded::new(&command.id, command.actor.person(), piece.at, Event::Started(Box::new(started)));
-        let mut state = State::begin(&first).ok_or("a rollout did not begin")?;
-        let mut recorded = vec![first];
-        settle(&mut state, &command, piece.at, &self.settings.people, &mut recorded);
+        let (state, recorded) = start(&self.settings, piece)?;
         let registered = RegistryEvent::RolloutRegistered {
-            id,
+            id: state.id.clone(),
             number: piece.number,
-            runbook: runbook.name.clone(),
-            title,
-            rooms: runbook.rooms.clone(),
+            runbook: state.runbook.name.clone(),
+            title: state.title.clone(),
+            rooms: state.rooms.clone(),
             parent: None,
             rehearsal: false,
         };
         let append = Append { stream: stream_of(piece.number), expected: 0, records: records(&recorded) };
-        self.register(&command.id.0, registered, piece.at, Some(append)).await?;
+        self.register(&recorded[0].command.0, registered, piece.at, Some(append)).await?;
         Ok(state)
     }
 
@@ -130,11 +103,11 @@ impl Theatre {
             if let Some((by, body)) = next {
                 now += TimeDelta::seconds(PAUSE_SECONDS);
                 let id = format!("http/{by}/{:016x}{:016x}", piece.number, state.sequence);
-                self.commit(&mut state, self.command(&id, Some(&by), now, body), &mut news).await?;
+                self.commit(&mut state, command(&id, Some(&by), now, body), &mut news).await?;
             } else if let Some(due) = self.next_moment(&state, now).filter(|_| state.sequence < piece.until) {
                 now = due.max(now);
                 let id = format!("wake-{}-{}", state.sequence, now.timestamp_millis());
-                self.commit(&mut state, self.command(&id, None, now, CommandBody::Wake), &mut news).await?;
+                self.commit(&mut state, command(&id, None, now, CommandBody::Wake), &mut news).await?;
             } else {
                 break;
             }
@@ -205,13 +178,7 @@ impl Theatre {
                 let Sent::Delivered { reference } = self.rooms.deliver(&delivery).await else {
                     return Err("a room did not take a message".into());
                 };
-                let body = CommandBody::RecordDelivery {
-                    announcement: delivery.id.sequence,
-                    slot: delivery.id.slot.into(),
-                    attempt: delivery.id.attempt.into(),
-                    outcome: DeliveryOutcome::Delivered { reference, possibly_repeated: false },
-                };
-                let command = self.command(&delivery.id.token(), None, now, body);
+                let command = command(&delivery.id.token(), None, now, receipt(&delivery, reference));
                 self.commit(state, command, news).await?;
             }
         }
@@ -238,7 +205,7 @@ impl Theatre {
         let reference = self.rooms.show(&projection).await?;
         if projection.posted.as_ref() != Some(&reference) {
             let id = format!("card-{}-{venue}-{reference}", state.id);
-            let command = self.command(&id, None, now, CommandBody::RecordCard { venue, reference });
+            let command = command(&id, None, now, CommandBody::RecordCard { venue, reference });
             self.commit(state, command, news).await?;
         }
         Ok(())
@@ -266,12 +233,67 @@ impl Theatre {
         *sequence += 1;
         Ok(())
     }
+}
 
-    #[allow(clippy::unused_self, reason = "commands are given on this stage")]
-    fn command(&self, id: &str, by: Option<&str>, at: DateTime<Utc>, body: CommandBody) -> Command {
-        let actor = by.map_or(Actor::Engine, |by| Actor::Person { id: PersonId::new(by), roles: BTreeSet::new() });
-        Command { id: CommandId(id.to_owned()), actor, room: None, at, body }
+/// The state at the start of a rollout, with its first events.
+pub fn start(settings: &Settings, piece: &Piece) -> Outcome<(State, Vec<Recorded>)> {
+    let runbook: Arc<Runbook> = settings.runbooks.get(&piece.runbook).ok_or("no such runbook")?.clone();
+    let id = RolloutId(format!("{}-{}", piece.runbook, piece.number));
+    let mut values = BTreeMap::from([("version".to_owned(), FieldValue::Text(piece.number.to_string()))]);
+    if let Some(input) = runbook.window_input() {
+        let window = Window { starts: piece.window, seconds: Some(7200) };
+        values.insert(input.field.name.clone(), FieldValue::Window(window));
     }
+    let started = Started {
+        id: id.clone(),
+        number: piece.number,
+        house: HOUSE,
+        title: format!("Update {}", piece.number),
+        rooms: runbook.rooms.clone(),
+        link: Some(format!("http://127.0.0.1:8080/rollouts/{id}")),
+        clock: ClockKind::Shifted,
+        values,
+        runbook: Runbook::clone(&runbook),
+        parent: None,
+        shift_seconds: 0,
+        rehearsal: false,
+    };
+    let id = format!("http/{}/{:032x}", person(0), piece.number);
+    let command = command(&id, Some(&person(0)), piece.at, CommandBody::Wake);
+    let first = Recorded::new(&command.id, command.actor.person(), piece.at, Event::Started(Box::new(started)));
+    let mut state = State::begin(&first).ok_or("a rollout did not begin")?;
+    let mut recorded = vec![first];
+    settle(&mut state, &command, piece.at, &settings.people, &mut recorded);
+    Ok((state, recorded))
+}
+
+/// Everything that is owed arrives at once, and nobody keeps it.
+pub fn deliver_all(state: &mut State, people: &Directory) -> Outcome<()> {
+    loop {
+        let owed = effects(state);
+        if owed.is_empty() {
+            return Ok(());
+        }
+        for effect in owed {
+            let Effect::Deliver(delivery) = effect else { return Err(format!("nobody plays {effect:?}").into()) };
+            let receipt = command(&delivery.id.token(), None, state.last_at, receipt(&delivery, "1".to_owned()));
+            handle(state, &receipt, people).map_err(|refusal| refusal.says)?;
+        }
+    }
+}
+
+fn receipt(delivery: &Delivery, reference: String) -> CommandBody {
+    CommandBody::RecordDelivery {
+        announcement: delivery.id.sequence,
+        slot: delivery.id.slot.into(),
+        attempt: delivery.id.attempt.into(),
+        outcome: DeliveryOutcome::Delivered { reference, possibly_repeated: false },
+    }
+}
+
+fn command(id: &str, by: Option<&str>, at: DateTime<Utc>, body: CommandBody) -> Command {
+    let actor = by.map_or(Actor::Engine, |by| Actor::Person { id: PersonId::new(by), roles: BTreeSet::new() });
+    Command { id: CommandId(id.to_owned()), actor, room: None, at, body }
 }
 
 /// When the first of all rollouts began: always the same, so that a journal that was made once can be used again.
