@@ -49,13 +49,19 @@ pub struct Person {
 pub struct Directory {
     people: BTreeMap<PersonId, Person>,
     teams: BTreeMap<String, Vec<PersonId>>,
+    /// First names that more than one has: asked for every name in every sentence.
+    shared_names: BTreeSet<String>,
 }
 
 impl Directory {
     /// A directory of these people and teams.
     #[must_use]
     pub fn new(people: impl IntoIterator<Item = Person>, teams: BTreeMap<String, Vec<PersonId>>) -> Self {
-        Self { people: people.into_iter().map(|person| (person.id.clone(), person)).collect(), teams }
+        let people: BTreeMap<PersonId, Person> = people.into_iter().map(|person| (person.id.clone(), person)).collect();
+        let mut names = BTreeSet::new();
+        let first_names = people.values().map(|person| first_name(&person.name));
+        let shared_names = first_names.filter(|name| !names.insert(*name)).map(str::to_owned).collect();
+        Self { people, teams, shared_names }
     }
 
     /// One person.
@@ -105,8 +111,7 @@ impl Directory {
     pub fn call(&self, id: &PersonId) -> String {
         let Some(person) = self.people.get(id) else { return id.to_string() };
         let first = first_name(&person.name);
-        let shared = self.people.values().filter(|other| first_name(&other.name) == first).count() > 1;
-        if shared { person.name.clone() } else { first.to_owned() }
+        if self.shared_names.contains(first) { person.name.clone() } else { first.to_owned() }
     }
 
     /// The person someone means by a short name or a full name, in any case, with or without `@`.
