@@ -43,6 +43,7 @@ use crate::settings::{Backups, PublicUrl, Settings};
 
 use self::listen::Tls;
 
+pub use self::rooms::room_infos;
 pub use self::systems::executors;
 
 pub(super) use self::command::{Args, run};
@@ -163,7 +164,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     };
     let pretended = systems::pretended(&settings, &ledger);
     let executors = if demo { pretended.clone() } else { executors(&settings, &ledger, &data)? };
-    let infos = rooms::infos(&settings, &people, manner);
+    let infos = room_infos(&settings, &people, manner);
     let local = Arc::new(LocalRooms::open(infos, journal.clone(), clock.clone()).await.context("the rooms can't be read")?);
     let plan = Plan {
         people: Arc::new(people),

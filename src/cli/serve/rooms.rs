@@ -15,7 +15,8 @@ use super::Manner;
 
 /// The rooms that T-minus keeps itself: those that host, one for every address that is announced to, one for every person. In a
 /// demo they stand for all platforms, otherwise for what is configured as local.
-pub(super) fn infos(settings: &Settings, people: &Directory, manner: Manner) -> Vec<RoomInfo> {
+#[must_use]
+pub fn room_infos(settings: &Settings, people: &Directory, manner: Manner) -> Vec<RoomInfo> {
     let hosts = |name: &str| RoomInfo { id: name.to_owned(), title: name.to_owned(), hosts: true, person: None };
     let is_ours = |platform: Platform| manner == Manner::Demo || platform == Platform::Local;
     let hosting = settings.rooms.iter().filter(|(_, platforms)| manner == Manner::Demo || platforms.contains(&Platform::Local));

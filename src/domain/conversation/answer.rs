@@ -110,11 +110,9 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             format!("Started **{}**: {}.{}{owned}", started.id, escape_markdown(&started.title), window.unwrap_or_default())
         }
         Event::Acknowledged { step, count, of } => {
-            let awaited = voice.awaited(*step);
-            let rest = if awaited.is_empty() {
-                "Nobody else is awaited.".to_owned()
-            } else {
-                format!("Still awaited: {}.", voice.names(&awaited))
+            let rest = match voice.still_awaited(*step) {
+                Some(names) => format!("Still awaited: {names}."),
+                None => "Nobody else is awaited.".to_owned(),
             };
             format!("Thank you, {}. You acknowledged {} ({count} of {of}). {rest}", voice.call(person?), voice.step(*step))
         }
@@ -170,8 +168,7 @@ fn said_to_actor(voice: &Voice<'_>, recorded: &Recorded, person: Option<&PersonI
             format!("You are the first of two for {}. A second person has to press Run too.", voice.step(*step))
         }
         Event::AnswerGiven { step, .. } => {
-            let awaited = voice.awaited(*step);
-            let rest = if awaited.is_empty() { String::new() } else { format!(" Still awaited: {}.", voice.names(&awaited)) };
+            let rest = voice.still_awaited(*step).map(|names| format!(" Still awaited: {names}.")).unwrap_or_default();
             format!("Thank you; that is your answer to {}.{rest}", voice.step(*step))
         }
         Event::CancelRequested { step, .. } => format!("Asked to stop {}. It says here when it ends.", voice.step(*step)),

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
+use crate::domain::message::card::{AWAITED_NAMES_MAX, ROSTER_AWAITED_MAX};
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
@@ -84,6 +85,20 @@ impl Voice<'_> {
             _ if failed => self.state.owners(self.people),
             _ => Vec::new(),
         }
+    }
+
+    /// Who is still awaited by a step that many answer for themselves, as a sentence names them; nothing when nobody is. Of a
+    /// very long roster only the first are named: whoever presses is told at once, and **Show all** names everybody.
+    #[must_use]
+    pub fn still_awaited(&self, index: usize) -> Option<String> {
+        let (_, step) = self.state.step(index).filter(|(_, step)| step.status.is_open())?;
+        let count = if step.people.len() <= ROSTER_AWAITED_MAX { usize::MAX } else { AWAITED_NAMES_MAX };
+        let mut awaited = step.awaited();
+        let mut names: Vec<String> = awaited.by_ref().take(count).map(|id| self.call(id)).collect();
+        if awaited.next().is_some() {
+            names.push("others".to_owned());
+        }
+        (!names.is_empty()).then(|| list_names(&names))
     }
 
     /// What happens next without anybody doing anything.

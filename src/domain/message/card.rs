@@ -1,5 +1,7 @@
 //! The card: one living message per rollout and room, as parts that every platform renders in its own way.
 
+use std::collections::BTreeSet;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
@@ -25,9 +27,9 @@ const NEWEST_SHOWN: usize = 3;
 /// Up to so many names of a roster get a tick each; above, only the awaited are named.
 const ROSTER_NAMES_MAX: usize = 20;
 /// Up to so many names of a roster all who are awaited are named; above, only the first.
-const ROSTER_AWAITED_MAX: usize = 60;
+pub(in crate::domain) const ROSTER_AWAITED_MAX: usize = 60;
 /// How many awaited people are named then.
-const AWAITED_NAMES_MAX: usize = 15;
+pub(in crate::domain) const AWAITED_NAMES_MAX: usize = 15;
 /// How many characters of a step's sentence a button shows; Slack takes 75 in all.
 const BUTTON_TITLE_CHARS_MAX: usize = 48;
 
@@ -424,9 +426,9 @@ fn show_all(state: &State, index: usize) -> Option<Button> {
 /// Who acknowledged, group by group: a tick each, or for a long roster the counts and who is awaited.
 fn roster(voice: &Voice<'_>, groups: &[String], step: &StepState, names_max: usize) -> Vec<String> {
     let mut lines = Vec::new();
-    let mut shown: Vec<&PersonId> = Vec::new();
+    let mut shown: BTreeSet<&PersonId> = BTreeSet::new();
     for group in groups {
-        let members = voice.state.resolve(std::slice::from_ref(group), voice.people);
+        let members: BTreeSet<PersonId> = voice.state.resolve(std::slice::from_ref(group), voice.people).into_iter().collect();
         let members: Vec<&PersonId> =
             step.people.iter().filter(|person| members.contains(person) && !shown.contains(person)).collect();
         if members.is_empty() {

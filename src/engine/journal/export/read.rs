@@ -131,7 +131,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// At the first line that is not as it was written. There is nothing to be had after it.
-    pub fn next(&mut self) -> Result<Option<Exported>, ReadExportError> {
+    pub fn read(&mut self) -> Result<Option<Exported>, ReadExportError> {
         if self.is_over {
             return Ok(None);
         }
