@@ -142,7 +142,7 @@ fn lengths(goals: &mut Goals) -> Outcome<()> {
                 0 => CommandBody::AddNote { text: format!("Note {number} of many"), kind: NoteKind::Remark },
                 _ => CommandBody::CastVote {
                     step: StepRef::Named("go".to_owned()),
-                    choice: if number % 2 == 0 { Choice::Go } else { Choice::NoGo },
+                    choice: if number.is_multiple_of(2) { Choice::Go } else { Choice::NoGo },
                     reason: Some("it looks so right now".to_owned()),
                     instead_of: None,
                 },

@@ -22,7 +22,7 @@ use tminus::domain::rollout::event::{Event, Recorded};
 use tminus::engine::clock::SystemClock;
 use tminus::engine::journal::chain::ChainHash;
 use tminus::engine::journal::sled::{SledJournal, SledOptions};
-use tminus::engine::journal::{Append, AppendError, Journal, ReadError, Record, StreamName};
+use tminus::engine::journal::{Append, AppendError, Cut, Journal, ReadError, Record, StreamName};
 use tminus::engine::scratch::MemoryScratch;
 use tminus::engine::snapshots::SnapshotFolder;
 use tminus::gateway::action::pretend::Ledger;
@@ -193,6 +193,10 @@ impl Journal for Noting {
 
     async fn chain(&self, stream: &StreamName, sequence: u64) -> Result<Option<ChainHash>, ReadError> {
         self.journal.chain(stream, sequence).await
+    }
+
+    async fn cut(&self) -> Result<Cut, ReadError> {
+        self.journal.cut().await
     }
 
     async fn streams(&self, prefix: &str) -> Result<Vec<StreamName>, ReadError> {
