@@ -90,7 +90,8 @@ async function look() {
       const response = await fetch(location.href, { headers: { accept: 'text/html' }, signal: AbortSignal.timeout(ANSWER_MS) });
       const page = new DOMParser().parseFromString(await response.text(), 'text/html');
       const fresh = page.getElementById('wall');
-      if (!response.ok) throw new Error(`The server answers ${response.status}`);
+      // That there is no such rollout is an answer, and hangs; that the server can't say is none.
+      if (response.status >= 500) throw new Error(`The server answers ${response.status}`);
       if (!fresh) throw new Error('The server shows something else: perhaps somebody has to log in');
       if (page.body.dataset.version !== document.body.dataset.version) { location.reload(); return; }
       wall().replaceWith(document.importNode(fresh, true));
