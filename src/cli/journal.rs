@@ -179,7 +179,7 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     let proof = args.report.as_deref().map(read_proof).transpose()?;
     let place = proof.as_ref().and_then(|(proof, stream)| Some((stream.clone()?, proof.sequence)));
     let verified = match &args.file {
-        Some(file) => verify_file(file, place)?,
+        Some(file) => verify_file(file, place.as_ref())?,
         None => verify_folder(&args.data, place)?,
     };
     for stream in &verified.streams {
@@ -230,7 +230,7 @@ fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Resul
     })
 }
 
-fn verify_file(file: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<Verified> {
+fn verify_file(file: &Path, place: Option<&(StreamName, u64)>) -> anyhow::Result<Verified> {
     let mut reader = open_export(file)?;
     let header = reader.header();
     let good = format!(
@@ -241,7 +241,7 @@ fn verify_file(file: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<
     let mut chain_at = None;
     let mut problems = Vec::new();
     loop {
-        let exported = match reader.next() {
+        let exported = match reader.next_record() {
             Ok(Some(exported)) => exported,
             Ok(None) => break,
             Err(error) => {
@@ -257,7 +257,7 @@ fn verify_file(file: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<
             stream.bytes += exported.record.payload.len() as u64;
             stream.sequence = exported.record.sequence;
         }
-        if place.as_ref().is_some_and(|(name, sequence)| (name, *sequence) == (&exported.stream, exported.record.sequence)) {
+        if place.is_some_and(|(name, sequence)| (name, *sequence) == (&exported.stream, exported.record.sequence)) {
             chain_at = Some(exported.chain);
         }
     }
@@ -398,7 +398,9 @@ fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
 /// Opens the journal of a data folder that nothing else works on.
 fn open(data: &Path) -> anyhow::Result<SledJournal> {
     let opened = SledJournal::open(&journal_dir(data, NAME_IT)?, &SledOptions::default());
-    opened.map_err(|error| while_in_use(error, "What runs makes backups itself: `backups:` in config/tminus.yaml says when"))
+    opened.map_err(|error| {
+        while_in_use(error, "Ask that one: --url URL. Or have it make backups itself: `backups:` in config/tminus.yaml")
+    })
 }
 
 /// What is possible while another process works on a journal.

@@ -265,7 +265,7 @@ fn look(image: &Image, syncs: usize, acknowledged: &Acknowledged, figures: &mut 
     journal.close();
     drop(journal);
     // All of them would take longer than everything else together.
-    if figures.cuts % 4 == 0 {
+    if figures.cuts.is_multiple_of(4) {
         assert_eq!(verify(dir.path()).unwrap().problems, Vec::<String>::new());
     }
     Some(dir)
@@ -381,7 +381,7 @@ impl Disk for Lying {
             *count += 1;
             *count
         };
-        if count % 2 == 0 {
+        if count.is_multiple_of(2) {
             let last = self.0.images().pop().unwrap();
             self.0.seen.lock().unwrap().synced.push(last);
             return Ok(());

@@ -75,8 +75,8 @@ pub fn import<R: BufRead>(mut reader: Reader<R>, dir: &Path, is_stopped: &dyn Fn
     check_free(dir)?;
     let built = Built::beside(dir)?;
     fill(&mut reader, &built, is_stopped)?;
-    let report = verify_in_place(&built.dir).map_err(|error| built.failed(error))?;
-    compare(&report, reader.streams()).map_err(|what| built.failed(what))?;
+    let report = verify_in_place(&built.dir).map_err(|error| built.failed(&error))?;
+    compare(&report, reader.streams()).map_err(|what| built.failed(&what))?;
     built.move_to(dir)?;
     Ok(report)
 }
@@ -85,19 +85,19 @@ pub fn import<R: BufRead>(mut reader: Reader<R>, dir: &Path, is_stopped: &dyn Fn
 fn fill<R: BufRead>(reader: &mut Reader<R>, built: &Built, is_stopped: &dyn Fn() -> bool) -> Result<(), ImportError> {
     let journal = SledJournal::open(&built.dir, &SledOptions::default()).map_err(|error| match error {
         OpenError::Full { dir } => ImportError::Full { dir },
-        error => built.failed(error),
+        error => built.failed(&error),
     })?;
     let mut commit: Vec<Append> = Vec::new();
     let (mut records, mut bytes) = (0, 0);
     loop {
-        let next = reader.next()?;
+        let next = reader.next_record()?;
         if next.is_none() || records >= COMMIT_RECORDS || bytes >= COMMIT_BYTES {
             if is_stopped() {
                 return Err(ImportError::Stopped);
             }
             if !commit.is_empty() {
                 let appended = journal.append_and_wait(std::mem::take(&mut commit));
-                appended.map_err(|error: AppendError| built.failed(error))?;
+                appended.map_err(|error: AppendError| built.failed(&error))?;
             }
             (records, bytes) = (0, 0);
         }
@@ -113,7 +113,7 @@ fn fill<R: BufRead>(reader: &mut Reader<R>, built: &Built, is_stopped: &dyn Fn()
     }
     journal.close();
     if let Some(why) = journal.poison() {
-        return Err(built.failed(why));
+        return Err(built.failed(&why));
     }
     Ok(())
 }
@@ -183,13 +183,13 @@ impl Built {
             }
             fs::rename(&self.dir, dir)
         };
-        moved().map_err(|error| self.failed(error))?;
+        moved().map_err(|error| self.failed(&error))?;
         self.dir = PathBuf::new();
         self.made.clear();
         sync_folder(dir).map_err(|error| ImportError::Store { dir: dir.to_owned(), what: error.to_string() })
     }
 
-    fn failed(&self, what: impl ToString) -> ImportError {
+    fn failed(&self, what: &(impl ToString + ?Sized)) -> ImportError {
         ImportError::Store { dir: self.dir.clone(), what: what.to_string() }
     }
 }
