@@ -241,7 +241,7 @@ fn verify_file(file: &Path, place: Option<&(StreamName, u64)>) -> anyhow::Result
     let mut chain_at = None;
     let mut problems = Vec::new();
     loop {
-        let exported = match reader.read() {
+        let exported = match reader.next_record() {
             Ok(Some(exported)) => exported,
             Ok(None) => break,
             Err(error) => {
@@ -398,7 +398,9 @@ fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
 /// Opens the journal of a data folder that nothing else works on.
 fn open(data: &Path) -> anyhow::Result<SledJournal> {
     let opened = SledJournal::open(&journal_dir(data, NAME_IT)?, &SledOptions::default());
-    opened.map_err(|error| while_in_use(error, "What runs makes backups itself: `backups:` in config/tminus.yaml says when"))
+    opened.map_err(|error| {
+        while_in_use(error, "Ask that one: --url URL. Or have it make backups itself: `backups:` in config/tminus.yaml")
+    })
 }
 
 /// What is possible while another process works on a journal.

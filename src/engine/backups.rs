@@ -77,7 +77,7 @@ pub enum BackupError {
     #[error("{0}")]
     Write(WriteFileError),
     /// It was written, and nothing can be restored from it.
-    #[error("what was written can't be restored: {0}")]
+    #[error("nothing could be restored from what was written: {0}")]
     Restore(ImportError),
 }
 

@@ -60,7 +60,7 @@ impl ManualClock {
         Self { now: Arc::new(watch::Sender::new(now)) }
     }
 
-    /// Moves it forward.
+    /// Moves it forward; by less than nothing, back, as a machine's clock may be put.
     pub fn advance(&self, by: TimeDelta) {
         self.now.send_modify(|now| *now += by);
     }

@@ -119,8 +119,11 @@ fn a_folder_in_use_says_which_command_to_use() {
     assert_eq!(refused(dir.path(), "data"), in_use);
     for (command, help) in [
         (&["journal", "verify"][..], "What can be verified meanwhile is a backup: --file BACKUP"),
-        (&["journal", "export"], "What runs makes backups itself: `backups:` in config/tminus.yaml says when"),
-        (&["journal", "backup", "--to", "backups"], "What runs makes backups itself: `backups:` in config/tminus.yaml says when"),
+        (&["journal", "export"], "Ask that one: --url URL. Or have it make backups itself: `backups:` in config/tminus.yaml"),
+        (
+            &["journal", "backup", "--to", "backups"],
+            "Ask that one: --url URL. Or have it make backups itself: `backups:` in config/tminus.yaml",
+        ),
         (&["report", "andromeda-staging-4.3"], "ask that one: --url http://"),
     ] {
         let (code, _, error) = tminus(dir.path(), &[command, &["--data", "data"]].concat());

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 mod backups;
+mod clock_back;
 mod counting;
 mod decision;
 mod digests;

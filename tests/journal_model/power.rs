@@ -381,7 +381,7 @@ impl Disk for Lying {
             *count += 1;
             *count
         };
-        if count % 2 == 0 {
+        if count.is_multiple_of(2) {
             let last = self.0.images().pop().unwrap();
             self.0.seen.lock().unwrap().synced.push(last);
             return Ok(());

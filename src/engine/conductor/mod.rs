@@ -558,7 +558,8 @@ impl Conductor {
     /// Why nothing is accepted any more, if that is so.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
-        self.shared.stopped.borrow().clone()
+        // A room's append may have been the one that failed: no rollout has heard of it yet.
+        self.shared.stopped.borrow().clone().or_else(|| self.shared.journal.stopped())
     }
 
     /// Changes with every commit.

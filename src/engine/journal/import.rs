@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use super::chain::ChainHash;
 use super::export::{Exported, ReadExportError, Reader};
-use super::sled::{SledJournal, SledOptions, VerifyReport, sync_folder, verify_in_place};
+use super::sled::{OpenError, SledJournal, SledOptions, VerifyReport, sync_folder, verify_in_place};
 use super::{Append, AppendError, NewRecord, StreamName};
 
 /// How much goes into one commit: enough that syncing costs little, and little enough to be held in memory.
@@ -55,6 +55,12 @@ pub enum ImportError {
         /// Why.
         what: String,
     },
+    /// The disk is full.
+    #[error("there is no room to build the journal in {}", dir.display())]
+    Full {
+        /// Where.
+        dir: PathBuf,
+    },
     /// Somebody wants to end.
     #[error("it was told to stop")]
     Stopped,
@@ -77,11 +83,14 @@ pub fn import<R: BufRead>(mut reader: Reader<R>, dir: &Path, is_stopped: &dyn Fn
 
 /// The journal as the file has it, synced and closed.
 fn fill<R: BufRead>(reader: &mut Reader<R>, built: &Built, is_stopped: &dyn Fn() -> bool) -> Result<(), ImportError> {
-    let journal = SledJournal::open(&built.dir, &SledOptions::default()).map_err(|error| built.failed(&error))?;
+    let journal = SledJournal::open(&built.dir, &SledOptions::default()).map_err(|error| match error {
+        OpenError::Full { dir } => ImportError::Full { dir },
+        error => built.failed(&error),
+    })?;
     let mut commit: Vec<Append> = Vec::new();
     let (mut records, mut bytes) = (0, 0);
     loop {
-        let next = reader.read()?;
+        let next = reader.next_record()?;
         if next.is_none() || records >= COMMIT_RECORDS || bytes >= COMMIT_BYTES {
             if is_stopped() {
                 return Err(ImportError::Stopped);
@@ -180,7 +189,7 @@ impl Built {
         sync_folder(dir).map_err(|error| ImportError::Store { dir: dir.to_owned(), what: error.to_string() })
     }
 
-    fn failed(&self, what: &impl ToString) -> ImportError {
+    fn failed(&self, what: &(impl ToString + ?Sized)) -> ImportError {
         ImportError::Store { dir: self.dir.clone(), what: what.to_string() }
     }
 }

@@ -226,6 +226,11 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`ReadError`].
     async fn cut(&self) -> Result<Cut, ReadError>;
 
+    /// Why nothing is accepted any more until a restart, if so: whoever asked last may not have been told in these words.
+    fn stopped(&self) -> Option<String> {
+        None
+    }
+
     /// Changes whenever records became durable; the value is the store-wide commit number.
     fn follow(&self) -> watch::Receiver<u64>;
 }

@@ -56,7 +56,7 @@ pub struct Exported {
     pub chain: ChainHash,
 }
 
-/// Reads an export. It is whole only once [`Reader::next`] has answered that nothing is left.
+/// Reads an export. It is whole only once [`Reader::next_record`] has answered that nothing is left.
 pub struct Reader<R> {
     input: R,
     header: Header,
@@ -131,7 +131,7 @@ impl<R: BufRead> Reader<R> {
     ///
     /// # Errors
     /// At the first line that is not as it was written. There is nothing to be had after it.
-    pub fn read(&mut self) -> Result<Option<Exported>, ReadExportError> {
+    pub fn next_record(&mut self) -> Result<Option<Exported>, ReadExportError> {
         if self.is_over {
             return Ok(None);
         }

@@ -201,6 +201,10 @@ impl Journal for SledJournal {
         Ok(Cut { commit: head.number, hash: Some(head.hash), streams: streams.into_iter().map(end).collect() })
     }
 
+    fn stopped(&self) -> Option<String> {
+        self.poison()
+    }
+
     fn follow(&self) -> watch::Receiver<u64> {
         self.durable.follow()
     }

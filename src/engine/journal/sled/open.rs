@@ -158,14 +158,12 @@ pub enum OpenError {
     },
     /// The disk is full.
     #[error(
-        "there is no room for the journal in {} ({error}). What was acknowledged is in it; make room, and start again",
+        "there is no room for the journal in {}. What was acknowledged is in it; make room, and start again",
         dir.display()
     )]
     Full {
         /// The folder.
         dir: PathBuf,
-        /// What the file system said.
-        error: io::Error,
     },
     /// The store ends before what the side file remembers: acknowledged commits are gone.
     #[error(
@@ -235,7 +233,7 @@ impl OpenError {
     pub(super) fn io(dir: &Path, error: io::Error) -> Self {
         let dir = dir.to_owned();
         match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full { dir, error },
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => Self::Full { dir },
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => Self::NotWritable { dir, error },
             io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => Self::NotAFolder { dir },
             _ => Self::Io { dir, error },
@@ -251,7 +249,7 @@ impl OpenError {
             | Self::Older { dir, .. }
             | Self::NotAFolder { dir }
             | Self::NotWritable { dir, .. }
-            | Self::Full { dir, .. }
+            | Self::Full { dir }
             | Self::Behind { dir, .. }
             | Self::OtherHistory { dir, .. }
             | Self::Damaged { dir, .. }

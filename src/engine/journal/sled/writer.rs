@@ -167,7 +167,7 @@ impl Writer {
     /// The store panics where it meets what it holds to be impossible; to whoever waits that is one more failure.
     fn guarded(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> Result<(), String> {
         match catch_unwind(AssertUnwindSafe(|| work(self))) {
-            Ok(done) => done.map_err(|error| error.to_string()),
+            Ok(done) => done.map_err(|error| words(&error)),
             Err(panic) => Err(format!("the store panicked: {}", panic_text(&*panic))),
         }
     }
@@ -249,6 +249,16 @@ fn request_bytes(request: &Request) -> usize {
 fn append_bytes(append: &Append) -> usize {
     let record_bytes = |record: &NewRecord| OVERHEAD_BYTES + record.id.len() + record.payload.len();
     OVERHEAD_BYTES + append.stream.as_str().len() + append.records.iter().map(record_bytes).sum::<usize>()
+}
+
+/// What went wrong, for people. The store repeats an error of the system's as it would be printed for a programmer.
+fn words(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "there is no room left on the disk".to_owned(),
+        io::ErrorKind::FileTooLarge => "a file may not grow any more".to_owned(),
+        kind if error.raw_os_error().is_none() && kind != io::ErrorKind::Other => kind.to_string(),
+        _ => error.to_string(),
+    }
 }
 
 /// What a panic said, if it said it in words.

@@ -60,7 +60,11 @@ impl LocalRooms {
         if let Err(error) = transcript.record(self.journal.as_ref(), self.clock.now(), events).await {
             // It may stand there all the same: what does is found by its identity when it is tried again.
             let room = transcript.room().to_owned();
-            *transcript = Transcript::load(self.journal.as_ref(), &room).await?;
+            match Transcript::load(self.journal.as_ref(), &room).await {
+                Ok(loaded) => *transcript = loaded,
+                // What was known stays: a store that can't be read any more takes nothing either, and says so again.
+                Err(unreadable) => tracing::error!("After an entry of unknown fate {unreadable}"),
+            }
             return Err(error);
         }
         self.changes.send_modify(|count| *count += 1);
