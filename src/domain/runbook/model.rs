@@ -339,6 +339,25 @@ impl Runbook {
             && !is_reserved(id)
     }
 
+    /// Whether phases and steps lead to each other and to nothing else. What was checked does; what is read back from a journal need not.
+    #[must_use]
+    pub fn holds_together(&self) -> bool {
+        let is_phase = |phase: &usize| *phase < self.phases.len();
+        let is_step = |step: &usize| *step < self.steps.len();
+        let phases = self.phases.iter().flat_map(|phase| phase.after.iter().chain(&phase.back_off));
+        let of_phases = self.phases.iter().flat_map(|phase| phase.steps.iter().chain(&phase.during).chain(&phase.intake));
+        let asked = self.inputs.iter().filter_map(|input| input.needed_by.as_ref());
+        let noted = self.notes.iter().filter_map(|note| note.before.as_ref());
+        let of_steps = self.steps.iter().map(|step| &step.phase);
+        let evidence = self.steps.iter().flat_map(|step| match &step.kind {
+            StepKind::Decide { evidence, .. } => &evidence[..],
+            _ => &[],
+        });
+        phases.chain(asked).chain(noted).chain(of_steps).chain(&self.lock_from).all(is_phase)
+            && of_phases.chain(evidence).all(is_step)
+            && self.children.values().all(Self::holds_together)
+    }
+
     /// The steps of a phase in the order people see: what it needs first, then its steps, then what lives beside them.
     pub fn steps_of(&self, phase: usize) -> impl Iterator<Item = usize> + use<> {
         let phase = self.phases.get(phase);

@@ -335,7 +335,9 @@ impl State {
             }),
             Event::ParentTold { ended } => self.parent_told = Some(*ended),
             Event::AmendmentProposed { amendment } => {
-                self.amendment = by.clone().map(|by| Proposed { amendment: amendment.clone(), by, sequence });
+                let is_there = amendment.step() < self.steps.len();
+                self.amendment =
+                    by.clone().filter(|_| is_there).map(|by| Proposed { amendment: amendment.clone(), by, sequence });
             }
             Event::Amended { amendment, proposed_by } => {
                 self.amendment = None;

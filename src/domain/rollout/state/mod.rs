@@ -197,10 +197,13 @@ pub struct Note {
 }
 
 impl State {
-    /// The state after a rollout's first event, which must be [`Event::Started`].
+    /// The state after a rollout's first event, which must be [`Event::Started`] with a runbook that holds together.
     #[must_use]
     pub fn begin(recorded: &Recorded) -> Option<Self> {
         let Event::Started(started) = &recorded.event else { return None };
+        if !started.runbook.holds_together() {
+            return None;
+        }
         let Started { id, number, house, title, rooms, link, clock, values, runbook, parent, shift_seconds, rehearsal } =
             (**started).clone();
         let is_root = parent.is_none();
