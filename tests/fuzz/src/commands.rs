@@ -22,6 +22,7 @@ use tminus::domain::conversation::button::{ButtonToken, Verb};
 use tminus::domain::conversation::form::{Reading, read_form};
 use tminus::domain::conversation::grammar::{Ask, addressed, parse};
 use tminus::domain::people::PersonId;
+use tminus::domain::report::report;
 use tminus::domain::rollout::command::{CommandBody, StepRef};
 use tminus::domain::rollout::event::{Choice, Fate};
 use tminus::domain::runbook::model::Outcome;
@@ -29,7 +30,7 @@ use tminus::domain::time::{parse_duration, parse_time};
 use tminus::settings::Files;
 
 use super::bounds::{Watch, timed};
-use super::stage::{Luck, Stage, fields};
+use super::stage::{Luck, Stage, fields, hears};
 
 /// How many lines are played: a rollout as long as any, and no more.
 const LINES_MAX: usize = 400;
@@ -104,13 +105,13 @@ fn person_and(line: &str, mark: char) -> Option<(&str, &str)> {
     person.bytes().all(|b| b.is_ascii_alphanumeric()).then(|| (person, rest.trim()))
 }
 
-fn said_by(stage: &mut Stage, person: &str, said: &str) {
-    let Some(asked) = addressed(said) else { return };
+fn said_by(stage: &mut Stage, person: &str, words: &str) {
+    let Some(asked) = addressed(words) else { return };
     let understood = match timed("reading what was said", || parse(asked, &|id| id == "r")) {
         Ok(understood) => understood,
-        Err(refusal) => return stage.hears(&refusal.says),
+        Err(refusal) => return hears(&refusal.says),
     };
-    let (state, people, now) = (&stage.state, &stage.people, stage.now);
+    let (rollout, people, now) = (&stage.state, &stage.people, stage.now);
     let says = match understood.ask {
         Ask::Do(bodies) => {
             for body in bodies {
@@ -119,29 +120,29 @@ fn said_by(stage: &mut Stage, person: &str, said: &str) {
             return;
         }
         Ask::Start { typed, at, .. } => {
-            let reading = Reading { zone: state.runbook.timezone, now, people };
-            let inputs: Vec<_> = state.runbook.inputs.iter().map(|input| input.field.clone()).collect();
+            let reading = Reading { zone: rollout.runbook.timezone, now, people };
+            let inputs: Vec<_> = rollout.runbook.inputs.iter().map(|input| input.field.clone()).collect();
             let problems = timed("reading a form", || read_form(&inputs, &typed, reading)).err().unwrap_or_default();
             let at = at.map(|at| parse_time(&at, reading.zone, now)).and_then(Result::err);
             problems.into_values().chain(at).collect::<Vec<_>>().join("\n")
         }
-        Ask::Status => answer::status(state, people, now, None).text,
-        Ask::Who => answer::who(state, people, now).text,
-        Ask::Report => answer::report(state, people, now).text,
-        Ask::Mine => answer::mine(&answer::waiting_for(state, people, now, &PersonId::new(person))).text,
-        Ask::Preview { step } => match timed("a preview", || answer::preview(state, people, now, &step)) {
+        Ask::Status => answer::status(rollout, people, now, None).text,
+        Ask::Who => answer::who(rollout, people, now).text,
+        Ask::Report => answer::report(&report(rollout, people), rollout.runbook.timezone).text,
+        Ask::Mine => answer::mine(&answer::waiting_for(rollout, people, now, &PersonId::new(person))).text,
+        Ask::Preview { step } => match timed("a preview", || answer::preview(rollout, people, now, &step)) {
             Ok(answer) => answer.text,
             Err(refusal) => refusal.says,
         },
         Ask::Help { about: Some(about) } => {
-            let explained = answer::explain(state, people, now, &about);
+            let explained = answer::explain(rollout, people, now, &about);
             explained.unwrap_or_else(|| answer::help(Some(&about))).text
         }
         Ask::Help { about: None } => answer::help(None).text,
         Ask::Advance { by } => by.and_then(|by| parse_duration(&by).err()).unwrap_or_default(),
         Ask::List => return,
     };
-    stage.hears(&says);
+    hears(&says);
 }
 
 fn pressed(stage: &mut Stage, person: &str, press: &str) {
@@ -177,7 +178,7 @@ fn pressed(stage: &mut Stage, person: &str, press: &str) {
         Verb::Agree => CommandBody::AgreeToAmendment { generation: Some(token.generation) },
         Verb::All => {
             let everybody = token.step.and_then(|step| answer::everybody(&stage.state, &stage.people, stage.now, step));
-            return everybody.iter().for_each(|answer| stage.hears(&answer.text));
+            return everybody.iter().for_each(|answer| hears(&answer.text));
         }
         Verb::Hold => CommandBody::Hold,
         Verb::Resume => CommandBody::Resume { generation: Some(token.generation) },
@@ -191,8 +192,8 @@ fn given(stage: &mut Stage, person: &str, body: CommandBody) {
         Ok(recorded) => {
             let person = PersonId::new(person);
             let told = answer::answer(&stage.state, &stage.people, stage.now, Some(&person), &recorded);
-            stage.hears(&told.text);
+            hears(&told.text);
         }
-        Err(refusal) => stage.hears(&refusal.says),
+        Err(refusal) => hears(&refusal.says),
     }
 }

@@ -102,16 +102,12 @@ fn requests(bytes: &[u8]) -> Vec<&[u8]> {
     let mut requests = Vec::new();
     let mut rest = bytes;
     while requests.len() < REQUESTS_MAX {
-        match rest.windows(5).position(|five| five == b"\n---\n") {
-            Some(at) => {
-                requests.push(&rest[..at]);
-                rest = &rest[at + 5..];
-            }
-            None => {
-                requests.push(rest);
-                break;
-            }
-        }
+        let Some(at) = rest.windows(5).position(|five| five == b"\n---\n") else {
+            requests.push(rest);
+            break;
+        };
+        requests.push(&rest[..at]);
+        rest = &rest[at + 5..];
     }
     requests
 }

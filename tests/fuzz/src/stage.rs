@@ -55,7 +55,7 @@ pub fn beginning() -> DateTime<Utc> {
 
 impl Stage {
     /// Starts a runbook as its owner would, with what its inputs give as an example.
-    pub fn start(settings: &Settings, runbook: &Runbook, starter: &str) -> Self {
+    pub fn start(settings: &Settings, runbook: &Runbook, owner: &str) -> Self {
         let mut runbook = runbook.clone();
         let is_checklist = |name: &String| {
             runbook.steps.iter().any(|step| matches!(&step.kind, StepKind::Checklist { runbook, .. } if runbook == name))
@@ -80,7 +80,7 @@ impl Stage {
             shift_seconds: 0,
             rehearsal: false,
         };
-        let command = command(0, Some(starter), now, CommandBody::Wake);
+        let command = command(0, Some(owner), now, CommandBody::Wake);
         let first = Recorded::new(&command.id, command.actor.person(), now, Event::Started(Box::new(started)));
         let mut state = State::begin(&first).expect("it is a start");
         let mut history = vec![first];
@@ -174,16 +174,11 @@ impl Stage {
         }
     }
 
-    /// What the bot says is shown as safe HTML, and at once.
-    pub fn hears(&self, says: &str) {
-        assert_safe(&timed("Markdown", || to_html(says)));
-    }
-
     /// What everybody looks at can be shown, in time; what was journaled reads back to the same.
     pub fn assert_whole(&self) {
         let (state, people, now) = (&self.state, &self.people, self.now);
         let shown = timed("a card", || card(state, people, now, &|_| None));
-        self.hears(&shown.markdown());
+        hears(&shown.markdown());
         for button in &shown.buttons {
             assert!(button.label.chars().count() <= LABEL_CHARS_MAX, "a long label: {}", button.label);
             assert!(button.id.len() <= TOKEN_BYTES_MAX, "a long token: {}", button.id);
@@ -191,13 +186,13 @@ impl Stage {
             assert_eq!(token.to_string(), button.id, "a token is printed as it is read");
         }
         timed("a view", || serde_json::to_string(&view(state, people, now)).expect("a view has a JSON form"));
-        self.hears(&timed("a report", || report(state, people).markdown(state.runbook.timezone)));
+        hears(&timed("a report", || report(state, people).markdown(state.runbook.timezone)));
         timed("paper", || paper(state, people, now));
-        self.hears(&timed("a status", || answer::status(state, people, now, None).text));
-        self.hears(&timed("who", || answer::who(state, people, now).text));
+        hears(&timed("a status", || answer::status(state, people, now, None).text));
+        hears(&timed("who", || answer::who(state, people, now).text));
         for recorded in &self.history {
             if let Some(line) = log::log_line(state, people, recorded) {
-                self.hears(&line);
+                hears(&line);
             }
         }
         let mut again = State::begin(&self.history[0]).expect("a start");
@@ -240,4 +235,9 @@ fn command(number: u32, person: Option<&str>, at: DateTime<Utc>, body: CommandBo
 pub fn fields<'a>(parts: impl IntoIterator<Item = &'a str>) -> BTreeMap<String, String> {
     let pairs = parts.into_iter().filter_map(|part| part.split_once('='));
     pairs.map(|(name, value)| (name.trim().to_owned(), value.trim().to_owned())).collect()
+}
+
+/// What the bot says is shown as safe HTML, and at once.
+pub fn hears(says: &str) {
+    assert_safe(&timed("Markdown", || to_html(says)));
 }
