@@ -97,10 +97,12 @@ pub async fn run(plan: Plan, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>, m
     let mut due = is_due(&plan, clock.now()).await;
     let work = async {
         loop {
+            // A time that passes while one is made is not passed over.
+            let from = clock.now();
             if due {
-                one(&plan, journal.clone(), clock.now(), &is_closing).await;
+                one(&plan, journal.clone(), from, &is_closing).await;
             }
-            let Some(next) = plan.at.after(clock.now()) else {
+            let Some(next) = plan.at.after(from) else {
                 tracing::warn!("No backup is made any more: the years that `backups` names are over");
                 return;
             };
