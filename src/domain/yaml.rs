@@ -84,6 +84,13 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
         return Err(Problem::error(file, Place { line: index + 1, column, chars: 1 }, "a tab is used for indentation")
             .help("YAML is indented with spaces"));
     }
+    if let Some(at) = lone_return(text) {
+        let before = &text[..at];
+        let line = before.matches('\n').count() + 1;
+        let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+        return Err(Problem::error(file, Place { line, column, chars: 1 }, "a carriage return stands alone")
+            .help("end lines as Unix or Windows does: YAML takes it for the end of a line, and others do not"));
+    }
     let options = serde_saphyr::options! {
         strict_booleans: true,
         with_snippet: false,
@@ -94,6 +101,11 @@ pub fn parse(file: &str, text: &str) -> Result<Node, Problem> {
         syntax_problem(file, place, &error.to_string(), text)
     })?;
     Ok(settle(raw, text))
+}
+
+/// Where a carriage return stands that ends no line as we count them.
+fn lone_return(text: &str) -> Option<usize> {
+    text.match_indices('\r').map(|(at, _)| at).find(|at| !text[at + 1..].starts_with('\n'))
 }
 
 /// The mistakes people make most in our words, with what to do about them; the others in the parser's.
@@ -276,6 +288,7 @@ mod tests {
             ("a: 1\na: 2\n", "the key `a` stands twice in one map"),
             ("a: [{ b: 1, b: 2 }]\n", "the key `b` stands twice in one map"),
             ("a:\n\tb: 1\n", "a tab is used for indentation"),
+            ("a: 1\r\nb: 2\rc: d: e\n", "a carriage return stands alone"),
             ("a: [1, 2\n", "unclosed bracket"),
             (&bomb, "the file stands for more than 50000 values"),
             (&wide, "the file stands for more than 50000 values"),
@@ -291,7 +304,8 @@ mod tests {
             assert!(problem.what.contains(expected), "{problem}");
             assert!(problem.help.is_some(), "{problem}");
         }
-        // A document may begin and end with its marks.
+        // Lines may end as Windows ends them. A document may begin and end with its marks.
+        assert!(parse("t.yaml", "a: 1\r\nb: 2\r\n").is_ok());
         assert!(parse("t.yaml", "---\na: 1\n...\n").is_ok());
         let huge = "a".repeat(FILE_BYTES_MAX + 1);
         assert!(parse("t.yaml", &huge).expect_err("too large").what.contains("bytes"));
