@@ -177,6 +177,7 @@ pub struct Registry {
     /// The sequence of the last entry.
     pub sequence: u64,
     started_by: BTreeMap<CommandId, RolloutId>,
+    numbers: BTreeMap<u32, RolloutId>,
 }
 
 /// One rollout as the registry knows it.
@@ -262,6 +263,7 @@ impl Registry {
                     closed_at: None,
                 };
                 self.rollouts.insert(id.clone(), registered);
+                self.numbers.insert(*number, id.clone());
                 self.started_by.insert(entry.command.clone(), id.clone());
             }
             RegistryEvent::EnvironmentQueued { environment, rollout } => {
@@ -314,6 +316,12 @@ impl Registry {
 
     fn digest_mut(&mut self, issued: u64) -> Option<&mut Issued> {
         self.digests.values_mut().filter_map(|known| known.last.as_mut()).find(|digest| digest.sequence == issued)
+    }
+
+    /// The rollout that a button or an effect names by its number.
+    #[must_use]
+    pub fn numbered(&self, number: u32) -> Option<&RolloutId> {
+        self.numbers.get(&number)
     }
 
     /// What a digest that is due becomes. Nothing where somebody saw to it before.

@@ -264,14 +264,31 @@ pub enum Effect {
 /// Everything owed and not yet receipted.
 #[must_use]
 pub fn effects(state: &State) -> Vec<Effect> {
-    let mut owed = Vec::new();
+    effects_beside(state, &|_| false)
+}
+
+/// Whether an announcement still has to be brought somewhere.
+#[must_use]
+pub fn owes_deliveries(state: &State) -> bool {
     // Of a rehearsal nothing is ever brought anywhere.
-    for announcement in state.announcements.iter().filter(|a| !state.rehearsal && !a.is_settled()) {
+    !state.rehearsal && !state.under_way.is_empty()
+}
+
+/// The same without the deliveries that are in somebody's hands: while a long roster is written to, they are most of it.
+#[must_use]
+pub fn effects_beside(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
+    let mut owed = Vec::new();
+    let under_way = state.under_way.iter().filter_map(|place| state.announcements.get(*place));
+    for announcement in under_way.filter(|_| !state.rehearsal) {
         for (slot, destination) in
             announcement.destinations.iter().enumerate().filter(|(_, to)| to.outcome.is_none() && to.waived.is_none())
         {
+            let id = effect_id(state, announcement.sequence, slot, destination.attempt);
+            if is_in_hand(&id) {
+                continue;
+            }
             owed.push(Effect::Deliver(Delivery {
-                id: effect_id(state, announcement.sequence, slot, destination.attempt),
+                id,
                 rollout: Some(state.id.clone()),
                 to: destination.to.clone(),
                 subject: announcement.subject.clone(),

@@ -29,7 +29,7 @@ use self::state::State;
 
 pub use self::command::{Refusal, RefusalKind};
 pub use self::decide::{SETTLE_SECONDS, decide, tally, verbs};
-pub use self::follow::{due_of, follow, meant, next_due, next_move, offers_done, step_moves, waits_for_opening};
+pub use self::follow::{due_of, follow, meant, next_due, next_move, next_wake, offers_done, step_moves, waits_for_opening};
 
 /// Who may let a rollout go on in a freeze: whom the freeze names, in the words of the installation, and whom the runbook does.
 #[must_use]
@@ -69,6 +69,7 @@ pub fn settle(state: &mut State, command: &Command, at: DateTime<Utc>, people: &
     for _ in 0..ROUNDS_MAX {
         let events = follow(state, at, people);
         if events.is_empty() {
+            follow::rest(state, at, people);
             return;
         }
         // What follows by itself was nobody's act.

@@ -167,11 +167,7 @@ impl Conductor {
         let unknown =
             || Refusal::new(RefusalKind::Stale, "This button belongs to nothing here. The card shows what is possible now.");
         let token = ButtonToken::parse(&press.button).ok_or_else(unknown)?;
-        let id = {
-            let registry = self.shared.registry();
-            let found = registry.rollouts.iter().find(|(_, rollout)| rollout.number == token.rollout);
-            found.map(|(id, _)| id.clone()).ok_or_else(unknown)?
-        };
+        let id = self.shared.registry().numbered(token.rollout).cloned().ok_or_else(unknown)?;
         let step = || StepRef::Button { index: token.step.unwrap_or(usize::MAX), generation: token.generation };
         let typed = press.fields;
         let body = match token.verb {

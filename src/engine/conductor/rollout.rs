@@ -14,10 +14,10 @@ use crate::domain::conversation::window::next_refresh;
 use crate::domain::freeze::Frozen;
 use crate::domain::message::card::{Progress, card};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
-use crate::domain::rollout::effect::{Effect, EffectId, effects};
+use crate::domain::rollout::effect::{Effect, EffectId, effects, effects_beside, owes_deliveries};
 use crate::domain::rollout::event::{Event, Recorded};
 use crate::domain::rollout::state::{ActionStage, EnvironmentStage, State};
-use crate::domain::rollout::{handle, next_due};
+use crate::domain::rollout::{handle, next_due, next_wake};
 use crate::domain::runbook::model::Venue;
 use crate::engine::clock::RolloutClock;
 use crate::engine::journal::{Append, AppendError, NewRecord};
@@ -296,7 +296,7 @@ impl Conducted {
 
     fn next_wake(&self) -> Option<DateTime<Utc>> {
         let now = self.now();
-        next_due(&self.state, now, &self.shared.plan.people)
+        next_wake(&self.state, now, &self.shared.plan.people)
             .into_iter()
             .chain(self.shared.next_freeze(&self.state, now))
             .min()
@@ -575,17 +575,15 @@ impl Conducted {
             return;
         }
         self.forget_ended();
-        let owed = effects(&self.state);
+        let owed = effects_beside(&self.state, &|id| self.dispatched.contains(id));
         // A check is wanted, not owed: nothing waits for its end.
-        let nothing_owed = owed.iter().all(|effect| matches!(effect, Effect::Check(_)));
+        let nothing_owed = !owes_deliveries(&self.state) && owed.iter().all(|effect| matches!(effect, Effect::Check(_)));
         for effect in owed {
             match effect {
                 Effect::Deliver(delivery) => {
-                    if !self.dispatched.contains(&delivery.id) {
-                        let maybe_sent = delivery.id.sequence <= self.taken_up_at;
-                        let id = delivery.id;
-                        self.hand_on(id, Dispatch::Deliver { delivery, maybe_sent });
-                    }
+                    let maybe_sent = delivery.id.sequence <= self.taken_up_at;
+                    let id = delivery.id;
+                    self.hand_on(id, Dispatch::Deliver { delivery, maybe_sent });
                 }
                 Effect::Act(action) => {
                     // An action that was begun is followed by who began it; after a restart that is nobody.

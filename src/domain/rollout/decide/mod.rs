@@ -43,7 +43,7 @@ pub fn decide(state: &State, command: &Command, people: &Directory) -> Result<Ve
     match &command.body {
         CommandBody::Wake => Ok(Vec::new()),
         CommandBody::RecordDelivery { announcement, slot, attempt, outcome } => {
-            let found = state.announcements.iter().find(|a| a.sequence == *announcement).and_then(|a| a.destinations.get(*slot));
+            let found = state.announcement(*announcement).and_then(|a| a.destinations.get(*slot));
             let counts = found.is_some_and(|destination| destination.attempt == *attempt && destination.outcome.is_none());
             let (announcement, slot, attempt, outcome) = (*announcement, *slot, *attempt, outcome.clone());
             Ok(if counts { vec![Event::DeliveryEnded { announcement, slot, attempt, outcome }] } else { Vec::new() })

@@ -30,16 +30,43 @@ pub fn follow(state: &State, at: DateTime<Utc>, people: &Directory) -> Vec<Event
     let watch = Watch { state, now: state.not_before(at), people };
     let steps = || state.open_steps().map(|(index, _, _)| index).map(|index| watch.step(index)).find(|events| !events.is_empty());
     let phases = || (0..state.phases.len()).map(|phase| watch.phase(phase)).find(|events| !events.is_empty());
-    let nudges = || state.open_steps().map(|(index, _, _)| watch.nudge(index)).find(|events| !events.is_empty());
+    let nudge = || state.open_steps().map(|(index, _, _)| watch.nudge(index)).find(|events| !events.is_empty());
+    let nudges = || if state.quiet_until().is_some_and(|until| until > watch.now) { None } else { nudge() };
     steps().or_else(phases).or_else(nudges).or_else(|| watch.inform()).unwrap_or_else(|| watch.end())
 }
 
 /// The next moment at which something may happen by itself, seen from now.
 #[must_use]
 pub fn next_due(state: &State, at: DateTime<Utc>, people: &Directory) -> Option<DateTime<Utc>> {
+    next_move(state).into_iter().chain(next_nudge(state, at, people)).min()
+}
+
+/// When to look next whether something happens by itself: at the next moment at which it does, or before, where that is known
+/// without looking through everybody.
+#[must_use]
+pub fn next_wake(state: &State, at: DateTime<Utc>, people: &Directory) -> Option<DateTime<Utc>> {
+    let nudge = match state.quiet_until() {
+        Some(until) => Some(until).filter(|until| *until < DateTime::<Utc>::MAX_UTC),
+        None => next_nudge(state, at, people),
+    };
+    next_move(state).into_iter().chain(nudge).min()
+}
+
+/// When nothing happens by itself any more: works out until when that is so of reminders, if it is not known.
+pub(super) fn rest(state: &mut State, at: DateTime<Utc>, people: &Directory) {
+    let now = state.not_before(at);
+    if state.quiet_until().is_none_or(|until| until <= now) {
+        let next = next_nudge(state, at, people);
+        // What is due now and did not happen is looked at again.
+        if next.is_none_or(|next| next > now) {
+            state.note_quiet(next);
+        }
+    }
+}
+
+fn next_nudge(state: &State, at: DateTime<Utc>, people: &Directory) -> Option<DateTime<Utc>> {
     let watch = Watch { state, now: state.not_before(at), people };
-    let nudges = state.open_steps().filter_map(|(index, _, _)| watch.next_nudge(index));
-    next_move(state).into_iter().chain(nudges).min()
+    state.open_steps().filter_map(|(index, _, _)| watch.next_nudge(index)).min()
 }
 
 /// The next moment at which the rollout itself may move: reminders do not count.

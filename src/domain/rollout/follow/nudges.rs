@@ -63,10 +63,13 @@ impl Watch<'_> {
 
     /// Who is told and not asked is told once that it began; a checklist's beginning is no news.
     pub(super) fn inform(&self) -> Option<Vec<Event>> {
+        if self.state.informed || self.state.parent.is_some() {
+            return None;
+        }
         let mut people = self.state.resolve(&self.state.runbook.cc, self.people);
         // Whoever began it knows.
         people.retain(|person| self.state.starter.as_ref() != Some(person));
-        if self.state.informed || self.state.parent.is_some() || people.is_empty() {
+        if people.is_empty() {
             return None;
         }
         let (title, id) = (escape_markdown(&self.state.title), &self.state.id);

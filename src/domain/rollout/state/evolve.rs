@@ -27,6 +27,7 @@ impl State {
             self.acted = Some((person.clone(), at));
         }
         self.remember(recorded);
+        self.stir(&recorded.event);
         match &recorded.event {
             Event::Started(_) | Event::ReceiptCameLate { .. } => {}
             Event::ClockAdvanced { seconds } => self.shift_seconds = self.shift_seconds.saturating_add(*seconds),
@@ -90,7 +91,7 @@ impl State {
             }),
             Event::AnnouncementIssued { step, message, subject, text, must_know, to } => {
                 let destinations = self.destinations(to.iter().cloned().map(Recipient::Address));
-                self.announcements.push(Announcement {
+                self.issue(Announcement {
                     sequence,
                     step: Some(*step),
                     nudge: None,
@@ -212,7 +213,7 @@ impl State {
                     to.attempt = *attempt;
                     to.outcome = None;
                 });
-                let step = self.announcements.iter().find(|a| a.sequence == *announcement).and_then(|a| a.step);
+                let step = self.announcement(*announcement).and_then(|a| a.step);
                 if let Some(step) = step {
                     self.on_step(step, |step| {
                         step.status = StepStatus::Open { since: step.since().unwrap_or(at) };
@@ -247,7 +248,7 @@ impl State {
             Event::Informed { people, text } => {
                 self.informed = true;
                 let destinations = self.destinations(people.iter().cloned().map(Recipient::Person));
-                self.announcements.push(Announcement {
+                self.issue(Announcement {
                     sequence,
                     step: None,
                     nudge: None,
@@ -261,7 +262,7 @@ impl State {
             }
             Event::Nudged { step, people, nudge, text } => {
                 let destinations = self.destinations(people.iter().cloned().map(Recipient::Person));
-                self.announcements.push(Announcement {
+                self.issue(Announcement {
                     sequence,
                     step: None,
                     nudge: Some((*nudge, *step)),
@@ -282,7 +283,7 @@ impl State {
                 let destinations = self.destinations(to.iter().cloned().map(Recipient::Address));
                 let message = if corrects.is_some() { "correction" } else { "announcement" };
                 let subject = if corrects.is_some() { format!("Correction: {}", self.title) } else { self.title.clone() };
-                self.announcements.push(Announcement {
+                self.issue(Announcement {
                     sequence,
                     step: None,
                     nudge: None,
@@ -406,9 +407,7 @@ impl State {
             | Event::ChildTold { .. }
             | Event::ParentTold { .. }
             | Event::Nudged { nudge: Nudge::Needed, .. } => true,
-            Event::DeliveryEnded { announcement, .. } => {
-                self.announcements.iter().any(|a| a.sequence == *announcement && a.is_personal())
-            }
+            Event::DeliveryEnded { announcement, .. } => self.announcement(*announcement).is_some_and(Announcement::is_personal),
             _ => false,
         };
         if !silent {
@@ -427,10 +426,24 @@ impl State {
     }
 
     fn on_destination(&mut self, announcement: u64, slot: usize, change: impl FnOnce(&mut Destination)) {
-        let found = self.announcements.iter_mut().find(|a| a.sequence == announcement);
-        if let Some(destination) = found.and_then(|a| a.destinations.get_mut(slot)) {
+        let Some(place) = self.place_of(announcement) else { return };
+        let Some(found) = self.announcements.get_mut(place) else { return };
+        if let Some(destination) = found.destinations.get_mut(slot) {
             change(destination);
         }
+        if found.is_settled() {
+            self.under_way.remove(&place);
+        } else {
+            self.under_way.insert(place);
+        }
+    }
+
+    /// Adds an announcement after those before it.
+    fn issue(&mut self, announcement: Announcement) {
+        if !announcement.is_settled() {
+            self.under_way.insert(self.announcements.len());
+        }
+        self.announcements.push(announcement);
     }
 
     /// A step that was settled is open again, and with it its phase.

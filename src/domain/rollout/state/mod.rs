@@ -8,6 +8,7 @@ mod cards;
 mod course;
 mod evolve;
 mod phase;
+mod quiet;
 mod recent;
 mod step;
 
@@ -26,6 +27,7 @@ use crate::domain::runbook::model::{Outcome, Runbook, Step, StepKind, Venue};
 use super::command::{CommandId, RolloutId};
 use super::event::{ClockKind, Event, NoteKind, Parent, Recorded, Started};
 
+use self::quiet::Quiet;
 use self::recent::Recent;
 
 pub use self::amended::{Amended, Proposed};
@@ -79,6 +81,8 @@ pub struct State {
     pub steps: Vec<StepState>,
     /// Its announcements, in order of issue.
     pub announcements: Vec<Announcement>,
+    /// Those of them that have not arrived everywhere, by their places.
+    pub under_way: BTreeSet<usize>,
     /// Rises whenever the rollout's own buttons must not count any more.
     pub generation: u32,
     /// Whether it is held.
@@ -131,6 +135,8 @@ pub struct State {
     /// The newest events that people care about, oldest first.
     pub newest: VecDeque<(u64, Recorded)>,
     recent: Recent,
+    #[serde(skip)]
+    quiet: Quiet,
 }
 
 /// A reason that somebody gave for something out of the ordinary.
@@ -229,6 +235,7 @@ impl State {
             phases: vec![PhaseState::Waiting; runbook.phases.len()],
             steps: vec![StepState::new(); runbook.steps.len()],
             announcements: Vec::new(),
+            under_way: BTreeSet::new(),
             generation: 0,
             held: None,
             result: None,
@@ -252,6 +259,7 @@ impl State {
             last_at: recorded.at,
             newest: VecDeque::new(),
             recent: Recent::default(),
+            quiet: Quiet::default(),
             runbook: Arc::new(runbook),
         };
         state.recent.note(&recorded.command, 1, recorded.at);
@@ -292,6 +300,17 @@ impl State {
             Some(FieldValue::Window(window)) => Some(*window),
             _ => None,
         }
+    }
+
+    /// An announcement by the sequence of the event that issued it.
+    #[must_use]
+    pub fn announcement(&self, sequence: u64) -> Option<&Announcement> {
+        self.announcements.get(self.place_of(sequence)?)
+    }
+
+    /// Where an announcement stands: they are in the order of their sequences.
+    fn place_of(&self, sequence: u64) -> Option<usize> {
+        self.announcements.binary_search_by_key(&sequence, |announcement| announcement.sequence).ok()
     }
 
     /// When a phase opens by its time, if it has one that is known.
