@@ -170,7 +170,7 @@ impl Paper<'_> {
             _ => {}
         }
         if let StepKind::Decide { rule, .. } = &definition.kind {
-            let voters = if open { step.people.clone() } else { self.meant(index) };
+            let voters = if open { step.people.to_vec() } else { self.meant(index) };
             lines.push(rule.in_words(voters.len()));
             let cast = voters.iter().map(|voter| {
                 let cast = step.votes.get(voter);

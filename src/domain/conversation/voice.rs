@@ -74,14 +74,14 @@ impl Voice<'_> {
             StepKind::Acknowledge { .. } => step.awaited().cloned().collect(),
             StepKind::Decide { .. } if step.decision.is_none() => step.awaited().cloned().collect(),
             StepKind::Ask { from, .. } if !from.is_empty() => step.awaited().cloned().collect(),
-            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => step.people.clone(),
+            StepKind::Task { .. } | StepKind::Ask { .. } | StepKind::Let { confirm: Some(_), .. } => step.people.to_vec(),
             StepKind::Run { press, by_hand, .. }
                 if failed || (!step.is_running() && (press.is_some() || by_hand.is_some() || step.confirm)) =>
             {
-                step.people.clone()
+                step.people.to_vec()
             }
-            StepKind::Wait { .. } if failed => step.people.clone(),
-            StepKind::Checklist { .. } if failed || step.child.as_ref().is_some_and(|child| child.settled) => step.people.clone(),
+            StepKind::Wait { .. } if failed => step.people.to_vec(),
+            StepKind::Checklist { .. } if failed || step.child.as_ref().is_some_and(|child| child.settled) => step.people.to_vec(),
             _ if failed => self.state.owners(self.people),
             _ => Vec::new(),
         }

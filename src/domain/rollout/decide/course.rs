@@ -132,7 +132,7 @@ impl Desk<'_> {
         })?;
         self.may_act(index, "Assigning")?;
         let person = self.known_person(to)?;
-        if self.state.steps[index].people == [person.clone()] {
+        if self.state.steps[index].people[..] == [person.clone()] {
             let says = format!("“{}” is with {} already.", self.title(index), self.people.call(&person));
             return Err(Refusal::new(RefusalKind::Stale, says));
         }

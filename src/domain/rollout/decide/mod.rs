@@ -299,7 +299,7 @@ impl Desk<'_> {
         let owners = self.state.owners(self.people);
         let offered = if offers_done(self.state, index) { meant(self.state, index, self.people) } else { Vec::new() };
         let opened = &self.state.steps[index].people;
-        let meant = if !opened.is_empty() {
+        let meant: &[PersonId] = if !opened.is_empty() {
             opened
         } else if offered.is_empty() {
             &owners

@@ -109,7 +109,7 @@ impl Desk<'_> {
                 let asked = if again { " What you said for the old time is asked again." } else { "" };
                 format!("T-0 of {} moved from {} to {}.{asked}", self.state.id, self.say(old.starts), self.say(new.starts))
             });
-            events.push(Event::Nudged { step: index, people: step.people.clone(), nudge: Nudge::Needed, text });
+            events.push(Event::Nudged { step: index, people: step.people.to_vec(), nudge: Nudge::Needed, text });
         }
         events
     }

@@ -49,7 +49,7 @@ impl State {
                     step.status = StepStatus::Open { since: at };
                     step.opened = sequence;
                     step.opened_by = opened_by;
-                    step.people.clone_from(people);
+                    step.people = people.clone().into();
                     step.confirm = *confirm;
                 });
             }
@@ -168,7 +168,7 @@ impl State {
             }),
             Event::StepReopened { step, .. } => self.reopen(*step, at, sequence),
             Event::StepAssigned { step, people } => self.on_step(*step, |step| {
-                step.people.clone_from(people);
+                step.people = people.clone().into();
                 step.nudged.clear();
                 step.escalated = false;
             }),

@@ -7,6 +7,7 @@ mod announcement;
 mod cards;
 mod course;
 mod evolve;
+mod meant;
 mod phase;
 mod quiet;
 mod recent;
@@ -33,6 +34,7 @@ use self::recent::Recent;
 pub use self::amended::{Amended, Proposed};
 pub use self::announcement::{Announcement, Destination};
 pub use self::course::{Turn, TurnKind};
+pub use self::meant::Meant;
 pub use self::phase::PhaseState;
 pub use self::recent::{RECENT_COMMANDS_MAX, RECENT_HOURS_MAX};
 pub use self::step::{ActionStage, ActionState, Checks, Child, Skipped, StepState, StepStatus, Vote};
@@ -278,6 +280,11 @@ impl State {
     pub fn checks(&self, step: usize, generation: (u32, u32)) -> bool {
         let step = self.steps.get(step).filter(|step| matches!(step.status, StepStatus::Open { .. }));
         self.held.is_none() && step.is_some_and(|step| (step.generation, self.generation) == generation)
+    }
+
+    /// Forgets the commands that came before a moment of the machine's clock: nobody sends those again.
+    pub fn forget_commands_before(&mut self, real_at: DateTime<Utc>) {
+        self.recent.forget_before(real_at);
     }
 
     /// The events a command became, if it was applied before: first and last sequence.

@@ -1,0 +1,85 @@
+//! Who is meant by a step: in the order in which they were named, and quickly found, also in a very long roster.
+
+use std::ops::Deref;
+
+use serde::{Deserialize, Serialize};
+
+use crate::domain::people::PersonId;
+
+/// Up to so many, going through them is as quick as looking them up.
+const LOOKED_THROUGH_MAX: usize = 32;
+
+/// People in order.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Vec<PersonId>", into = "Vec<PersonId>")]
+pub struct Meant {
+    people: Vec<PersonId>,
+    /// The places of many people, in the order of their names; nothing of few.
+    by_name: Vec<u32>,
+}
+
+impl Meant {
+    /// Whether a person is one of them.
+    #[must_use]
+    pub fn contains(&self, person: &PersonId) -> bool {
+        if self.by_name.is_empty() {
+            return self.people.contains(person);
+        }
+        self.by_name.binary_search_by(|place| self.people[*place as usize].cmp(person)).is_ok()
+    }
+}
+
+impl From<Vec<PersonId>> for Meant {
+    fn from(people: Vec<PersonId>) -> Self {
+        let count = u32::try_from(people.len()).unwrap_or_default();
+        let mut by_name: Vec<u32> = if people.len() > LOOKED_THROUGH_MAX { (0..count).collect() } else { Vec::new() };
+        by_name.sort_by_key(|place| &people[*place as usize]);
+        Self { people, by_name }
+    }
+}
+
+impl From<Meant> for Vec<PersonId> {
+    fn from(meant: Meant) -> Self {
+        meant.people
+    }
+}
+
+impl Deref for Meant {
+    type Target = [PersonId];
+
+    fn deref(&self) -> &[PersonId] {
+        &self.people
+    }
+}
+
+impl<'a> IntoIterator for &'a Meant {
+    type Item = &'a PersonId;
+    type IntoIter = std::slice::Iter<'a, PersonId>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.people.iter()
+    }
+}
+
+impl PartialEq for Meant {
+    fn eq(&self, other: &Self) -> bool {
+        self.people == other.people
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn many_are_found_like_few() {
+        for count in [0, 1, LOOKED_THROUGH_MAX, LOOKED_THROUGH_MAX + 1, 1000] {
+            let people: Vec<PersonId> = (0..count).rev().map(|number| PersonId::new(format!("p{number}"))).collect();
+            let meant = Meant::from(people.clone());
+            assert!(people.iter().all(|person| meant.contains(person)), "{count}");
+            assert!(!meant.contains(&PersonId::new("p")) && !meant.contains(&PersonId::new("q")), "{count}");
+            let read: Meant = serde_json::from_str(&serde_json::to_string(&meant).unwrap()).unwrap();
+            assert_eq!((read.to_vec(), &read), (people, &meant));
+        }
+    }
+}
