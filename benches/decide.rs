@@ -29,7 +29,7 @@ use tminus::domain::rollout::command::{Actor, Command, CommandBody, CommandId, S
 use tminus::domain::rollout::effect::effects;
 use tminus::domain::rollout::event::{Choice, Event, NoteKind, Recorded};
 use tminus::domain::rollout::state::State;
-use tminus::domain::rollout::{handle, next_due};
+use tminus::domain::rollout::{handle, next_wake};
 use tminus::domain::runbook::model::StepKind;
 use tminus::engine::journal::sled::{SledJournal, SledOptions};
 use tminus::engine::journal::{Append, Journal as _, NewRecord, StreamName};
@@ -95,7 +95,7 @@ impl Subject {
             let recorded = handle(state, command, people).map_err(|refusal| refusal.says)?;
             let answer = answer(state, people, state.last_at, command.actor.person(), &recorded);
             let records: Vec<Vec<u8>> = recorded.iter().map(Recorded::encode).collect();
-            black_box((answer, records, effects(state), next_due(state, state.last_at, people)));
+            black_box((answer, records, effects(state), next_wake(state, state.last_at, people)));
             Outcome::Ok(())
         };
         let decide = timed(state, &commands, decide)?;

@@ -185,15 +185,19 @@ impl Press {
 
 /// The cards in the room: whose they are, by the number of its rollout, and their messages.
 async fn cards(address: SocketAddr) -> Outcome<Vec<(u32, u64)>> {
-    let messages: serde_json::Value = serde_json::from_str(&get(address, &format!("/api/rooms/{}/messages", room(0))).await?)?;
-    let messages = messages.as_array().ok_or("no messages")?.iter().filter(|message| message["card"] == true);
-    messages
-        .map(|message| {
-            let text = |key: &str| message[key].as_str().unwrap_or_default();
-            let number = text("rollout").trim_start_matches("roll-").parse()?;
-            Ok((number, text("id").parse()?))
-        })
-        .collect()
+    let mut cards = Vec::new();
+    let mut after = 0;
+    loop {
+        let messages: serde_json::Value =
+            serde_json::from_str(&get(address, &format!("/api/rooms/{}/messages?after={after}", room(0))).await?)?;
+        let messages = messages.as_array().ok_or("no messages")?;
+        let text = |message: &serde_json::Value, key: &str| message[key].as_str().unwrap_or_default().to_owned();
+        for card in messages.iter().filter(|message| message["card"] == true) {
+            cards.push((text(card, "rollout").trim_start_matches("roll-").parse()?, text(card, "id").parse()?));
+        }
+        let Some(last) = messages.last() else { return Ok(cards) };
+        after = text(last, "id").parse()?;
+    }
 }
 
 /// One side at one level.

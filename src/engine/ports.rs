@@ -253,16 +253,31 @@ pub enum RoomError {
 pub trait HouseRooms: Send + Sync + 'static {
     /// All of them.
     fn rooms(&self) -> Vec<RoomInfo>;
-    /// The messages of a room, oldest first, after a message id.
+    /// How many messages a room has; their ids count from 1.
     ///
     /// # Errors
     /// When there is no such room.
+    async fn count(&self, room: &str) -> Result<u64, RoomError>;
+    /// The messages of a room, oldest first, after a message id; no more than some at once.
+    ///
+    /// # Errors
+    /// When there is no such room, or it can't be read.
     async fn messages(&self, room: &str, after: u64) -> Result<Vec<RoomMessage>, RoomError>;
     /// One message of a room.
     ///
     /// # Errors
-    /// When there is no such room.
+    /// When there is no such room, or it can't be read.
     async fn message(&self, room: &str, id: u64) -> Result<Option<RoomMessage>, RoomError>;
+    /// The rollout that a message of a room belongs to, if it belongs to one; nothing when there is no such message.
+    ///
+    /// # Errors
+    /// When there is no such room, or it can't be read.
+    async fn rollout_of(&self, room: &str, id: u64) -> Result<Option<Option<RolloutId>>, RoomError>;
+    /// The cards in a room: their messages, and whose they are, in the order in which they were posted.
+    ///
+    /// # Errors
+    /// When there is no such room.
+    async fn cards(&self, room: &str) -> Result<Vec<(u64, RolloutId)>, RoomError>;
     /// A person writes something. `id` makes a second arrival the same message.
     ///
     /// # Errors

@@ -277,7 +277,7 @@ impl SnapshotStore for Stuck {
         Err(io::Error::other("no disk"))
     }
 
-    fn keep_only(&self, _: &BTreeSet<StreamName>) -> io::Result<()> {
+    fn keep_only(&self, _: &str, _: &BTreeSet<StreamName>) -> io::Result<()> {
         Err(io::Error::other("no disk"))
     }
 

@@ -111,6 +111,7 @@ pub struct Running {
     /// The way to its rollouts.
     pub conductor: Conductor,
     web: Web,
+    rooms: Arc<LocalRooms>,
     closing: watch::Sender<bool>,
     server: JoinHandle<()>,
     server_handle: Handle<SocketAddr>,
@@ -144,6 +145,8 @@ impl Running {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.conductor.close()).await.is_err() {
             tracing::warn!("Some rollouts did not end within {} s", SHUTDOWN_TIMEOUT.as_secs());
         }
+        // When nobody writes any more. It takes no longer than its own patience.
+        self.rooms.close().await;
     }
 }
 
@@ -165,7 +168,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let pretended = systems::pretended(&settings, &ledger);
     let executors = if demo { pretended.clone() } else { executors(&settings, &ledger, &data)? };
     let infos = room_infos(&settings, &people, manner);
-    let local = Arc::new(LocalRooms::open(infos, journal.clone(), clock.clone()).await.context("the rooms can't be read")?);
+    let local = LocalRooms::open_with(infos, journal.clone(), clock.clone(), snapshots.clone()).await;
+    let local = Arc::new(local.context("the rooms can't be read")?);
     let plan = Plan {
         people: Arc::new(people),
         runbooks: settings.runbooks.clone(),
@@ -191,6 +195,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     tokio::spawn(sweep(scratch.clone(), access.clone(), conductor.clone(), closing.subscribe()));
     let hosts = settings.web.public_url.iter().map(|url| PublicUrl::host(url).to_owned()).collect();
     let closed = closing.subscribe();
+    let rooms = local.clone();
     let web = Web {
         conductor: conductor.clone(),
         rooms: local,
@@ -212,7 +217,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
             tracing::error!("The page stopped: {error}");
         }
     });
-    Ok(Running { address, conductor, web, closing, server, server_handle, outbox, outbox_closing })
+    Ok(Running { address, conductor, web, rooms, closing, server, server_handle, outbox, outbox_closing })
 }
 
 /// Removes what has expired, now and then, until the process ends.

@@ -11,6 +11,7 @@ mod desk;
 mod digest;
 mod family;
 mod freeze;
+mod frozen;
 mod registry;
 mod rollout;
 mod start;
@@ -22,6 +23,7 @@ use std::time::Duration;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use chrono_tz::Tz;
+use futures_util::stream::{self, StreamExt as _};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -37,7 +39,7 @@ use crate::domain::report::{Report, report};
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
 use crate::domain::rollout::effect::{Action, Check};
 use crate::domain::rollout::event::{ClockKind, Recorded};
-use crate::domain::rollout::state::State;
+use crate::domain::rollout::state::{RECENT_HOURS_MAX, State};
 use crate::domain::runbook::model::{Platform, Runbook, Venue};
 
 use super::clock::RolloutClock;
@@ -54,6 +56,10 @@ pub use self::registry::RegistryError;
 const INBOX_MAX: usize = 2048;
 /// How long moving clocks waits for what is on its way to come to rest: a call that hangs must not hold the clock up.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How many rollouts are read at once at a start: reading is done on other threads, and none of those should wait.
+const TAKEN_UP_AT_ONCE: usize = 16;
+/// What the names of the streams of rollouts begin with.
+const ROLLOUTS: &str = "rollout/";
 /// How many records are read from the journal at once.
 const READ_RECORDS_MAX: usize = 512;
 
@@ -146,7 +152,8 @@ pub enum Advance {
 /// What comes into a rollout.
 enum Message {
     Do {
-        request: Request,
+        /// Boxed, because an inbox has room for many messages from its beginning on, and most are small.
+        request: Box<Request>,
         reply: oneshot::Sender<Result<Answer, Rejected>>,
     },
     Advance {
@@ -158,7 +165,7 @@ enum Message {
     Progress {
         step: usize,
         attempt: u32,
-        progress: Progress,
+        progress: Box<Progress>,
         again: DateTime<Utc>,
         reply: oneshot::Sender<bool>,
     },
@@ -213,6 +220,7 @@ struct Shared {
     outbox: mpsc::Sender<Dispatch>,
     registry_inbox: mpsc::Sender<registry::Message>,
     snapshots: Keeper,
+    frozen: frozen::Frozen,
     /// Why nothing is accepted any more, once the journal is poisoned.
     stopped: watch::Sender<Option<String>>,
     /// Tells every task to finish what is in its inbox and end.
@@ -268,20 +276,20 @@ impl Conductor {
             outbox,
             registry_inbox,
             snapshots,
+            frozen: frozen::Frozen::default(),
             stopped: watch::Sender::new(None),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
             changes: watch::Sender::new(0),
         });
         registry::spawn(&shared, registry_messages, snapshot_at);
-        for (id, number) in open {
-            let known = snapshots::take::<State>(&store, shared.journal.as_ref(), &stream_of(number)).await;
-            let snapshot_at = known.as_ref().map_or(0, |state| state.sequence);
-            let state = load_after(shared.journal.as_ref(), number, known, u64::MAX).await?;
-            tracing::info!(rollout.id = %id, sequence = state.sequence, snapshot_at, "Took up {id} where it was");
+        let mut taken_up = stream::iter(open).map(|(id, number)| take_up(&shared, &store, id, number)).buffered(TAKEN_UP_AT_ONCE);
+        while let Some(state) = taken_up.next().await {
+            let (state, snapshot_at) = state?;
             let taken_up_at = state.sequence;
             rollout::spawn(&shared, state, taken_up_at, snapshot_at);
         }
+        drop(taken_up);
         let conductor = Self { shared };
         digest::spawn(&conductor);
         Ok(conductor)
@@ -307,7 +315,7 @@ impl Conductor {
     /// # Errors
     /// See [`Rejected`]; nothing changed then.
     pub async fn submit(&self, id: &RolloutId, request: Request) -> Result<Answer, Rejected> {
-        self.exchange(id, |reply| Message::Do { request: request.clone(), reply }, &request).await
+        self.exchange(id, |reply| Message::Do { request: Box::new(request.clone()), reply }, &request).await
     }
 
     /// Moves a rollout's clock forward; those of its checklists follow it. The next moment is the next one in any of them.
@@ -589,6 +597,7 @@ impl Conductor {
     pub(super) async fn progress(&self, action: &Action, progress: Progress, again: DateTime<Utc>) -> Option<bool> {
         let handle = self.shared.handle(&action.rollout)?;
         let (reply, wanted) = oneshot::channel();
+        let progress = Box::new(progress);
         let message = Message::Progress { step: action.step, attempt: action.attempt, progress, again, reply };
         handle.inbox.send(message).await.ok()?;
         wanted.await.ok()
@@ -709,11 +718,26 @@ async fn proof_at(journal: &dyn Journal, number: u32, sequence: u64) -> Result<O
     Ok(chain.map(|chain| Proof { stream: stream.to_string(), sequence, hash: hex(&chain) }))
 }
 
+/// Reads what an open rollout had become, with the sequence of its snapshot.
+async fn take_up(
+    shared: &Shared,
+    store: &Arc<dyn SnapshotStore>,
+    id: RolloutId,
+    number: u32,
+) -> Result<(State, u64), RegistryError> {
+    let known = snapshots::take::<State>(store, shared.journal.as_ref(), &stream_of(number)).await;
+    let snapshot_at = known.as_ref().map_or(0, |state| state.sequence);
+    let mut state = load_after(shared.journal.as_ref(), number, known, u64::MAX).await?;
+    state.forget_commands_before(shared.clock.now() - TimeDelta::hours(RECENT_HOURS_MAX));
+    tracing::info!(rollout.id = %id, sequence = state.sequence, snapshot_at, "Took up {id} where it was");
+    Ok((state, snapshot_at))
+}
+
 /// Forgets the snapshots of what is over: a crash may have come before.
 async fn tidy(store: &Arc<dyn SnapshotStore>, open: &[(RolloutId, u32)]) {
-    let kept = open.iter().map(|(_, number)| stream_of(*number)).chain([registry::stream()]).collect();
+    let kept = open.iter().map(|(_, number)| stream_of(*number)).collect();
     let store = store.clone();
-    let tidied = tokio::task::spawn_blocking(move || store.keep_only(&kept)).await;
+    let tidied = tokio::task::spawn_blocking(move || store.keep_only(ROLLOUTS, &kept)).await;
     if let Err(error) = tidied.map_err(std::io::Error::other).and_then(|tidied| tidied) {
         tracing::warn!("Old snapshots can't be removed: {error}");
     }
@@ -721,7 +745,7 @@ async fn tidy(store: &Arc<dyn SnapshotStore>, open: &[(RolloutId, u32)]) {
 
 /// The stream of a rollout.
 fn stream_of(number: u32) -> StreamName {
-    StreamName::new(format!("rollout/{number}"))
+    StreamName::new(format!("{ROLLOUTS}{number}"))
 }
 
 /// Reads a rollout's events.

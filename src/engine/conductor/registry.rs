@@ -236,7 +236,7 @@ async fn tell(shared: &Shared, id: &RolloutId, what: &str, asked: u64, body: Com
     // the identity.
     let entry = shared.registry().sequence;
     let id = CommandId(format!("environment-{what}-{id}-{entry}-{asked}"));
-    let request = Request { id, actor: Actor::Engine, room: None, body };
+    let request = Box::new(Request { id, actor: Actor::Engine, room: None, body });
     // A rollout that is gone asks again when it is taken up.
     let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
 }
@@ -409,7 +409,7 @@ async fn start_child(shared: &Arc<Shared>, parent: RolloutId, rooms: &[String], 
     let Some(handle) = shared.handle(&parent) else { return };
     let (reply, _answer) = oneshot::channel();
     let body = CommandBody::RecordChild { step, child: started };
-    let request = Request { id: CommandId(format!("{id}-started")), actor: Actor::Engine, room: None, body };
+    let request = Box::new(Request { id: CommandId(format!("{id}-started")), actor: Actor::Engine, room: None, body });
     // A rollout that is gone asks again when it is taken up, and gets the same answer.
     let _ = handle.inbox.send(RolloutMessage::Do { request, reply }).await;
 }

@@ -80,9 +80,10 @@ fn watched(shared: &Arc<Shared>, state: State, since: (u64, u64), breaks: u32) {
 /// Opens the rollout's inbox; what is answered runs until the rollout is over or the process ends.
 fn conduct(
     shared: &Arc<Shared>,
-    state: State,
+    mut state: State,
     (taken_up_at, snapshot_at): (u64, u64),
 ) -> impl Future<Output = ()> + Send + use<> {
+    state.runbook = shared.frozen.shared(state.runbook);
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let (overriding, overridden) = watch::channel(overridden_by(&state));
@@ -309,7 +310,7 @@ impl Conducted {
         let mut next = Some(first);
         while let Some(message) = next {
             match message {
-                Message::Do { request, reply } => batch.push(Pending { request, reply: Some(reply) }),
+                Message::Do { request, reply } => batch.push(Pending { request: *request, reply: Some(reply) }),
                 Message::Advance { id, actor, advance, reply } => match self.seconds_of(&id, advance) {
                     Ok(seconds) => {
                         let request = Request { id, actor, room: None, body: CommandBody::AdvanceClock { seconds } };
@@ -321,8 +322,8 @@ impl Conducted {
                     let wanted = self.state.awaits(step, attempt);
                     let known = self.progress.get(&step).map(|(_, known, _)| known);
                     if wanted {
-                        self.dirty |= known != Some(&progress);
-                        self.progress.insert(step, (attempt, progress, again));
+                        self.dirty |= known != Some(&*progress);
+                        self.progress.insert(step, (attempt, *progress, again));
                     }
                     // Whoever follows the action may have ended.
                     let _ = reply.send(wanted);

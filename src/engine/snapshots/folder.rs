@@ -64,15 +64,16 @@ impl SnapshotStore for SnapshotFolder {
         File::open(&self.dir)?.sync_all()
     }
 
-    fn keep_only(&self, streams: &BTreeSet<StreamName>) -> io::Result<()> {
+    fn keep_only(&self, prefix: &str, streams: &BTreeSet<StreamName>) -> io::Result<()> {
         let kept: BTreeSet<String> = streams.iter().map(file_name).collect();
+        let prefix = prefix.replace('/', "+");
         for entry in fs::read_dir(&self.dir)? {
             let entry = entry?;
             let name = entry.file_name();
             // What bears no such name is not ours to remove.
             let Some(name) = name.to_str() else { continue };
             let ours = name.ends_with(SUFFIX) || name.ends_with(&format!("{SUFFIX}{NEW_SUFFIX}"));
-            if ours && !kept.contains(name) {
+            if ours && name.starts_with(&prefix) && !kept.contains(name) {
                 fs::remove_file(entry.path())?;
             }
         }

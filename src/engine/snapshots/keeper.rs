@@ -24,12 +24,13 @@ enum Order {
 }
 
 /// The way to that task.
-pub(in crate::engine) struct Keeper {
+pub struct Keeper {
     orders: mpsc::Sender<Order>,
 }
 
 impl Keeper {
     /// Starts the task. It ends when it is told to finish, or nobody can order anything any more.
+    #[must_use]
     pub fn start(store: Arc<dyn SnapshotStore>, journal: Arc<dyn Journal>) -> Self {
         let (orders, queue) = mpsc::channel(ORDERS_MAX);
         tokio::spawn(keep(store, journal, queue));

@@ -56,11 +56,11 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// When it can't be written; the one before stands then.
     fn write(&self, stream: &StreamName, snapshot: &[u8]) -> io::Result<()>;
 
-    /// Forgets all but those of these streams.
+    /// Of the streams whose names begin so, forgets all but those of these.
     ///
     /// # Errors
     /// When one can't be removed.
-    fn keep_only(&self, streams: &BTreeSet<StreamName>) -> io::Result<()>;
+    fn keep_only(&self, prefix: &str, streams: &BTreeSet<StreamName>) -> io::Result<()>;
 
     /// Forgets that of a stream.
     ///
@@ -82,7 +82,7 @@ impl SnapshotStore for NoSnapshots {
         Ok(())
     }
 
-    fn keep_only(&self, _streams: &BTreeSet<StreamName>) -> io::Result<()> {
+    fn keep_only(&self, _prefix: &str, _streams: &BTreeSet<StreamName>) -> io::Result<()> {
         Ok(())
     }
 
@@ -166,7 +166,7 @@ pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, S
 }
 
 /// The latest snapshot of a stream, if there is one that fits the journal.
-pub(super) async fn take<T: Snapshotted>(
+pub async fn take<T: Snapshotted>(
     store: &Arc<dyn SnapshotStore>,
     journal: &dyn Journal,
     stream: &StreamName,

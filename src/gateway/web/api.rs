@@ -284,13 +284,13 @@ async fn press(
     let person = person(&web, &visitor, body.person.as_deref())?;
     open_to(&web, &visitor, &room)?;
     let found = match message.parse::<u64>() {
-        Ok(id) => web.rooms.message(&room, id).await?,
+        Ok(id) => web.rooms.rollout_of(&room, id).await?,
         Err(_) => None,
     };
-    let Some(found) = found else {
+    let Some(rollout) = found else {
         return Err(Problem::new(StatusCode::NOT_FOUND, format!("There is no message {message} in {room}.")));
     };
-    belongs(&web, &found, &body.button)?;
+    belongs(&web, &message, rollout.as_ref(), &body.button)?;
     let id = command_id(&web, &headers, &person, &(&room, &message, &body))?;
     let press = Press { id, person, room, button: body.button, reason: body.reason, fields: body.fields };
     let watch = Stopwatch::start();
@@ -300,13 +300,13 @@ async fn press(
 }
 
 /// A button is pressed where it stands: under a message of its own rollout. Whether it is still one, the rollout says.
-fn belongs(web: &Web, message: &RoomMessage, button: &str) -> Result<(), Problem> {
+fn belongs(web: &Web, message: &str, rollout: Option<&RolloutId>, button: &str) -> Result<(), Problem> {
     let Some(token) = ButtonToken::parse(button) else { return Ok(()) };
-    let number = |registry: &Registry| Some(registry.rollouts.get(message.rollout.as_ref()?)?.number);
+    let number = |registry: &Registry| Some(registry.rollouts.get(rollout?)?.number);
     if web.conductor.with_registry(number) == Some(token.rollout) {
         return Ok(());
     }
-    let says = format!("The button `{button}` does not belong to message {}.", message.id);
+    let says = format!("The button `{button}` does not belong to message {message}.");
     Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says))
 }
 

@@ -70,9 +70,10 @@ impl Courier for LocalRooms {
 
     async fn find(&self, delivery: &Delivery) -> Found {
         let Ok(room) = self.room(&room_of(&delivery.to)) else { return Found::Absent };
-        match room.transcript.lock().await.delivered(&delivery.id.token()) {
-            Some(message) => Found::There { reference: message.to_string() },
-            None => Found::Absent,
+        match room.transcript.lock().await.find(self.journal.as_ref(), &delivery.id.token()).await {
+            Ok(Some(message)) => Found::There { reference: message.to_string() },
+            Ok(None) => Found::Absent,
+            Err(error) => Found::CannotTell { why: error.to_string() },
         }
     }
 
@@ -82,8 +83,7 @@ impl Courier for LocalRooms {
         let (text, buttons) = (rendering::card(&projection.card), &projection.card.buttons);
         let mut events = Vec::new();
         let card = if let Some(card) = transcript.card(&projection.rollout) {
-            let unchanged = transcript.message(card).is_some_and(|known| known.text == text && &known.buttons == buttons);
-            if !unchanged {
+            if !transcript.stands(card, &text, buttons) {
                 events.push(RoomEvent::Edited { message: card, text, buttons: buttons.clone() });
             }
             card

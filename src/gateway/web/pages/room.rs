@@ -1,6 +1,6 @@
 //! A room: its rollouts' cards, the conversation, the checklist.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use axum::response::Html;
 use chrono::{DateTime, Utc};
@@ -25,9 +25,9 @@ use super::{ClockLine, Shell, Viewer, person, render, shell, zone_named};
 /// How chat is dated: the day always, since a rollout's own clock may be days ahead of the wall's in a demo.
 const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
 /// How much of a conversation is shown: some rollouts with their logs. Everything is in the API.
-const MESSAGES_SHOWN_MAX: usize = 600;
+const MESSAGES_SHOWN_MAX: u64 = 600;
 /// By how much what is shown moves on, so that a page does not change at its top with every message.
-const MESSAGES_SHOWN_STEP: usize = 100;
+const MESSAGES_SHOWN_STEP: u64 = 100;
 /// Up to how many open steps are shown in the checklist's own order, whoever looks.
 const SECTIONS_IN_ORDER_MAX: usize = 3;
 /// How many rollouts that are over are looked at: each is read from the journal.
@@ -39,7 +39,7 @@ struct RoomPage<'p> {
     room: &'p RoomInfo,
     pinned: Vec<CardView>,
     /// How many messages are not shown.
-    earlier: usize,
+    earlier: u64,
     items: Vec<Item>,
     rollout: Option<&'p RolloutView>,
     hint: String,
@@ -47,23 +47,25 @@ struct RoomPage<'p> {
 
 /// The page of a room.
 pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<Html<String>, Problem> {
-    let messages = web.rooms.messages(&info.id, 0).await?;
-    let registry = web.conductor.registry();
-    let mut here: Vec<_> =
-        messages.iter().filter_map(|message| registry.rollouts.get_key_value(message.rollout.as_ref()?)).collect();
-    here.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.number));
-    here.dedup_by_key(|(_, rollout)| rollout.number);
-    let (over, open): (Vec<_>, Vec<_>) = here.into_iter().partition(|(_, rollout)| rollout.closed.is_some());
+    let earlier = web.rooms.count(&info.id).await?.saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
+    let messages = web.rooms.messages(&info.id, earlier).await?;
+    let cards = web.rooms.cards(&info.id).await?;
+    let here: BTreeSet<&RolloutId> =
+        messages.iter().filter_map(|message| message.rollout.as_ref()).chain(cards.iter().map(|(_, rollout)| rollout)).collect();
+    let (over, open) = web.conductor.with_registry(|registry| {
+        let known = |id: &&RolloutId| registry.rollouts.get(id).map(|rollout| (rollout.number, rollout.closed.is_some(), (*id).clone()));
+        let mut here: Vec<_> = here.iter().filter_map(known).collect();
+        here.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
+        here.into_iter().partition::<Vec<_>, _>(|(_, is_over, _)| *is_over)
+    });
     let mut seen = BTreeMap::new();
-    for (id, _) in open.into_iter().chain(over.into_iter().take(ENDED_LOOKED_AT_MAX)) {
-        if let Some(rollout) = see(web, id).await? {
-            seen.insert(id.clone(), rollout);
+    for (_, _, id) in open.into_iter().chain(over.into_iter().take(ENDED_LOOKED_AT_MAX)) {
+        if let Some(rollout) = see(web, &id).await? {
+            seen.insert(id, rollout);
         }
     }
-    let cards: Vec<&RoomMessage> = messages.iter().filter(|message| message.is_card).collect();
-    let of = |message: &RoomMessage| message.rollout.as_ref().and_then(|id| seen.get(id));
-    let is_open = |message: &&RoomMessage| of(message).is_some_and(|seen| seen.rollout.status == "open");
-    let mut pinned: Vec<&RoomMessage> = cards.iter().copied().filter(is_open).collect();
+    let is_open = |(_, id): &&(u64, RolloutId)| seen.get(id).is_some_and(|seen| seen.rollout.status == "open");
+    let mut pinned: Vec<&(u64, RolloutId)> = cards.iter().filter(is_open).collect();
     if pinned.is_empty() {
         // What ended last stays in view until the next one begins.
         pinned.extend(cards.last());
@@ -71,16 +73,15 @@ pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<
     let looking = person(web, viewer);
     let viewer_id = looking.map(|person| &person.id);
     let pinned_views: Vec<CardView> =
-        pinned.iter().filter_map(|card| Some(card_view(&info.id, card, of(card)?, viewer_id))).collect();
+        pinned.iter().filter_map(|(card, id)| Some(card_view(&info.id, *card, seen.get(id)?, viewer_id))).collect();
     let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
-    let rollout = pinned.last().and_then(|card| of(card)).map(|seen| &seen.rollout);
+    let rollout = pinned.last().and_then(|(_, id)| seen.get(id)).map(|seen| &seen.rollout);
     let clock = rollout.filter(|_| pinned.len() == 1).and_then(ClockLine::of);
-    let earlier = messages.len().saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
     let page = RoomPage {
         shell: shell(web, viewer, &info.id, clock).await?,
         room: info,
         earlier,
-        items: items(web, &messages[earlier..], &pinned, &seen, zone),
+        items: items(web, &messages, &pinned, &seen, zone),
         pinned: pinned_views,
         rollout,
         hint: hint(web, &info.id),
@@ -217,11 +218,11 @@ async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
     Ok(web.conductor.look(id, look).await?)
 }
 
-fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&PersonId>) -> CardView {
+fn card_view(room: &str, posted: u64, seen: &Seen, viewer: Option<&PersonId>) -> CardView {
     let card = &seen.card;
     let buttons_of = |step: Option<usize>, heading: &str| {
         let own = card.buttons.iter().filter(|button| ButtonToken::parse(&button.id).is_some_and(|token| token.step == step));
-        own.map(|button| Pressable { short: short(&button.label, heading), ..Pressable::new(room, posted.id, button) }).collect()
+        own.map(|button| Pressable { short: short(&button.label, heading), ..Pressable::new(room, posted, button) }).collect()
     };
     let sections = card.sections.iter().zip(&seen.open).map(|(section, step)| SectionView {
         key: step.index,
@@ -237,7 +238,7 @@ fn card_view(room: &str, posted: &RoomMessage, seen: &Seen, viewer: Option<&Pers
         sections.sort_by_key(|section| !section.mine);
     }
     CardView {
-        message: posted.id.to_string(),
+        message: posted.to_string(),
         rollout: card.rollout.to_string(),
         title: card.title.clone(),
         status: seen.rollout.status,
@@ -273,9 +274,9 @@ struct Item {
 }
 
 /// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
-fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
+fn items(web: &Web, messages: &[RoomMessage], pinned: &[&(u64, RolloutId)], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
-    for message in messages.iter().filter(|message| !pinned.iter().any(|card| card.id == message.id)) {
+    for message in messages.iter().filter(|message| !pinned.iter().any(|(card, _)| *card == message.id)) {
         let rollout = message.rollout.as_ref().and_then(|id| seen.get(id));
         let kind = match &message.author {
             Author::Person(_) => "said",
@@ -312,7 +313,7 @@ fn items(web: &Web, messages: &[RoomMessage], pinned: &[&RoomMessage], seen: &BT
             text: message.text.clone(),
             lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
             rollout: message.rollout.clone(),
-            unfolded: pinned.iter().any(|card| card.rollout == message.rollout),
+            unfolded: pinned.iter().any(|(_, id)| Some(id) == message.rollout.as_ref()),
             result: result.map(Outcome::name),
         });
     }

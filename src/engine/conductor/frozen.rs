@@ -1,0 +1,49 @@
+//! Frozen runbooks, each once in memory: every rollout has its own in its journal, and most of those are alike.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::domain::runbook::model::Runbook;
+
+/// The runbooks of the rollouts that are loaded, by name.
+#[derive(Default)]
+pub(super) struct Frozen {
+    known: Mutex<HashMap<String, Vec<Weak<Runbook>>>>,
+}
+
+impl Frozen {
+    /// The one that is in memory already, where there is one that is the same in everything.
+    pub fn shared(&self, runbook: Arc<Runbook>) -> Arc<Runbook> {
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let versions = known.entry(runbook.name.clone()).or_default();
+        // Those that no rollout has any more are gone.
+        versions.retain(|version| version.strong_count() > 0);
+        if let Some(same) = versions.iter().filter_map(Weak::upgrade).find(|version| *version == runbook) {
+            return same;
+        }
+        versions.push(Arc::downgrade(&runbook));
+        runbook
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Files;
+
+    #[test]
+    fn what_is_the_same_is_there_once_and_what_differs_is_not_mixed_up() {
+        let settings = Files::embedded().settings().unwrap();
+        let runbook = || Arc::new(Runbook::clone(&settings.runbooks["minimal"]));
+        let frozen = Frozen::default();
+        let first = frozen.shared(runbook());
+        assert!(Arc::ptr_eq(&first, &frozen.shared(runbook())));
+        let mut other = Runbook::clone(&first);
+        other.title.push('!');
+        let other = frozen.shared(Arc::new(other));
+        assert!(!Arc::ptr_eq(&first, &other));
+        drop(first);
+        let again = runbook();
+        assert!(Arc::ptr_eq(&again, &frozen.shared(again.clone())), "nobody had it any more");
+    }
+}
