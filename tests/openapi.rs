@@ -293,6 +293,14 @@ fn answers_of_a_whole_rollout_have_the_described_form() {
         lines.as_array().expect("a list").iter().map(|line| (&line["parent"], &line["result"])).collect();
     let (alone, succeeded) = (json!(null), json!("succeeded"));
     assert_eq!(results, [(&json!("andromeda-staging-4.3"), &succeeded), (&alone, &succeeded)], "the newest first");
+    let ids = |query: &str| -> Vec<String> {
+        let lines = caller.get("/api/rollouts", &format!("/api/rollouts?{query}"));
+        lines.as_array().expect("a list").iter().map(|line| line["id"].as_str().expect("an id").to_owned()).collect()
+    };
+    let newest = ids("limit=1");
+    assert_eq!(newest.len(), 1);
+    assert_eq!(ids(&format!("status=ended&before={}", newest[0])), ["andromeda-staging-4.3"]);
+    assert!(ids("before=andromeda-staging-4.3").is_empty() && ids("status=open").is_empty());
     let announced = caller.get("/api/rooms/{room}/messages", "/api/rooms/slack-andromeda-preproduction-watch/messages");
     assert_eq!(announced.as_array().map(Vec::len), Some(3));
 
@@ -363,6 +371,11 @@ fn refusals_forms_and_problems_have_the_described_form() {
         ("/api/rollouts/{id}/events", "/api/rollouts/nothing/events"),
     ] {
         assert_eq!(caller.get(path, address)["status"], 404);
+    }
+    for (query, status) in
+        [("status=maybe", 400), ("state=open", 400), ("before=nothing", 404), ("limit=0", 422), ("limit=1001", 422)]
+    {
+        assert_eq!(caller.get("/api/rollouts", &format!("/api/rollouts?{query}"))["status"], status, "{query}");
     }
     let after = "/api/rooms/andromeda-rollouts/messages?after=yesterday";
     assert_eq!(caller.get("/api/rooms/{room}/messages", after)["status"], 400);

@@ -324,6 +324,11 @@ impl Registry {
         self.numbers.get(&number)
     }
 
+    /// The rollouts with smaller numbers than this one, newest first.
+    pub fn newest_before(&self, number: u32) -> impl Iterator<Item = (&RolloutId, &Registered)> {
+        self.numbers.range(..number).rev().filter_map(|(_, id)| self.rollouts.get_key_value(id))
+    }
+
     /// What a digest that is due becomes. Nothing where somebody saw to it before.
     #[must_use]
     pub fn digest_due(&self, event: &RegistryEvent) -> Vec<RegistryEvent> {

@@ -81,7 +81,9 @@ impl Voice<'_> {
                 step.people.to_vec()
             }
             StepKind::Wait { .. } if failed => step.people.to_vec(),
-            StepKind::Checklist { .. } if failed || step.child.as_ref().is_some_and(|child| child.settled) => step.people.to_vec(),
+            StepKind::Checklist { .. } if failed || step.child.as_ref().is_some_and(|child| child.settled) => {
+                step.people.to_vec()
+            }
             _ if failed => self.state.owners(self.people),
             _ => Vec::new(),
         }

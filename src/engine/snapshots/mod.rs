@@ -166,11 +166,7 @@ pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, S
 }
 
 /// The latest snapshot of a stream, if there is one that fits the journal.
-pub async fn take<T: Snapshotted>(
-    store: &Arc<dyn SnapshotStore>,
-    journal: &dyn Journal,
-    stream: &StreamName,
-) -> Option<T> {
+pub async fn take<T: Snapshotted>(store: &Arc<dyn SnapshotStore>, journal: &dyn Journal, stream: &StreamName) -> Option<T> {
     match fitting(store, journal, stream).await {
         Ok(found) => found,
         Err(why) => {

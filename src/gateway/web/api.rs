@@ -21,7 +21,6 @@ use crate::domain::registry::Registry;
 use crate::domain::rollout::command::{Actor, CommandId, RolloutId};
 use crate::domain::rollout::event::Recorded;
 use crate::domain::rollout::view::{RolloutView, view};
-use crate::domain::runbook::model::Outcome;
 use crate::domain::time::parse_duration;
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::{Advance, Press, Rejected, Said};
@@ -45,7 +44,6 @@ pub(super) fn routes() -> Router<Web> {
         .route("/api/rooms", get(rooms))
         .route("/api/rooms/{room}/messages", get(messages).post(say))
         .route("/api/rooms/{room}/messages/{id}/press", post(press))
-        .route("/api/rollouts", get(rollouts))
         .route("/api/rollouts/{id}", get(rollout))
         .route("/api/rollouts/{id}/events", get(events))
         .route("/api/rollouts/{id}/report", get(report))
@@ -368,53 +366,6 @@ fn command_id(web: &Web, headers: &HeaderMap, person: &PersonId, request: &impl 
         return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, says));
     }
     Ok(id)
-}
-
-/// A rollout in the list.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct RolloutLine {
-    pub id: RolloutId,
-    pub title: String,
-    pub runbook: String,
-    pub status: &'static str,
-    pub result: Option<Outcome>,
-    pub rooms: Vec<String>,
-    pub started: DateTime<Utc>,
-    pub started_by: Option<String>,
-    /// The rollout whose checklist it is.
-    pub parent: Option<RolloutId>,
-}
-
-/// All rollouts, newest first.
-pub(super) async fn rollout_lines(web: &Web) -> Result<Vec<RolloutLine>, Problem> {
-    let mut numbered: Vec<_> = web
-        .conductor
-        .with_registry(|registry| registry.rollouts.iter().map(|(id, rollout)| (id.clone(), rollout.clone())).collect());
-    numbered.sort_by_key(|(_, rollout)| std::cmp::Reverse(rollout.number));
-    let mut lines = Vec::with_capacity(numbered.len());
-    for (id, rollout) in numbered {
-        // One that is over and not yet closed knows its result itself.
-        let (ended, result) = match rollout.closed {
-            Some(result) => (true, Some(result)),
-            None => web.conductor.look(&id, |state, _, _| (state.ended.is_some(), state.result)).await?.unwrap_or_default(),
-        };
-        lines.push(RolloutLine {
-            id,
-            title: rollout.title,
-            runbook: rollout.runbook,
-            status: if ended { "ended" } else { "open" },
-            result,
-            rooms: rollout.rooms,
-            started: rollout.at,
-            started_by: rollout.by.as_ref().map(ToString::to_string),
-            parent: rollout.parent,
-        });
-    }
-    Ok(lines)
-}
-
-async fn rollouts(State(web): State<Web>) -> Result<axum::Json<Vec<RolloutLine>>, Problem> {
-    rollout_lines(&web).await.map(axum::Json)
 }
 
 /// One rollout, or the problem that there is none.

@@ -12,6 +12,7 @@ mod live;
 mod markdown;
 mod pages;
 mod problem;
+mod rollouts;
 mod timeline;
 
 use std::sync::Arc;
@@ -98,6 +99,7 @@ pub fn router(web: Web) -> Router {
     // The stream stays open; everything else ends in time.
     let timed = Router::new()
         .merge(api::routes())
+        .merge(rollouts::routes())
         .merge(access::api::routes())
         .merge(export::routes())
         .merge(pages::routes())

@@ -30,15 +30,23 @@ use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time}
 use crate::engine::ports::RoomInfo;
 
 use super::access::Visitor;
-use super::api::{RolloutLine, is_read_by, rollout_lines, rollout_view};
+use super::api::{is_read_by, rollout_view};
 use super::history::{Compared, compared};
 use super::problem::{Problem, Query};
+use super::rollouts::{RolloutLine, Status, newest};
 use super::timeline::{Pictures, pictures};
 use super::{Web, markdown};
 
 const STYLE: &str = include_str!("pages/app.css");
 const SCRIPT: &str = include_str!("pages/app.js");
 const ICON: &str = include_str!("pages/icon.svg");
+
+/// How many open rollouts every page lists at its side, and how many that are over: the list of all has the others.
+const SIDE_OPEN_MAX: usize = 20;
+const SIDE_CLOSED_MAX: usize = 5;
+/// How many open rollouts the list of all shows, and how many that are over at once.
+const LISTED_OPEN_MAX: usize = 200;
+const LISTED_CLOSED_MAX: usize = 100;
 
 /// Changes whenever an asset does, so that a browser never runs yesterday's script on today's page.
 static VERSION: LazyLock<String> = LazyLock::new(|| {
@@ -144,6 +152,8 @@ struct Shell {
     people: Vec<PersonLine>,
     rooms: Vec<RoomLine>,
     rollouts: Vec<RolloutLine>,
+    /// How many rollouts there are.
+    rollouts_in_all: usize,
     clock: Option<ClockLine>,
     /// The room or rollout that is looked at.
     at: String,
@@ -201,10 +211,12 @@ fn say_clock(at: DateTime<Utc>, zone: Tz) -> String {
 
 async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -> Result<Shell, Problem> {
     let person = person(web, viewer);
-    let mut rollouts = rollout_lines(web).await?;
+    let (mut rollouts, open_in_all) = newest(web, false, None, SIDE_OPEN_MAX).await?;
+    let (closed, closed_in_all) = newest(web, true, None, SIDE_CLOSED_MAX).await?;
+    rollouts.extend(closed);
     // Open ones first; the sort is stable, so each half stays newest first.
-    rollouts.sort_by_key(|rollout| rollout.status != "open");
-    let open: Vec<&RolloutLine> = rollouts.iter().filter(|rollout| rollout.status == "open").collect();
+    rollouts.sort_by_key(|rollout| rollout.status != Status::Open);
+    let open: Vec<&RolloutLine> = rollouts.iter().filter(|rollout| rollout.status == Status::Open).collect();
     let clock = match (clock, &open[..]) {
         (Some(clock), _) => Some(clock),
         (None, []) => None,
@@ -222,6 +234,7 @@ async fn shell(web: &Web, viewer: &Viewer, at: &str, clock: Option<ClockLine>) -
         people: people.map(|person| PersonLine { id: person.id.to_string(), name: person.name.clone() }).collect(),
         rooms: web.rooms.rooms().into_iter().filter(is_read).map(RoomLine::from).collect(),
         rollouts,
+        rollouts_in_all: open_in_all + closed_in_all,
         clock,
         at: at.to_owned(),
     })
@@ -259,10 +272,27 @@ async fn one_room(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer
     page(&web, &viewer, room::page(&web, info, &viewer).await).await
 }
 
-async fn rollouts(State(web): State<Web>, viewer: Viewer) -> Response {
+async fn rollouts(State(web): State<Web>, viewer: Viewer, Query(wanted): Query<Wanted>) -> Response {
+    page(&web, &viewer, rollouts_page(&web, &viewer, wanted.before.as_deref()).await).await
+}
+
+/// Of the list of rollouts.
+#[derive(Deserialize)]
+struct Wanted {
+    /// Those that are over and began before this one.
+    before: Option<String>,
+}
+
+async fn rollouts_page(web: &Web, viewer: &Viewer, before: Option<&str>) -> Result<Html<String>, Problem> {
     let people = web.conductor.people().people().map(|person| (person.id.to_string(), person.name.clone())).collect();
-    let shell = shell(&web, &viewer, "rollouts", None).await;
-    page(&web, &viewer, shell.and_then(|shell| render("rollouts.html", &RolloutsPage { shell, people }))).await
+    let shell = shell(web, viewer, "rollouts", None).await?;
+    let mut rollouts = if before.is_none() { newest(web, false, None, LISTED_OPEN_MAX).await?.0 } else { Vec::new() };
+    let (closed, _) = newest(web, true, before, LISTED_CLOSED_MAX).await?;
+    let earlier = closed.last().filter(|_| closed.len() == LISTED_CLOSED_MAX).map(|last| last.id.to_string());
+    rollouts.extend(closed);
+    rollouts.sort_by_key(|rollout| rollout.status != Status::Open);
+    let later = before.is_some();
+    render("rollouts.html", &RolloutsPage { shell, people, rollouts, earlier, later })
 }
 
 #[derive(Serialize)]
@@ -270,13 +300,21 @@ struct RolloutsPage {
     shell: Shell,
     /// Names by id.
     people: BTreeMap<String, String>,
+    rollouts: Vec<RolloutLine>,
+    /// Where the earlier ones begin, if there may be any.
+    earlier: Option<String>,
+    /// Whether there are later ones.
+    later: bool,
 }
 
 async fn rollout(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer) -> Response {
-    let registry = web.conductor.registry();
-    if !registry.rollouts.contains_key(&RolloutId(id.clone())) {
-        let near = did_you_mean(&id, registry.rollouts.keys().map(RolloutId::as_str));
-        let near = near.map(|near| Near { href: format!("/rollouts/{near}"), text: near.to_owned() });
+    let (is_known, near) = web.conductor.with_registry(|registry| {
+        let is_known = registry.rollouts.contains_key(&RolloutId(id.clone()));
+        let near = || did_you_mean(&id, registry.rollouts.keys().map(RolloutId::as_str)).map(str::to_owned);
+        (is_known, if is_known { None } else { near() })
+    });
+    if !is_known {
+        let near = near.map(|near| Near { href: format!("/rollouts/{near}"), text: near });
         return missing(&web, &viewer, "No such rollout", &format!("There is no rollout called “{id}”."), near).await;
     }
     page(&web, &viewer, rollout_page(&web, &id, &viewer).await).await
@@ -372,6 +410,7 @@ mod tests {
             people: vec![eve],
             rooms,
             rollouts,
+            rollouts_in_all: 0,
             clock: None,
             at,
         };

@@ -159,12 +159,7 @@ impl Snapshotted for Index {
 }
 
 impl Transcript {
-    pub async fn load(
-        journal: &dyn Journal,
-        store: &Arc<dyn SnapshotStore>,
-        room: &str,
-        hosts: bool,
-    ) -> Result<Self, RoomError> {
+    pub async fn load(journal: &dyn Journal, store: &Arc<dyn SnapshotStore>, room: &str, hosts: bool) -> Result<Self, RoomError> {
         let stream = StreamName::new(format!("room/{room}"));
         let index: Index = snapshots::take(store, journal, &stream).await.unwrap_or_default();
         let mut transcript = Self {

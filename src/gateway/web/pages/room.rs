@@ -53,7 +53,8 @@ pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<
     let here: BTreeSet<&RolloutId> =
         messages.iter().filter_map(|message| message.rollout.as_ref()).chain(cards.iter().map(|(_, rollout)| rollout)).collect();
     let (over, open) = web.conductor.with_registry(|registry| {
-        let known = |id: &&RolloutId| registry.rollouts.get(id).map(|rollout| (rollout.number, rollout.closed.is_some(), (*id).clone()));
+        let known =
+            |id: &&RolloutId| registry.rollouts.get(id).map(|rollout| (rollout.number, rollout.closed.is_some(), (*id).clone()));
         let mut here: Vec<_> = here.iter().filter_map(known).collect();
         here.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
         here.into_iter().partition::<Vec<_>, _>(|(_, is_over, _)| *is_over)
@@ -195,11 +196,11 @@ struct OpenStep {
 
 async fn see(web: &Web, id: &RolloutId) -> Result<Option<Seen>, Problem> {
     let underway = web.conductor.underway(id).await;
-    let lines = web.conductor.registry();
+    let conductor = web.conductor.clone();
     let look = move |state: &State, people: &Directory, now| {
         let voice = Voice { state, people, now };
         let environment = state.runbook.environment.as_ref().filter(|_| !state.rehearsal);
-        let line = environment.and_then(|environment| lines.line(environment));
+        let line = environment.and_then(|environment| conductor.with_registry(|registry| registry.line(environment)));
         let mut card = card(state, people, now, &|step| underway.get(&step).cloned());
         card.show_line(&voice, line.as_ref());
         let open_step = |(index, definition, step): (usize, &Step, &StepState)| {
@@ -274,7 +275,13 @@ struct Item {
 }
 
 /// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
-fn items(web: &Web, messages: &[RoomMessage], pinned: &[&(u64, RolloutId)], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
+fn items(
+    web: &Web,
+    messages: &[RoomMessage],
+    pinned: &[&(u64, RolloutId)],
+    seen: &BTreeMap<RolloutId, Seen>,
+    zone: Tz,
+) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
     for message in messages.iter().filter(|message| !pinned.iter().any(|(card, _)| *card == message.id)) {
         let rollout = message.rollout.as_ref().and_then(|id| seen.get(id));
@@ -294,7 +301,7 @@ fn items(web: &Web, messages: &[RoomMessage], pinned: &[&(u64, RolloutId)], seen
             Author::Bot => "T-minus".to_owned(),
             Author::Person(id) => web.conductor.people().person(id).map_or_else(|| id.to_string(), |person| person.name.clone()),
         };
-        let closed = || web.conductor.registry().rollouts.get(message.rollout.as_ref()?)?.closed;
+        let closed = || web.conductor.with_registry(|registry| registry.rollouts.get(message.rollout.as_ref()?)?.closed);
         let result = rollout.and_then(|seen| seen.rollout.result).or_else(|| if kind == "card" { closed() } else { None });
         // An announcement is dated by the clock of its rollout, as its ledger is; chat by the clock on the wall.
         let issued = rollout.filter(|_| kind == "notice").and_then(|seen| {
