@@ -253,6 +253,8 @@ pub enum RoomError {
 pub trait HouseRooms: Send + Sync + 'static {
     /// All of them.
     fn rooms(&self) -> Vec<RoomInfo>;
+    /// One of them.
+    fn info(&self, room: &str) -> Option<RoomInfo>;
     /// How many messages a room has; their ids count from 1.
     ///
     /// # Errors

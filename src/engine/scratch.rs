@@ -8,6 +8,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
+use ::sled::IVec;
 use chrono::{DateTime, Utc};
 
 /// The longest key, in bytes: a kind and a hash or an identifier of a platform.
@@ -42,6 +43,18 @@ pub trait Scratch: Send + Sync + 'static {
     /// # Errors
     /// See [`ScratchError`].
     fn put(&self, key: &str, value: &[u8], expires_at: DateTime<Utc>) -> Result<(), ScratchError>;
+
+    /// Stores a value until `expires_at`, unless the key holds one that expires after `now`: that one then, and nothing changed.
+    ///
+    /// # Errors
+    /// See [`ScratchError`].
+    fn claim(
+        &self,
+        key: &str,
+        value: &[u8],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Option<Vec<u8>>, ScratchError>;
 
     /// The value, if there is one and it expires after `now`.
     ///
@@ -93,6 +106,20 @@ impl Scratch for MemoryScratch {
         }
         entries.insert(key.to_owned(), (expires_at, value.to_vec()));
         Ok(())
+    }
+
+    fn claim(
+        &self,
+        key: &str,
+        value: &[u8],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Option<Vec<u8>>, ScratchError> {
+        // Nobody else comes between: a test's store has one user at a time.
+        match self.get(key, now)? {
+            Some(held) => Ok(Some(held)),
+            None => self.put(key, value, expires_at).map(|()| None),
+        }
     }
 
     fn get(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Vec<u8>>, ScratchError> {
@@ -173,6 +200,34 @@ impl Scratch for SledScratch {
             self.entries_count.fetch_add(1, Ordering::Relaxed);
         }
         Ok(())
+    }
+
+    fn claim(
+        &self,
+        key: &str,
+        value: &[u8],
+        now: DateTime<Utc>,
+        expires_at: DateTime<Utc>,
+    ) -> Result<Option<Vec<u8>>, ScratchError> {
+        check(key, value)?;
+        let is_full = self.entries_count.load(Ordering::Relaxed) >= ENTRIES_MAX;
+        let stored = [&expires_at.timestamp_micros().to_be_bytes(), value].concat();
+        let mut known: Option<IVec> = None;
+        loop {
+            if is_full && known.is_none() && !self.tree.contains_key(key)? {
+                return Err(ScratchError::Full);
+            }
+            let Err(other) = self.tree.compare_and_swap(key, known.as_ref(), Some(stored.as_slice()))? else { break };
+            if let Some(held) = other.current.as_deref().and_then(|held| live_value(held, now)) {
+                return Ok(Some(held.to_vec()));
+            }
+            // What has expired makes room.
+            known = other.current;
+        }
+        if known.is_none() {
+            self.entries_count.fetch_add(1, Ordering::Relaxed);
+        }
+        Ok(None)
     }
 
     fn get(&self, key: &str, now: DateTime<Utc>) -> Result<Option<Vec<u8>>, ScratchError> {

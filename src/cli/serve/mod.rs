@@ -38,7 +38,7 @@ use crate::gateway::chat::local::LocalRooms;
 use crate::gateway::picture;
 use crate::gateway::web::access::Access;
 use crate::gateway::web::access::grants::Grants;
-use crate::gateway::web::{self, Keys, Web};
+use crate::gateway::web::{self, Joined, Keys, Web};
 use crate::settings::{Backups, PublicUrl, Settings};
 
 use self::listen::Tls;
@@ -196,7 +196,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     let hosts = settings.web.public_url.iter().map(|url| PublicUrl::host(url).to_owned()).collect();
     let closed = closing.subscribe();
     let rooms = local.clone();
-    let web = Web {
+    let web = Web::new(Joined {
         conductor: conductor.clone(),
         rooms: local,
         demo,
@@ -209,7 +209,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         paint: picture::png,
         metrics,
         closing: closed,
-    };
+    });
     let server_handle = Handle::new();
     let serving = listen::serve(listener, web::router(web.clone()), tls, server_handle.clone());
     let server = tokio::spawn(async move {

@@ -76,8 +76,8 @@ pub(super) fn is_read_by(room: &RoomInfo, visitor: &Visitor) -> bool {
 
 /// A room that somebody may not read is not there.
 fn open_to(web: &Web, visitor: &Visitor, room: &str) -> Result<(), Problem> {
-    let is_closed = |info: &RoomInfo| info.id == room && !is_read_by(info, visitor);
-    if web.rooms.rooms().iter().any(is_closed) { Err(RoomError::Unknown(room.to_owned()).into()) } else { Ok(()) }
+    let is_closed = web.rooms.info(room).is_some_and(|info| !is_read_by(&info, visitor));
+    if is_closed { Err(RoomError::Unknown(room.to_owned()).into()) } else { Ok(()) }
 }
 
 /// A message as the API shows it.

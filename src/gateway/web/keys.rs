@@ -3,13 +3,13 @@
 
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use crate::engine::scratch::Scratch;
-
-use super::access::grants::hex;
 
 /// How long a key is remembered: as long as the rollouts remember their commands.
 const REMEMBERED: TimeDelta = TimeDelta::hours(24);
@@ -32,17 +32,11 @@ impl Keys {
     pub(super) fn is_for(&self, key: &str, request: &impl Serialize, now: DateTime<Utc>) -> bool {
         let Ok(request) = serde_json::to_vec(request) else { return true };
         let fingerprint = Sha256::digest(&request);
-        let name = format!("idempotency/{}", hex(&Sha256::digest(key.as_bytes())));
-        match self.scratch.get(&name, now) {
-            Ok(Some(known)) => known == fingerprint.as_slice(),
-            Ok(None) => {
-                if let Err(error) = self.scratch.put(&name, &fingerprint, now + REMEMBERED) {
-                    tracing::warn!("An idempotency key is not remembered: {error}");
-                }
-                true
-            }
+        let name = format!("idempotency/{}", URL_SAFE_NO_PAD.encode(Sha256::digest(key.as_bytes())));
+        match self.scratch.claim(&name, &fingerprint, now, now + REMEMBERED) {
+            Ok(known) => known.is_none_or(|known| known == fingerprint.as_slice()),
             Err(error) => {
-                tracing::warn!("An idempotency key can't be looked up: {error}");
+                tracing::warn!("An idempotency key is not remembered: {error}");
                 true
             }
         }

@@ -15,6 +15,7 @@ mod problem;
 mod rollouts;
 mod timeline;
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +26,6 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::sync::{Semaphore, watch};
-use tower_http::set_header::SetResponseHeaderLayer;
 
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::Conductor;
@@ -51,15 +51,44 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const CONTENT_SECURITY_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
+/// What every answer bears.
+const HEADERS: [(HeaderName, &str); 6] = [
+    (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::REFERRER_POLICY, "same-origin"),
+    (header::X_FRAME_OPTIONS, "DENY"),
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
+
 /// A place for one export at a time.
 #[must_use]
 pub fn export_places() -> Arc<Semaphore> {
     Arc::new(Semaphore::new(export::EXPORTS_MAX))
 }
 
-/// What the web side is joined to.
+/// What the web side is joined to. Every request takes clones of it along, so they are cheap.
 #[derive(Clone)]
-pub struct Web {
+pub struct Web(Arc<Joined>);
+
+impl Web {
+    /// Joined to these.
+    #[must_use]
+    pub fn new(joined: Joined) -> Self {
+        Self(Arc::new(joined))
+    }
+}
+
+impl Deref for Web {
+    type Target = Joined;
+
+    fn deref(&self) -> &Joined {
+        &self.0
+    }
+}
+
+/// The parts that the web side needs of the others.
+pub struct Joined {
     /// The way to the rollouts.
     pub conductor: Conductor,
     /// The rooms that are shown.
@@ -88,14 +117,6 @@ pub struct Web {
 
 /// All routes.
 pub fn router(web: Web) -> Router {
-    let headers = [
-        (header::CONTENT_SECURITY_POLICY, CONTENT_SECURITY_POLICY),
-        (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (header::REFERRER_POLICY, "same-origin"),
-        (header::X_FRAME_OPTIONS, "DENY"),
-        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
-        (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
-    ];
     // The stream stays open; everything else ends in time.
     let timed = Router::new()
         .merge(api::routes())
@@ -107,22 +128,14 @@ pub fn router(web: Web) -> Router {
         .merge(history::routes())
         .merge(health::routes());
     let timed = timed.layer(middleware::from_fn(in_time));
-    let mut router = timed
+    timed
         .merge(live::routes())
         .fallback(not_found)
         .method_not_allowed_fallback(wrong_method)
         .layer(middleware::from_fn_with_state(web.clone(), access::guard))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
-        .layer(middleware::from_fn(counted));
-    if web.access.is_https() {
-        // A browser that was here once does not come by an address that can be listened to.
-        let value = HeaderValue::from_static("max-age=31536000");
-        router = router.layer(SetResponseHeaderLayer::overriding(header::STRICT_TRANSPORT_SECURITY, value));
-    }
-    for (name, value) in headers {
-        router = router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)));
-    }
-    router.with_state(web)
+        .layer(middleware::from_fn_with_state(web.clone(), around))
+        .with_state(web)
 }
 
 /// A browser gets a page, a script a problem.
@@ -142,10 +155,18 @@ async fn wrong_method() -> Problem {
     )
 }
 
-/// Counts requests by what they were answered, whoever refused or answered them.
-async fn counted(request: Request, next: Next) -> Response {
+/// Counts requests by what they were answered, whoever refused or answered them, and tells browsers what our pages never do.
+async fn around(State(web): State<Web>, request: Request, next: Next) -> Response {
     let watch = Stopwatch::start();
-    let response = next.run(request).await;
+    let mut response = next.run(request).await;
+    let headers = response.headers_mut();
+    for (name, value) in HEADERS {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    if web.access.is_https() {
+        // A browser that was here once does not come by an address that can be listened to.
+        headers.insert(header::STRICT_TRANSPORT_SECURITY, HeaderValue::from_static("max-age=31536000"));
+    }
     let status = response.status().as_u16().to_string();
     metrics::counter!("tminus_http_requests_total", "status" => status).increment(1);
     metrics::histogram!("tminus_http_request_seconds").record(watch.seconds());

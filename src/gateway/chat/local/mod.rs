@@ -119,6 +119,10 @@ impl HouseRooms for LocalRooms {
         self.rooms.values().map(|room| room.info.clone()).collect()
     }
 
+    fn info(&self, room: &str) -> Option<RoomInfo> {
+        self.rooms.get(room).map(|room| room.info.clone())
+    }
+
     async fn count(&self, room: &str) -> Result<u64, RoomError> {
         Ok(self.room(room)?.transcript.lock().await.count())
     }
