@@ -34,16 +34,17 @@ pub fn after(before: ChainHash, sequence: u64, id: &str, payload: &[u8]) -> Chai
     hasher.finalize().into()
 }
 
-/// A hash as 64 hexadecimal digits.
+/// Bytes as text, two hexadecimal digits each: a hash has 64.
 #[must_use]
-pub fn hex(hash: &ChainHash) -> String {
-    hash.iter().fold(String::with_capacity(2 * hash.len()), |mut text, byte| {
+pub fn hex(bytes: impl AsRef<[u8]>) -> String {
+    let bytes = bytes.as_ref();
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
         write!(text, "{byte:02x}").expect("writing to a string cannot fail");
         text
     })
 }
 
-/// The hash that [`hex`] wrote; `None` for any other text.
+/// The hash of the text that [`hex`] makes of one; `None` for any other text.
 #[must_use]
 pub fn parse_hex(text: &str) -> Option<ChainHash> {
     let mut hash = ChainHash::default();

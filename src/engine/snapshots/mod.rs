@@ -132,7 +132,7 @@ pub fn encode<T: Snapshotted>(stream: &StreamName, chain: &ChainHash, state: &T)
         stream: stream.clone(),
         sequence: state.sequence(),
         chain: hex(chain),
-        content: hex(&Sha256::digest(&content).into()),
+        content: hex(Sha256::digest(&content)),
     };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
@@ -155,7 +155,7 @@ pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, S
     if header.stream != *stream {
         return Err(format!("it is of {}", header.stream));
     }
-    if hex(&Sha256::digest(content).into()) != header.content {
+    if hex(Sha256::digest(content)) != header.content {
         return Err("its content is not what was written".to_owned());
     }
     let state: T = serde_json::from_slice(content).map_err(|error| format!("its content is no state: {error}"))?;

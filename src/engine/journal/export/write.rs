@@ -94,7 +94,7 @@ impl Exporter {
                         open.insert(Open::new(end))
                     } else {
                         self.hasher.update(&chunk);
-                        let sha256 = chain::hex(&self.hasher.clone().finalize().into());
+                        let sha256 = chain::hex(self.hasher.clone().finalize());
                         push_line(&mut chunk, &EndLine { end: End { records: self.records_count, sha256 } });
                         self.step = Step::Done;
                         return Ok(Some(chunk));

@@ -1,15 +1,16 @@
 //! The latest identities, with the messages that they became.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// So many of them as are kept; the oldest are forgotten first.
+/// So many of them as are kept; the oldest are forgotten first. Each identity is kept once.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Written", into = "Written")]
 pub(super) struct Recent {
-    messages: HashMap<String, u64>,
-    order: VecDeque<String>,
+    messages: HashMap<Arc<str>, u64>,
+    order: VecDeque<Arc<str>>,
     forgot: bool,
 }
 
@@ -22,9 +23,13 @@ struct Written {
 
 impl Recent {
     pub fn note(&mut self, identity: &str, message: u64, max: usize) {
-        if self.messages.insert(identity.to_owned(), message).is_none() {
-            self.order.push_back(identity.to_owned());
+        if let Some(known) = self.messages.get_mut(identity) {
+            *known = message;
+            return;
         }
+        let identity: Arc<str> = identity.into();
+        self.messages.insert(identity.clone(), message);
+        self.order.push_back(identity);
         while self.order.len() > max {
             self.forgot = true;
             if let Some(forgotten) = self.order.pop_front() {
@@ -45,6 +50,7 @@ impl Recent {
 
 impl From<Written> for Recent {
     fn from(Written { known, forgot }: Written) -> Self {
+        let known: Vec<(Arc<str>, u64)> = known.into_iter().map(|(identity, message)| (identity.into(), message)).collect();
         let order = known.iter().map(|(identity, _)| identity.clone()).collect();
         Self { messages: known.into_iter().collect(), order, forgot }
     }
@@ -54,7 +60,7 @@ impl From<Recent> for Written {
     fn from(Recent { messages, order, forgot }: Recent) -> Self {
         let known = order.into_iter().filter_map(|identity| {
             let message = *messages.get(&identity)?;
-            Some((identity, message))
+            Some((identity.to_string(), message))
         });
         Self { known: known.collect(), forgot }
     }

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 
 use crate::domain::message::card::Button;
 use crate::domain::rollout::command::RolloutId;
+use crate::engine::journal::chain::hex;
 use crate::engine::journal::{Append, Journal, NewRecord, Record, StreamName};
 use crate::engine::ports::{Author, RoomError, RoomMessage};
 use crate::engine::snapshots::{self, SnapshotStore, Snapshotted};
@@ -35,6 +36,9 @@ const LATEST_MAX: usize = 64;
 const DELIVERED_MAX: usize = 256;
 /// How many messages of people are recognised when they arrive again: as many as a rollout remembers commands.
 const SAID_MAX: usize = 4096;
+
+/// How much of a hash tells one text of a card from another.
+const FINGERPRINT_BYTES: usize = 16;
 
 /// What can happen in a room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -443,5 +447,5 @@ fn fingerprint(text: &str, buttons: &[Button]) -> String {
     hash.update([0xff]);
     // Buttons always have a JSON form; one that had none would be posted once more.
     hash.update(serde_json::to_vec(buttons).unwrap_or_default());
-    hash.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    hex(&hash.finalize()[..FINGERPRINT_BYTES])
 }

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::people::PersonId;
+use crate::engine::journal::chain::hex;
 
 /// How many random bytes a secret has: nobody guesses one.
 const SECRET_BYTES: usize = 32;
@@ -174,7 +175,7 @@ impl Grants {
         }
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).map_err(GrantError::NoChance)?;
-        let secret = format!("{}{}", kind.prefix(), hex(&bytes));
+        let secret = format!("{}{}", kind.prefix(), hex(bytes));
         let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()) };
         write(&self.path(kind, &secret), &grant)?;
         Ok(Issued { secret, grant })
@@ -252,7 +253,7 @@ impl Grants {
     }
 
     fn path(&self, kind: GrantKind, secret: &str) -> PathBuf {
-        self.dir.join(format!("{}-{}.json", kind.name(), hex(&Sha256::digest(secret.as_bytes()))))
+        self.dir.join(format!("{}-{}.json", kind.name(), hex(Sha256::digest(secret.as_bytes()))))
     }
 }
 
@@ -287,11 +288,6 @@ fn read(path: &Path) -> io::Result<Option<Grant>> {
     file.take(FILE_BYTES_MAX).read_to_end(&mut text)?;
     let grant = serde_json::from_slice(&text);
     Ok(grant.inspect_err(|error| tracing::warn!("{} is no grant, and lets nobody in: {error}", path.display())).ok())
-}
-
-/// Bytes as text.
-pub(in crate::gateway::web) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
 #[cfg(test)]
