@@ -39,6 +39,11 @@ pub enum Sent {
         /// The platform's words.
         why: String,
     },
+    /// It may be there or not: it is looked up before it is sent again.
+    Unclear {
+        /// What is known.
+        why: String,
+    },
     /// It will never arrive this way.
     Never {
         /// The platform's words.
@@ -99,6 +104,7 @@ pub struct Projection {
 #[async_trait]
 pub trait Courier: Send + Sync + 'static {
     /// Sends an announcement. Called once per delivery, or again after [`Sent::TryAgain`] or [`Found::Absent`].
+    /// It may be dropped before it answers, and be carried out all the same.
     async fn deliver(&self, delivery: &Delivery) -> Sent;
     /// Looks a delivery up by its identity, after a crash or a lost answer.
     async fn find(&self, delivery: &Delivery) -> Found;
@@ -246,6 +252,24 @@ pub enum RoomError {
     /// The store did not take it.
     #[error("the room could not be written: {0}")]
     Store(String),
+    /// The store may have taken it or not.
+    #[error("it is not known whether the room was written: {0}")]
+    Unclear(String),
+}
+
+/// How many of its newest messages are looked at again and again, at most, where rollouts are hosted: so many of a room are at
+/// hand without reading.
+pub const ROOM_LOOKED_AT_MAX: usize = 700;
+
+/// What a message of a room belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Belongs {
+    /// There is no such message.
+    NoMessage,
+    /// To no rollout.
+    ToNone,
+    /// To this rollout.
+    To(RolloutId),
 }
 
 /// The rooms that T-minus keeps itself: what the page and the API show.
@@ -265,26 +289,22 @@ pub trait HouseRooms: Send + Sync + 'static {
     /// # Errors
     /// When there is no such room, or it can't be read.
     async fn messages(&self, room: &str, after: u64) -> Result<Vec<RoomMessage>, RoomError>;
-    /// One message of a room.
+    /// What a message of a room belongs to.
     ///
     /// # Errors
     /// When there is no such room, or it can't be read.
-    async fn message(&self, room: &str, id: u64) -> Result<Option<RoomMessage>, RoomError>;
-    /// The rollout that a message of a room belongs to, if it belongs to one; nothing when there is no such message.
-    ///
-    /// # Errors
-    /// When there is no such room, or it can't be read.
-    async fn rollout_of(&self, room: &str, id: u64) -> Result<Option<Option<RolloutId>>, RoomError>;
+    async fn rollout_of(&self, room: &str, id: u64) -> Result<Belongs, RoomError>;
     /// The cards in a room: their messages, and whose they are, in the order in which they were posted.
     ///
     /// # Errors
     /// When there is no such room.
     async fn cards(&self, room: &str) -> Result<Vec<(u64, RolloutId)>, RoomError>;
-    /// A person writes something. `id` makes a second arrival the same message.
+    /// A person writes something. `key` makes a second arrival the same message, as long as it is among the latest that had one.
+    /// A call that is dropped before it answers may still be carried out.
     ///
     /// # Errors
     /// See [`RoomError`].
-    async fn say(&self, room: &str, person: &PersonId, text: &str, id: &str) -> Result<u64, RoomError>;
+    async fn say(&self, room: &str, person: &PersonId, text: &str, key: Option<&str>) -> Result<u64, RoomError>;
     /// Changes whenever anything in any room changed.
     fn watch(&self) -> watch::Receiver<u64>;
 }

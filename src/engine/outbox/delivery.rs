@@ -93,18 +93,9 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
             }
         }
     }
-    let Ok(sent) = timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await else {
-        // The answer is lost, the message perhaps not: looked up before the next try.
-        let until = Instant::now() + backoff.next_pause();
-        tracing::warn!(
-            rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
-            "{} did not answer within {} s",
-            delivery.to,
-            CALL_TIMEOUT.as_secs()
-        );
-        return Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff });
-    };
-    match sent {
+    // When the answer is lost, the message perhaps is not.
+    let sent = timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await;
+    match sent.unwrap_or_else(|_| Sent::Unclear { why: format!("no answer within {} s", CALL_TIMEOUT.as_secs()) }) {
         Sent::Delivered { reference } => {
             metrics::counter!("tminus_deliveries_total", "outcome" => "delivered").increment(1);
             receipt(conductor, &delivery, DeliveryOutcome::Delivered { reference, possibly_repeated }).await;
@@ -119,6 +110,15 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
             );
             receipt(conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
             None
+        }
+        Sent::Unclear { why } => {
+            tracing::warn!(
+                rollout.id = delivery.rollout.as_ref().map(tracing::field::display),
+                "{} may have got an announcement or not: {why}; it is looked up there",
+                delivery.to
+            );
+            let until = Instant::now() + backoff.next_pause();
+            Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff })
         }
         Sent::TryAgain { after, why } => {
             metrics::counter!("tminus_delivery_retries_total").increment(1);

@@ -24,12 +24,14 @@ use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::time::parse_duration;
 use crate::engine::clock::Stopwatch;
 use crate::engine::conductor::{Advance, Press, Rejected, Said};
-use crate::engine::ports::{Author, RoomError, RoomInfo, RoomMessage};
+use crate::engine::ports::{Author, Belongs, RoomError, RoomInfo, RoomMessage};
 
 use super::access::Visitor;
 use super::problem::{Json, Path, Problem, Query};
 use super::{Web, markdown};
 
+/// The header that makes a second arrival a repetition.
+const KEY_HEADER: &str = "idempotency-key";
 /// The longest idempotency key, in characters.
 const KEY_CHARS_MAX: usize = 200;
 /// The longest message, in characters.
@@ -251,7 +253,9 @@ async fn say(
         ));
     }
     let id = command_id(&web, &headers, &person, &(&room, &body))?;
-    let message = web.rooms.say(&room, &person, text, &id.0).await?;
+    // An identity that was drawn for this request comes with no other.
+    let key = headers.contains_key(KEY_HEADER).then_some(id.0.as_str());
+    let message = web.rooms.say(&room, &person, text, key).await?;
     let Some(asked) = addressed(text) else {
         return Ok(axum::Json(Told::nothing(Some(message.to_string()))));
     };
@@ -283,10 +287,14 @@ async fn press(
     open_to(&web, &visitor, &room)?;
     let found = match message.parse::<u64>() {
         Ok(id) => web.rooms.rollout_of(&room, id).await?,
-        Err(_) => None,
+        Err(_) => Belongs::NoMessage,
     };
-    let Some(rollout) = found else {
-        return Err(Problem::new(StatusCode::NOT_FOUND, format!("There is no message {message} in {room}.")));
+    let rollout = match found {
+        Belongs::NoMessage => {
+            return Err(Problem::new(StatusCode::NOT_FOUND, format!("There is no message {message} in {room}.")));
+        }
+        Belongs::ToNone => None,
+        Belongs::To(rollout) => Some(rollout),
     };
     belongs(&web, &message, rollout.as_ref(), &body.button)?;
     let id = command_id(&web, &headers, &person, &(&room, &message, &body))?;
@@ -349,7 +357,7 @@ pub(super) fn find_person<'w>(web: &'w Web, named: &str) -> Result<&'w PersonId,
 /// The id of a command: made of the caller's key, so that a repeated request is recognised, or else of chance. The same key
 /// with another request is a mistake of the caller's, and is said instead of answered like the first.
 fn command_id(web: &Web, headers: &HeaderMap, person: &PersonId, request: &impl Serialize) -> Result<CommandId, Problem> {
-    let Some(key) = headers.get("idempotency-key") else {
+    let Some(key) = headers.get(KEY_HEADER) else {
         return Ok(CommandId(format!("http/{:016x}{:016x}", fastrand::u64(..), fastrand::u64(..))));
     };
     let key = key.to_str().unwrap_or_default();

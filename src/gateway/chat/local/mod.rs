@@ -8,40 +8,51 @@ mod recent;
 mod rendering;
 mod transcript;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::sync::{Mutex, watch};
+use chrono::{DateTime, Utc};
+use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
+use tokio::sync::{Mutex, OwnedMutexGuard, watch};
 
 use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
-use crate::engine::journal::Journal;
-use crate::engine::ports::{Author, Clock, HouseRooms, RoomError, RoomInfo, RoomMessage};
+use crate::engine::journal::{Journal, StreamName};
+use crate::engine::ports::{Author, Belongs, Clock, HouseRooms, RoomError, RoomInfo, RoomMessage};
 use crate::engine::snapshots::{Keeper, NoSnapshots, SnapshotStore};
 
-use self::transcript::{Post, RoomEvent, Transcript};
+use self::transcript::{Limits, Post, ROOMS, RoomEvent, Transcript};
 
-pub use self::transcript::MESSAGES_READ_MAX;
-
-/// The longest message a person may write in a room, in characters.
-pub const SAID_CHARS_MAX: usize = 8000;
 /// After how many new events of a room it is written down where everything stands in it: reading so many takes some milliseconds.
 const SNAPSHOT_EVENTS: u64 = 1024;
+/// The same at the end: a room with fewer is read as quickly as its snapshot.
+const LAST_SNAPSHOT_EVENTS: u64 = 64;
+/// How long the end waits for the last snapshots, of all rooms together: they only spare the next start some reading.
+const CLOSE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How many rooms are read at once at a start: reading is done on other threads, and none of those should wait.
+const OPENED_AT_ONCE: usize = 16;
+/// How often it is decided what to write: a second time over what is there, when the first did not get there.
+const WRITE_ATTEMPTS_MAX: usize = 2;
 
 /// All rooms of our own.
 pub struct LocalRooms {
     rooms: BTreeMap<String, Room>,
-    journal: Arc<dyn Journal>,
-    clock: Arc<dyn Clock>,
-    changes: watch::Sender<u64>,
-    store: Arc<dyn SnapshotStore>,
-    snapshots: Keeper,
+    writer: Arc<Writer>,
 }
 
 struct Room {
     info: RoomInfo,
-    transcript: Mutex<Transcript>,
+    transcript: Arc<Mutex<Transcript>>,
+}
+
+/// What writing takes.
+struct Writer {
+    journal: Arc<dyn Journal>,
+    clock: Arc<dyn Clock>,
+    changes: watch::Sender<u64>,
+    snapshots: Keeper,
 }
 
 impl LocalRooms {
@@ -53,7 +64,8 @@ impl LocalRooms {
         Self::open_with(infos, journal, clock, Arc::new(NoSnapshots)).await
     }
 
-    /// The same, reading only what came after the snapshots that fit; and keeps those up to date.
+    /// Opens the rooms and reads what came after their snapshots, as far as those fit; and keeps those up to date. Snapshots of
+    /// rooms that are no more are removed, their streams stay.
     ///
     /// # Errors
     /// When the journal can't be read.
@@ -63,53 +75,123 @@ impl LocalRooms {
         clock: Arc<dyn Clock>,
         store: Arc<dyn SnapshotStore>,
     ) -> Result<Self, RoomError> {
-        let mut rooms = BTreeMap::new();
-        for info in infos {
-            let transcript = Mutex::new(Transcript::load(journal.as_ref(), &store, &info.id, info.hosts).await?);
-            rooms.insert(info.id.clone(), Room { info, transcript });
-        }
-        let snapshots = Keeper::start(store.clone(), journal.clone());
-        Ok(Self { rooms, journal, clock, changes: watch::Sender::new(0), store, snapshots })
+        tidy(&store, infos.iter().map(|info| Transcript::stream_of(&info.id)).collect()).await;
+        let opened = stream::iter(infos).map(|info| open(info, journal.as_ref(), &store)).buffered(OPENED_AT_ONCE);
+        let rooms = opened.try_collect().await?;
+        let snapshots = Keeper::start(store, journal.clone());
+        Ok(Self { rooms, writer: Arc::new(Writer { journal, clock, changes: watch::Sender::new(0), snapshots }) })
     }
 
-    /// Has written down how everything stands, so that the next start need not read it. When nobody writes any more.
+    /// Has written down how everything stands, so that the next start need not read it. When nobody writes any more. Takes some
+    /// seconds at most: what is not written by then is read at the next start.
     pub async fn close(&self) {
-        for room in self.rooms.values() {
-            let mut transcript = room.transcript.lock().await;
-            if let Some(index) = transcript.to_write_down(1) {
-                self.snapshots.hand_over(transcript.stream().clone(), index.clone()).await;
-                transcript.wrote_down();
+        let all = async {
+            for room in self.rooms.values() {
+                let mut transcript = room.transcript.lock().await;
+                if let Some(index) = transcript.to_write_down(LAST_SNAPSHOT_EVENTS) {
+                    self.writer.snapshots.hand_over(transcript.stream().clone(), index.clone()).await;
+                    transcript.wrote_down();
+                }
             }
+            self.writer.snapshots.finish().await;
+        };
+        if tokio::time::timeout(CLOSE_TIMEOUT, all).await.is_err() {
+            tracing::warn!("Not all rooms were written down within {} s; the next start reads more", CLOSE_TIMEOUT.as_secs());
         }
-        self.snapshots.finish().await;
     }
 
     fn room(&self, room: &str) -> Result<&Room, RoomError> {
         self.rooms.get(room).ok_or_else(|| RoomError::Unknown(room.to_owned()))
     }
 
-    async fn record(&self, transcript: &mut Transcript, events: Vec<RoomEvent>) -> Result<(), RoomError> {
-        if events.is_empty() {
-            return Ok(());
+    fn journal(&self) -> &dyn Journal {
+        self.writer.journal.as_ref()
+    }
+
+    /// A room as the journal has it.
+    async fn enter(&self, room: &str) -> Result<OwnedMutexGuard<Transcript>, RoomError> {
+        let mut transcript = self.room(room)?.transcript.clone().lock_owned().await;
+        if transcript.is_behind() {
+            let known = transcript.sequence();
+            let caught_up = transcript.catch_up(self.journal()).await;
+            self.writer.tell(&transcript, known);
+            caught_up?;
         }
-        if let Err(error) = transcript.record(self.journal.as_ref(), self.clock.now(), events).await {
-            // It may stand there all the same: what does is found by its identity when it is tried again.
-            let room = transcript.room().to_owned();
-            let hosts = self.room(&room)?.info.hosts;
-            match Transcript::load(self.journal.as_ref(), &self.store, &room, hosts).await {
-                Ok(loaded) => *transcript = loaded,
-                // What was known stays: a store that can't be read any more takes nothing either, and says so again.
-                Err(unreadable) => tracing::error!("After an entry of unknown fate {unreadable}"),
-            }
-            return Err(error);
-        }
+        Ok(transcript)
+    }
+
+    /// Writes what is decided over a room as it stands; answers what was decided with it. It is carried out also when whoever
+    /// asked is gone before it is: otherwise the journal might have it, and the room not know.
+    async fn write<T: Send + 'static>(
+        &self,
+        room: &str,
+        decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send + 'static,
+    ) -> Result<T, RoomError> {
+        let mut transcript = self.enter(room).await?;
+        let writer = self.writer.clone();
+        let writing = tokio::spawn(async move { writer.write(&mut transcript, decide).await });
+        writing.await.unwrap_or_else(|gone| Err(RoomError::Unclear(gone.to_string())))
+    }
+}
+
+impl Writer {
+    async fn write<T>(
+        &self,
+        transcript: &mut Transcript,
+        decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send,
+    ) -> Result<T, RoomError> {
+        let (at, known) = (self.clock.now(), transcript.sequence());
+        let written = self.decide_and_record(transcript, at, decide).await;
         if let Some(index) = transcript.to_write_down(SNAPSHOT_EVENTS)
             && self.snapshots.offer(transcript.stream().clone(), index)
         {
             transcript.wrote_down();
         }
-        self.changes.send_modify(|count| *count += 1);
-        Ok(())
+        self.tell(transcript, known);
+        written
+    }
+
+    async fn decide_and_record<T>(
+        &self,
+        transcript: &mut Transcript,
+        at: DateTime<Utc>,
+        decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send,
+    ) -> Result<T, RoomError> {
+        let mut attempts = 0;
+        loop {
+            let (events, answer) = decide(transcript);
+            if events.is_empty() {
+                return Ok(answer);
+            }
+            attempts += 1;
+            match transcript.record(self.journal.as_ref(), at, events).await {
+                Ok(()) => return Ok(answer),
+                Err(unwritten) if unwritten.again && attempts < WRITE_ATTEMPTS_MAX => {}
+                Err(unwritten) => return Err(unwritten.error),
+            }
+        }
+    }
+
+    /// Tells pages that a room is not as it was, if it is not.
+    fn tell(&self, transcript: &Transcript, known: u64) {
+        if transcript.sequence() != known {
+            self.changes.send_modify(|count| *count += 1);
+        }
+    }
+}
+
+async fn open(info: RoomInfo, journal: &dyn Journal, store: &Arc<dyn SnapshotStore>) -> Result<(String, Room), RoomError> {
+    let limits = if info.hosts { Limits::HOSTING } else { Limits::LISTENING };
+    let transcript = Transcript::load(journal, store, &info.id, limits).await?;
+    Ok((info.id.clone(), Room { info, transcript: Arc::new(Mutex::new(transcript)) }))
+}
+
+/// Forgets the snapshots of rooms that are not configured any more.
+async fn tidy(store: &Arc<dyn SnapshotStore>, kept: BTreeSet<StreamName>) {
+    let store = store.clone();
+    let tidied = tokio::task::spawn_blocking(move || store.keep_only(ROOMS, &kept)).await;
+    if let Err(error) = tidied.map_err(std::io::Error::other).and_then(|tidied| tidied) {
+        tracing::warn!("Old snapshots of rooms can't be removed: {error}");
     }
 }
 
@@ -124,46 +206,36 @@ impl HouseRooms for LocalRooms {
     }
 
     async fn count(&self, room: &str) -> Result<u64, RoomError> {
-        Ok(self.room(room)?.transcript.lock().await.count())
+        Ok(self.enter(room).await?.count())
     }
 
     async fn messages(&self, room: &str, after: u64) -> Result<Vec<RoomMessage>, RoomError> {
-        self.room(room)?.transcript.lock().await.messages(self.journal.as_ref(), after).await
+        self.enter(room).await?.messages(self.journal(), after).await
     }
 
-    async fn message(&self, room: &str, id: u64) -> Result<Option<RoomMessage>, RoomError> {
-        self.room(room)?.transcript.lock().await.message(self.journal.as_ref(), id).await
-    }
-
-    async fn rollout_of(&self, room: &str, id: u64) -> Result<Option<Option<RolloutId>>, RoomError> {
-        let transcript = self.room(room)?.transcript.lock().await;
-        if let Some(rollout) = transcript.rollout_of(id) {
-            return Ok(Some(Some(rollout.clone())));
-        }
-        Ok(transcript.message(self.journal.as_ref(), id).await?.map(|message| message.rollout))
+    async fn rollout_of(&self, room: &str, id: u64) -> Result<Belongs, RoomError> {
+        self.enter(room).await?.rollout_of(self.journal(), id).await
     }
 
     async fn cards(&self, room: &str) -> Result<Vec<(u64, RolloutId)>, RoomError> {
-        let transcript = self.room(room)?.transcript.lock().await;
+        let transcript = self.enter(room).await?;
         Ok(transcript.cards().map(|(message, rollout)| (message, rollout.clone())).collect())
     }
 
-    async fn say(&self, room: &str, person: &PersonId, text: &str, id: &str) -> Result<u64, RoomError> {
-        let known = self.room(room)?;
-        if !known.info.hosts {
+    async fn say(&self, room: &str, person: &PersonId, text: &str, key: Option<&str>) -> Result<u64, RoomError> {
+        if !self.room(room)?.info.hosts {
             return Err(RoomError::ListensOnly(room.to_owned()));
         }
-        let mut transcript = known.transcript.lock().await;
-        if let Some(known) = transcript.said(id) {
-            return Ok(known);
-        }
-        let post = Post { text: rendering::said(text), said: Some(id.to_owned()), ..Post::by(Author::Person(person.clone())) };
-        let message = transcript.next_id();
-        self.record(&mut transcript, vec![RoomEvent::Posted(post)]).await?;
-        Ok(message)
+        let said = key.map(str::to_owned);
+        let post = Post { text: rendering::said(text), said: said.clone(), ..Post::by(Author::Person(person.clone())) };
+        let decide = move |transcript: &Transcript| match said.as_deref().and_then(|key| transcript.said(key)) {
+            Some(known) => (Vec::new(), known),
+            None => (vec![RoomEvent::Posted(post.clone())], transcript.next_id()),
+        };
+        self.write(room, decide).await
     }
 
     fn watch(&self) -> watch::Receiver<u64> {
-        self.changes.subscribe()
+        self.writer.changes.subscribe()
     }
 }

@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::message::card::Button;
 use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Delivery, Recipient};
 use crate::domain::runbook::model::Venue;
 use crate::domain::runbook::model::{Address, Platform};
-use crate::engine::ports::{Author, Courier, Found, Projection, RoomError, Sent};
+use crate::engine::ports::{Author, Courier, Found, LogLine, Projection, RoomError, Sent};
 
-use super::transcript::{Post, RoomEvent};
+use super::transcript::{Post, RoomEvent, Transcript};
 use super::{LocalRooms, rendering};
 
 /// The least time between two edits of a card: quick enough to feel live, slow enough for a burst to be a handful.
@@ -44,33 +45,34 @@ pub fn room_of_address(address: &Address) -> String {
 #[async_trait]
 impl Courier for LocalRooms {
     async fn deliver(&self, delivery: &Delivery) -> Sent {
-        let room = match self.room(&room_of(&delivery.to)) {
-            Ok(room) => room,
-            Err(error) => return Sent::Never { why: error.to_string() },
-        };
-        let mut transcript = room.transcript.lock().await;
         let token = delivery.id.token();
-        if let Some(known) = transcript.delivered(&token) {
-            return Sent::Delivered { reference: known.to_string() };
-        }
         let post = Post {
             text: delivery.text.clone(),
             subject: delivery.subject.clone(),
             rollout: delivery.rollout.clone(),
             buttons: delivery.buttons.clone(),
-            effect: Some(token),
+            effect: Some(token.clone()),
             ..Post::by(Author::Bot)
         };
-        let reference = transcript.next_id().to_string();
-        match self.record(&mut transcript, vec![RoomEvent::Posted(post)]).await {
-            Ok(()) => Sent::Delivered { reference },
-            Err(error) => Sent::TryAgain { after: None, why: error.to_string() },
+        let decide = move |transcript: &Transcript| match transcript.delivered(&token) {
+            Some(known) => (Vec::new(), known),
+            None => (vec![RoomEvent::Posted(post.clone())], transcript.next_id()),
+        };
+        match self.write(&room_of(&delivery.to), decide).await {
+            Ok(message) => Sent::Delivered { reference: message.to_string() },
+            Err(error @ (RoomError::Unknown(_) | RoomError::ListensOnly(_))) => Sent::Never { why: error.to_string() },
+            Err(error @ RoomError::Unclear(_)) => Sent::Unclear { why: error.to_string() },
+            Err(error @ RoomError::Store(_)) => Sent::TryAgain { after: None, why: error.to_string() },
         }
     }
 
     async fn find(&self, delivery: &Delivery) -> Found {
-        let Ok(room) = self.room(&room_of(&delivery.to)) else { return Found::Absent };
-        match room.transcript.lock().await.find(self.journal.as_ref(), &delivery.id.token()).await {
+        let transcript = match self.enter(&room_of(&delivery.to)).await {
+            Ok(transcript) => transcript,
+            Err(RoomError::Unknown(_)) => return Found::Absent,
+            Err(error) => return Found::CannotTell { why: error.to_string() },
+        };
+        match transcript.find(self.journal(), &delivery.id.token()).await {
             Ok(Some(message)) => Found::There { reference: message.to_string() },
             Ok(None) => Found::Absent,
             Err(error) => Found::CannotTell { why: error.to_string() },
@@ -78,43 +80,40 @@ impl Courier for LocalRooms {
     }
 
     async fn show(&self, projection: &Projection) -> Result<String, String> {
-        let room = self.room(&projection.venue.room).map_err(|error| error.to_string())?;
-        let mut transcript = room.transcript.lock().await;
-        let (text, buttons) = (rendering::card(&projection.card), &projection.card.buttons);
-        let mut events = Vec::new();
-        let card = if let Some(card) = transcript.card(&projection.rollout) {
-            if !transcript.stands(card, &text, buttons) {
-                events.push(RoomEvent::Edited { message: card, text, buttons: buttons.clone() });
-            }
-            card
-        } else {
-            events.push(RoomEvent::Posted(Post {
-                text,
-                buttons: buttons.clone(),
-                rollout: Some(projection.rollout.clone()),
-                card: true,
-                ..Post::by(Author::Bot)
-            }));
-            transcript.next_id()
-        };
-        let cursor = transcript.log_cursor(&projection.rollout);
-        let lines = projection.log.iter().filter(|line| line.sequence > cursor);
-        events.extend(lines.flat_map(|line| {
-            let post =
-                |text: &str| Post { text: text.to_owned(), rollout: Some(projection.rollout.clone()), ..Post::by(Author::Bot) };
-            let logged = Post { thread_of: Some(card), log_sequence: Some(line.sequence), ..post(&line.text) };
-            [Some(logged), line.aloud.as_deref().map(post)].into_iter().flatten().map(RoomEvent::Posted)
-        }));
-        self.record(&mut transcript, events).await.map_err(|error: RoomError| error.to_string())?;
-        Ok(card.to_string())
+        let (room, text) = (projection.venue.room.clone(), rendering::card(&projection.card));
+        let (rollout, buttons, log) = (projection.rollout.clone(), projection.card.buttons.clone(), projection.log.clone());
+        let decide = move |transcript: &Transcript| show(transcript, &rollout, &text, &buttons, &log);
+        let card = self.write(&room, decide).await;
+        card.map(|card| card.to_string()).map_err(|error| error.to_string())
     }
 
     async fn log_cursor(&self, rollout: &RolloutId, venue: &Venue) -> Result<u64, String> {
-        let room = self.room(&venue.room).map_err(|error| error.to_string())?;
-        Ok(room.transcript.lock().await.log_cursor(rollout))
+        let transcript = self.enter(&venue.room).await.map_err(|error| error.to_string())?;
+        Ok(transcript.log_cursor(rollout))
     }
 
     fn edit_pause(&self) -> Duration {
         EDIT_PAUSE
     }
+}
+
+/// What has to happen in a room so that it shows a rollout; and the message of its card.
+fn show(transcript: &Transcript, rollout: &RolloutId, text: &str, buttons: &[Button], log: &[LogLine]) -> (Vec<RoomEvent>, u64) {
+    let by_bot = |text: &str| Post { text: text.to_owned(), rollout: Some(rollout.clone()), ..Post::by(Author::Bot) };
+    let mut events = Vec::new();
+    let card = if let Some(card) = transcript.card(rollout) {
+        if !transcript.stands(card, text, buttons) {
+            events.push(RoomEvent::Edited { message: card, text: text.to_owned(), buttons: buttons.to_vec() });
+        }
+        card
+    } else {
+        events.push(RoomEvent::Posted(Post { buttons: buttons.to_vec(), card: true, ..by_bot(text) }));
+        transcript.next_id()
+    };
+    let cursor = transcript.log_cursor(rollout);
+    events.extend(log.iter().filter(|line| line.sequence > cursor).flat_map(|line| {
+        let logged = Post { thread_of: Some(card), log_sequence: Some(line.sequence), ..by_bot(&line.text) };
+        [Some(logged), line.aloud.as_deref().map(by_bot)].into_iter().flatten().map(RoomEvent::Posted)
+    }));
+    (events, card)
 }

@@ -1,7 +1,8 @@
 //! What stands in one room: its messages, and how to find what T-minus put there by identity.
 //!
-//! The messages are in the journal. Kept in memory is where to find them, and the newest ones that somebody looked at: a room
-//! that was used for years is no larger than one that was opened yesterday.
+//! The messages are in the journal. Kept in memory is where to find them, and the newest ones that somebody looked at: what was
+//! said for years takes eight bytes for every 256 messages. Only a card is remembered for ever, since its rollout may be corrected
+//! after its end: some 300 bytes for each rollout that a room hosted, in memory and in its snapshot.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
@@ -13,32 +14,60 @@ use sha2::{Digest, Sha256};
 use crate::domain::message::card::Button;
 use crate::domain::rollout::command::RolloutId;
 use crate::engine::journal::chain::hex;
-use crate::engine::journal::{Append, Journal, NewRecord, Record, StreamName};
-use crate::engine::ports::{Author, RoomError, RoomMessage};
+use crate::engine::journal::{Append, AppendError, Journal, NewRecord, Record, StreamName};
+use crate::engine::ports::{Author, Belongs, ROOM_LOOKED_AT_MAX, RoomError, RoomMessage};
 use crate::engine::snapshots::{self, SnapshotStore, Snapshotted};
 
 use super::recent::Recent;
 
+/// What the names of the streams of rooms begin with.
+pub(super) const ROOMS: &str = "room/";
 /// The version that room events are written in.
 const ROOM_EVENT_VERSION: u16 = 1;
 /// How many records are read from the journal at once.
 const READ_RECORDS_MAX: usize = 512;
-/// Where every so many messages stand in the stream is remembered: so many are read at most to get at one.
+/// Where every so many messages stand in the stream is remembered: so many are read at most to get at one. Snapshots hold the
+/// places, so their number has to rise with it.
 const MARK_MESSAGES: u64 = 256;
 /// How many messages are read at once: more than a page shows.
-pub const MESSAGES_READ_MAX: usize = 1000;
-/// How many of the newest messages are kept in a room where rollouts are hosted: what a page shows of it, so that looking on costs
-/// no reading.
-const LATEST_HOSTING_MAX: usize = 700;
-/// The same where announcements only arrive: few look there, and there are many such rooms.
+const MESSAGES_READ_MAX: u64 = 1000;
+/// How many of the newest messages are kept where announcements only arrive: few look there, and there are many such rooms.
 const LATEST_MAX: usize = 64;
 /// How many deliveries are recognised without reading: those that may be tried again in a moment.
 const DELIVERED_MAX: usize = 256;
-/// How many messages of people are recognised when they arrive again: as many as a rollout remembers commands.
+/// How many messages that came with a key of their sender are recognised when they arrive again: as many as a rollout remembers
+/// commands.
 const SAID_MAX: usize = 4096;
-
 /// How much of a hash tells one text of a card from another.
 const FINGERPRINT_BYTES: usize = 16;
+
+/// How much of a room is kept in memory, and read at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    mark_messages: u64,
+    read_records: usize,
+    read_messages: u64,
+    latest: usize,
+    delivered: usize,
+    said: usize,
+}
+
+impl Limits {
+    /// Of a room where announcements only arrive.
+    pub const LISTENING: Self = Self {
+        mark_messages: MARK_MESSAGES,
+        read_records: READ_RECORDS_MAX,
+        read_messages: MESSAGES_READ_MAX,
+        latest: LATEST_MAX,
+        delivered: DELIVERED_MAX,
+        said: SAID_MAX,
+    };
+    /// Of a room where rollouts are hosted: what a page shows of it is kept, so that looking on costs no reading.
+    pub const HOSTING: Self = Self { latest: ROOM_LOOKED_AT_MAX, ..Self::LISTENING };
+}
+
+// Whoever looks at a page gets all of it at once.
+const _: () = assert!(ROOM_LOOKED_AT_MAX as u64 <= MESSAGES_READ_MAX);
 
 /// What can happen in a room.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -46,7 +75,7 @@ const FINGERPRINT_BYTES: usize = 16;
 pub(super) enum RoomEvent {
     /// Somebody wrote something.
     Posted(Post),
-    /// A message was changed.
+    /// A card was changed. Nothing else that stands in a room ever is.
     Edited {
         /// Which.
         message: u64,
@@ -79,7 +108,7 @@ pub(super) struct Post {
     /// The sequence of the rollout's event that this line of its log is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub log_sequence: Option<u64>,
-    /// The identity of what a person said.
+    /// The identity of what a person said, where they gave it a key.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub said: Option<String>,
 }
@@ -112,14 +141,22 @@ struct Recorded {
 pub(super) struct Transcript {
     room: String,
     stream: StreamName,
+    limits: Limits,
     index: Index,
     /// The newest messages, as far as somebody looked at them or they came since.
     latest: VecDeque<RoomMessage>,
-    latest_max: usize,
-    /// All deliveries that ever arrived, once one had to be looked for among them.
-    delivered: Option<HashMap<String, u64>>,
+    /// Whether the journal may have more of this room than is known here: an append began, and nobody knows how it ended.
+    is_behind: bool,
     /// Up to which record the index was written down last.
     snapshot_at: u64,
+}
+
+/// Why something does not stand in a room, as far as is known.
+#[derive(Debug)]
+pub(super) struct Unwritten {
+    pub error: RoomError,
+    /// Whether it certainly does not, and what does stand there is known: then it can be decided once more.
+    pub again: bool,
 }
 
 /// Where everything stands: what a start needs to know, and can be told by a snapshot.
@@ -135,7 +172,7 @@ pub(super) struct Index {
     rollouts: HashMap<RolloutId, InRoom>,
     /// Deliveries by their identity.
     delivered: Recent,
-    /// What people said, by its identity.
+    /// What people said with a key, by its identity.
     said: Recent,
 }
 
@@ -163,63 +200,128 @@ impl Snapshotted for Index {
 }
 
 impl Transcript {
-    pub async fn load(journal: &dyn Journal, store: &Arc<dyn SnapshotStore>, room: &str, hosts: bool) -> Result<Self, RoomError> {
-        let stream = StreamName::new(format!("room/{room}"));
+    pub async fn load(
+        journal: &dyn Journal,
+        store: &Arc<dyn SnapshotStore>,
+        room: &str,
+        limits: Limits,
+    ) -> Result<Self, RoomError> {
+        let stream = Self::stream_of(room);
         let index: Index = snapshots::take(store, journal, &stream).await.unwrap_or_default();
         let mut transcript = Self {
             room: room.to_owned(),
             stream,
+            limits,
             snapshot_at: index.sequence,
             index,
             latest: VecDeque::new(),
-            latest_max: if hosts { LATEST_HOSTING_MAX } else { LATEST_MAX },
-            delivered: None,
+            is_behind: true,
         };
-        loop {
-            let records = transcript.read(journal, transcript.index.sequence + 1, READ_RECORDS_MAX).await?;
-            let count = records.len();
-            for (_, recorded) in records {
-                transcript.index.evolve(&recorded);
-            }
-            if count < READ_RECORDS_MAX {
-                return Ok(transcript);
+        while let Some(records) = transcript.read_on(journal).await? {
+            for recorded in records {
+                transcript.index.evolve(&recorded, &limits);
             }
         }
+        transcript.is_behind = false;
+        Ok(transcript)
+    }
+
+    /// The stream in which a room is.
+    pub fn stream_of(room: &str) -> StreamName {
+        StreamName::new(format!("{ROOMS}{room}"))
     }
 
     /// Appends to the room's stream; on success the room has changed.
-    pub async fn record(&mut self, journal: &dyn Journal, at: DateTime<Utc>, events: Vec<RoomEvent>) -> Result<(), RoomError> {
+    pub async fn record(&mut self, journal: &dyn Journal, at: DateTime<Utc>, events: Vec<RoomEvent>) -> Result<(), Unwritten> {
+        let unwritten = |error| Unwritten { error, again: false };
         let recorded: Vec<Recorded> = events.into_iter().map(|event| Recorded { v: ROOM_EVENT_VERSION, at, event }).collect();
+        let expected = self.index.sequence;
         let mut records = Vec::with_capacity(recorded.len());
         for (index, one) in recorded.iter().enumerate() {
-            let payload = serde_json::to_vec(one).map_err(|error| RoomError::Store(error.to_string()))?;
-            records.push(NewRecord { id: format!("{}#{index}", self.index.sequence + 1), payload });
+            let payload = serde_json::to_vec(one).map_err(|error| unwritten(RoomError::Store(error.to_string())))?;
+            records.push(NewRecord { id: format!("{}#{index}", expected + 1), payload });
         }
-        let append = Append { stream: self.stream.clone(), expected: self.index.sequence, records };
-        journal.append(vec![append], 0).await.map_err(|error| RoomError::Store(error.to_string()))?;
-        for one in recorded {
-            self.index.evolve(&one);
-            self.keep(one);
+        let append = Append { stream: self.stream.clone(), expected, records: records.clone() };
+        self.is_behind = true;
+        match journal.append(vec![append], 0).await {
+            Ok(()) => {
+                for one in recorded {
+                    self.take(one);
+                }
+                self.is_behind = false;
+                Ok(())
+            }
+            Err(error) => self.look_for(journal, expected, &records, error).await,
         }
+    }
+
+    /// Sees whether what an append did not acknowledge stands in the journal, and takes in what does.
+    async fn look_for(
+        &mut self,
+        journal: &dyn Journal,
+        expected: u64,
+        sought: &[NewRecord],
+        error: AppendError,
+    ) -> Result<(), Unwritten> {
+        let (again, error) = match error {
+            AppendError::Conflict { .. } => (true, RoomError::Store(error.to_string())),
+            AppendError::Unknown(_) => (true, RoomError::Unclear(error.to_string())),
+            AppendError::Poisoned(_) => (false, RoomError::Unclear(error.to_string())),
+            AppendError::Invalid(_) => (false, RoomError::Store(error.to_string())),
+        };
+        let there = journal.read(&self.stream, expected + 1, sought.len()).await.map_err(|why| self.unreadable(&why.to_string()));
+        let caught_up = self.catch_up(journal).await;
+        let unreadable = match (there, caught_up) {
+            (Ok(there), Ok(())) => {
+                // Nobody else writes here with this very time, so what is the same is the same.
+                let is_same =
+                    |(there, sought): (&Record, &NewRecord)| (&there.id, &there.payload) == (&sought.id, &sought.payload);
+                let is_there = there.len() == sought.len() && there.iter().zip(sought).all(is_same);
+                return if is_there { Ok(()) } else { Err(Unwritten { error, again }) };
+            }
+            (Err(why), _) | (_, Err(why)) => why,
+        };
+        // What was known stays, and is caught up with before anybody sees it.
+        tracing::error!("After an entry of unknown fate {unreadable}");
+        Err(Unwritten { error: RoomError::Unclear(error.to_string()), again: false })
+    }
+
+    /// Takes in what the journal has of this room and is not known here yet.
+    pub async fn catch_up(&mut self, journal: &dyn Journal) -> Result<(), RoomError> {
+        while let Some(records) = self.read_on(journal).await? {
+            for recorded in records {
+                self.take(recorded);
+            }
+        }
+        self.is_behind = false;
         Ok(())
     }
 
-    /// Keeps what came, with the newest that are kept.
-    fn keep(&mut self, recorded: Recorded) {
+    /// Whether it has to [catch up](Self::catch_up) before anybody may rely on it.
+    pub const fn is_behind(&self) -> bool {
+        self.is_behind
+    }
+
+    /// What follows what is known, if anything does.
+    async fn read_on(&self, journal: &dyn Journal) -> Result<Option<Vec<Recorded>>, RoomError> {
+        let records = self.read(journal, self.index.sequence + 1, self.limits.read_records).await?;
+        Ok((!records.is_empty()).then(|| records.into_iter().map(|(_, recorded)| recorded).collect()))
+    }
+
+    /// Takes in what is durable, and keeps it with the newest that are kept.
+    fn take(&mut self, recorded: Recorded) {
+        self.index.evolve(&recorded, &self.limits);
         match recorded.event {
             RoomEvent::Posted(post) => {
-                if let (Some(delivered), Some(effect)) = (&mut self.delivered, &post.effect) {
-                    delivered.insert(effect.clone(), self.index.messages);
-                }
                 self.latest.push_back(message_of(self.index.messages, recorded.at, post));
-                if self.latest.len() > self.latest_max {
+                if self.latest.len() > self.limits.latest {
                     self.latest.pop_front();
                 }
             }
             RoomEvent::Edited { message, text, buttons } => {
-                let first = self.first_kept();
-                let place = message.checked_sub(first).and_then(|place| usize::try_from(place).ok());
-                if let Some(known) = place.and_then(|place| self.latest.get_mut(place)) {
+                let place = self.place_of(message);
+                let known = place.and_then(|place| self.latest.get_mut(place)).filter(|known| known.is_card);
+                if let Some(known) = known {
                     (known.text, known.buttons, known.edited_at) = (text, buttons, Some(recorded.at));
                 }
             }
@@ -229,6 +331,12 @@ impl Transcript {
     /// The first message from which on all are in memory; the next one where none is.
     fn first_kept(&self) -> u64 {
         self.index.messages + 1 - self.latest.len() as u64
+    }
+
+    /// Where a message is among those in memory, if it is.
+    fn place_of(&self, id: u64) -> Option<usize> {
+        let place = usize::try_from(id.checked_sub(self.first_kept())?).ok()?;
+        (place < self.latest.len()).then_some(place)
     }
 
     /// The id that the next message will have: ids count from 1 without gaps.
@@ -241,28 +349,27 @@ impl Transcript {
         self.index.messages
     }
 
-    pub fn room(&self) -> &str {
-        &self.room
+    /// Up to which record of its stream the room is known.
+    pub const fn sequence(&self) -> u64 {
+        self.index.sequence
     }
 
-    /// Up to [`MESSAGES_READ_MAX`] messages after one, oldest first.
+    /// The messages after one, oldest first; no more than some at once.
     pub async fn messages(&mut self, journal: &dyn Journal, after: u64) -> Result<Vec<RoomMessage>, RoomError> {
         // What comes after the last message is nothing yet.
         let after = after.min(self.index.messages);
-        let last = self.index.messages.min(after + MESSAGES_READ_MAX as u64);
+        let last = self.index.messages.min(after + self.limits.read_messages);
         let first_kept = self.first_kept();
         let mut messages = self.read_messages(journal, after + 1, last.min(first_kept - 1)).await?;
-        if last + 1 >= first_kept && !messages.is_empty() {
+        let read = messages.len();
+        messages.extend((first_kept.max(after + 1)..=last).filter_map(|id| self.latest.get(self.place_of(id)?).cloned()));
+        if last + 1 >= first_kept {
             // Whoever looks at the end of a room looks again in a moment.
-            let room_left = self.latest_max.saturating_sub(self.latest.len());
-            for message in messages.iter().rev().take(room_left) {
+            let room_left = self.limits.latest.saturating_sub(self.latest.len());
+            for message in messages.iter().take(read).rev().take(room_left) {
                 self.latest.push_front(message.clone());
             }
         }
-        let kept_before = usize::try_from((after + 1).saturating_sub(first_kept)).unwrap_or(usize::MAX);
-        let kept_last = usize::try_from((last + 1).saturating_sub(first_kept)).unwrap_or(usize::MAX);
-        let kept_since = self.latest.len() - usize::try_from(self.index.messages + 1 - first_kept).unwrap_or_default();
-        messages.extend(self.latest.iter().skip(kept_since).take(kept_last).skip(kept_before).cloned());
         Ok(messages)
     }
 
@@ -271,28 +378,29 @@ impl Transcript {
         if id == 0 || id > self.index.messages {
             return Ok(None);
         }
-        let kept = id.checked_sub(self.first_kept()).and_then(|place| usize::try_from(place).ok());
-        match kept {
+        match self.place_of(id) {
             Some(place) => Ok(self.latest.get(place).cloned()),
             None => Ok(self.read_messages(journal, id, id).await?.pop()),
         }
     }
 
-    /// The rollout that a message belongs to, if that is known without reading.
-    pub fn rollout_of(&self, id: u64) -> Option<&RolloutId> {
-        let place = id.checked_sub(self.first_kept()).and_then(|place| usize::try_from(place).ok());
-        let kept = place.and_then(|place| self.latest.get(place)).and_then(|message| message.rollout.as_ref());
-        kept.or_else(|| self.index.cards.get(&id).map(|card| &card.rollout))
+    /// What a message belongs to; a card is known without reading.
+    pub async fn rollout_of(&self, journal: &dyn Journal, id: u64) -> Result<Belongs, RoomError> {
+        if let Some(card) = self.index.cards.get(&id) {
+            return Ok(Belongs::To(card.rollout.clone()));
+        }
+        let message = self.message(journal, id).await?;
+        Ok(message.map_or(Belongs::NoMessage, |message| message.rollout.map_or(Belongs::ToNone, Belongs::To)))
     }
 
     /// The messages from `first` to `last` from the journal, as they stand now.
     async fn read_messages(&self, journal: &dyn Journal, first: u64, last: u64) -> Result<Vec<RoomMessage>, RoomError> {
         let mut messages: Vec<RoomMessage> = Vec::new();
-        let mark = usize::try_from(first.saturating_sub(1) / MARK_MESSAGES).unwrap_or(usize::MAX);
+        let mark = usize::try_from(first.saturating_sub(1) / self.limits.mark_messages).unwrap_or(usize::MAX);
         let Some(mut sequence) = self.index.marks.get(mark).copied().filter(|_| first <= last) else { return Ok(messages) };
-        let mut id = mark as u64 * MARK_MESSAGES;
+        let mut id = mark as u64 * self.limits.mark_messages;
         while id < last {
-            let records = self.read(journal, sequence, READ_RECORDS_MAX).await?;
+            let records = self.read(journal, sequence, self.limits.read_records).await?;
             let Some((end, _)) = records.last() else { return Err(self.unreadable("its messages are not where they were")) };
             sequence = end + 1;
             for (_, Recorded { at, event, .. }) in records {
@@ -334,32 +442,33 @@ impl Transcript {
     /// The message that a delivery became, if it arrived lately. Whoever does not know whether it arrived at all asks
     /// [`find`](Self::find).
     pub fn delivered(&self, effect: &str) -> Option<u64> {
-        let all = self.delivered.as_ref().and_then(|all| all.get(effect).copied());
-        all.or_else(|| self.index.delivered.get(effect))
+        self.index.delivered.get(effect)
     }
 
-    /// The message that a delivery became, whenever that was. After a crash a room is read once for it.
-    pub async fn find(&mut self, journal: &dyn Journal, effect: &str) -> Result<Option<u64>, RoomError> {
+    /// The message that a delivery became, whenever that was. What did not arrive lately is looked for in all of the room, which
+    /// only a crash or a lost answer asks for.
+    pub async fn find(&self, journal: &dyn Journal, effect: &str) -> Result<Option<u64>, RoomError> {
         let known = self.delivered(effect);
-        if known.is_some() || self.delivered.is_some() || self.index.delivered.is_whole() {
+        if known.is_some() || self.index.delivered.is_whole() {
             return Ok(known);
         }
-        let (mut all, mut id, mut sequence) = (HashMap::new(), 0, 0);
+        let (mut id, mut sequence) = (0, 0);
         while sequence < self.index.sequence {
-            let records = self.read(journal, sequence + 1, READ_RECORDS_MAX).await?;
+            let records = self.read(journal, sequence + 1, self.limits.read_records).await?;
             let Some((end, _)) = records.last() else { return Err(self.unreadable("it ends before its end")) };
             sequence = *end;
             for (_, recorded) in records {
                 let RoomEvent::Posted(post) = recorded.event else { continue };
                 id += 1;
-                all.extend(post.effect.map(|effect| (effect, id)));
+                if post.effect.as_deref() == Some(effect) {
+                    return Ok(Some(id));
+                }
             }
         }
-        let found = all.get(effect).copied();
-        self.delivered = Some(all);
-        Ok(found)
+        Ok(None)
     }
 
+    /// The message that somebody sent with a key, if that was lately.
     pub fn said(&self, id: &str) -> Option<u64> {
         self.index.said.get(id)
     }
@@ -397,11 +506,11 @@ impl Transcript {
 }
 
 impl Index {
-    fn evolve(&mut self, recorded: &Recorded) {
+    fn evolve(&mut self, recorded: &Recorded, limits: &Limits) {
         self.sequence += 1;
         match &recorded.event {
             RoomEvent::Posted(post) => {
-                if self.messages.is_multiple_of(MARK_MESSAGES) {
+                if self.messages.is_multiple_of(limits.mark_messages) {
                     self.marks.push(self.sequence);
                 }
                 self.messages += 1;
@@ -418,10 +527,10 @@ impl Index {
                     }
                 }
                 if let Some(effect) = &post.effect {
-                    self.delivered.note(effect, id, DELIVERED_MAX);
+                    self.delivered.note(effect, id, limits.delivered);
                 }
                 if let Some(said) = &post.said {
-                    self.said.note(said, id, SAID_MAX);
+                    self.said.note(said, id, limits.said);
                 }
             }
             RoomEvent::Edited { message, text, buttons } => {
