@@ -16,5 +16,6 @@ mod pretended;
 mod real;
 mod rehearsal;
 mod replay;
+mod rooms;
 mod stage;
 mod starting;

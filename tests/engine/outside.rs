@@ -46,10 +46,13 @@ async fn a_delivery_is_tried_again_until_it_arrives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delivery_without_an_answer_is_looked_up_before_it_is_sent_again() {
-    for (found, sends) in [(there(), 1), (Found::Absent, 2), (cannot_tell(), 2)] {
+async fn a_delivery_without_a_clear_answer_is_looked_up_before_it_is_sent_again() {
+    let unclear: fn() -> Send = || Send::Is(Sent::Unclear { why: "the line broke".into() });
+    let lost: [fn() -> Send; 2] = [|| Send::Hangs, unclear];
+    let became = [(there(), 1), (Found::Absent, 2), (cannot_tell(), 2)];
+    for (lost, (found, sends)) in lost.iter().flat_map(|lost| became.iter().map(move |became| (lost, became.clone()))) {
         let mut stage = Stage::with(ANNOUNCE).await;
-        stage.outside.will_send(Send::Hangs).will_find(found.clone());
+        stage.outside.will_send(lost()).will_find(found.clone());
         let id = stage.start().await;
         stage.until(&id, "delivery-ended").await;
         let calls = stage.outside.calls();

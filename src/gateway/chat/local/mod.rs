@@ -3,6 +3,8 @@
 //! What stands in a room is kept in a stream of its own in the journal, so it survives like everything else: the card as it
 //! was last shown, the log in its thread, announcements, and what people said.
 
+#[cfg(test)]
+mod model;
 pub mod outbound;
 mod recent;
 mod rendering;

@@ -44,12 +44,12 @@ const FINGERPRINT_BYTES: usize = 16;
 /// How much of a room is kept in memory, and read at once.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
-    mark_messages: u64,
-    read_records: usize,
-    read_messages: u64,
-    latest: usize,
-    delivered: usize,
-    said: usize,
+    pub mark_messages: u64,
+    pub read_records: usize,
+    pub read_messages: u64,
+    pub latest: usize,
+    pub delivered: usize,
+    pub said: usize,
 }
 
 impl Limits {
@@ -217,12 +217,8 @@ impl Transcript {
             latest: VecDeque::new(),
             is_behind: true,
         };
-        while let Some(records) = transcript.read_on(journal).await? {
-            for recorded in records {
-                transcript.index.evolve(&recorded, &limits);
-            }
-        }
-        transcript.is_behind = false;
+        // Nobody has looked at anything yet, so nothing of it is kept.
+        transcript.read_on(journal, |transcript, recorded| transcript.index.evolve(&recorded, &limits)).await?;
         Ok(transcript)
     }
 
@@ -288,13 +284,7 @@ impl Transcript {
 
     /// Takes in what the journal has of this room and is not known here yet.
     pub async fn catch_up(&mut self, journal: &dyn Journal) -> Result<(), RoomError> {
-        while let Some(records) = self.read_on(journal).await? {
-            for recorded in records {
-                self.take(recorded);
-            }
-        }
-        self.is_behind = false;
-        Ok(())
+        self.read_on(journal, Self::take).await
     }
 
     /// Whether it has to [catch up](Self::catch_up) before anybody may rely on it.
@@ -302,10 +292,19 @@ impl Transcript {
         self.is_behind
     }
 
-    /// What follows what is known, if anything does.
-    async fn read_on(&self, journal: &dyn Journal) -> Result<Option<Vec<Recorded>>, RoomError> {
-        let records = self.read(journal, self.index.sequence + 1, self.limits.read_records).await?;
-        Ok((!records.is_empty()).then(|| records.into_iter().map(|(_, recorded)| recorded).collect()))
+    /// Reads what follows what is known, up to the end.
+    async fn read_on(&mut self, journal: &dyn Journal, take: impl Fn(&mut Self, Recorded) + Send) -> Result<(), RoomError> {
+        loop {
+            let records = self.read(journal, self.index.sequence + 1, self.limits.read_records).await?;
+            let is_end = records.len() < self.limits.read_records;
+            for (_, recorded) in records {
+                take(self, recorded);
+            }
+            if is_end {
+                self.is_behind = false;
+                return Ok(());
+            }
+        }
     }
 
     /// Takes in what is durable, and keeps it with the newest that are kept.
