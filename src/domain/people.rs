@@ -6,6 +6,11 @@ use std::fmt;
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+/// The longest short name of a person, in characters: with what stands before it, it is the name of a room.
+pub const PERSON_ID_CHARS_MAX: usize = 80;
+/// What the room begins with in which T-minus writes to one person. No other room does.
+pub const ROOM_OF_PERSON: &str = "direct-";
+
 /// The short name of a person, as `config/people.yaml` has it: `maria`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono_tz::Tz;
 
 use crate::domain::catalogue::{KINDS, Kind};
-use crate::domain::people::{Directory, Person, PersonId};
+use crate::domain::people::{Directory, PERSON_ID_CHARS_MAX, Person, PersonId, ROOM_OF_PERSON};
 use crate::domain::problem::Problem;
 use crate::domain::runbook::model::Platform;
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
@@ -41,8 +41,17 @@ pub(super) fn read_people(text: &str, settings: &mut Settings, problems: &mut Ve
     let mut people = Vec::new();
     let mut teams = BTreeMap::new();
     if let Some(mut top) = open(&report, &node, "the people file") {
+        let mut taken: BTreeMap<String, Located<'_>> = BTreeMap::new();
         for (id, node) in top.entries("people") {
-            people.extend(read_person(&report, id, node));
+            let person = read_person(&report, id, node);
+            if let Some(first) = taken.insert(id.text.to_lowercase(), id) {
+                report.error_help(
+                    id.place,
+                    format!("`{}` and `{}` can't be two people", first.text, id.text),
+                    "capitals alone tell nobody apart: T-minus writes to both in one room",
+                );
+            }
+            people.extend(person);
         }
         for (name, node) in top.entries("teams") {
             let members = texts_of(&report, node, "teams");
@@ -61,7 +70,20 @@ pub(super) fn read_people(text: &str, settings: &mut Settings, problems: &mut Ve
     is_read
 }
 
+/// Short names become parts of addresses on the page and in the store.
+fn check_person_id(report: &Report, id: Located<'_>) {
+    let fits = id.text.len() <= PERSON_ID_CHARS_MAX && id.text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
+    if !fits {
+        report.error_help(
+            id.place,
+            format!("`{}` can't be the short name of a person", id.text),
+            format!("up to {PERSON_ID_CHARS_MAX} letters (a to z), digits, hyphens, underscores and dots; the full name is under `name`"),
+        );
+    }
+}
+
 fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> {
+    check_person_id(report, id);
     let mut section = Section::open(report, node, "a person")?;
     let name = section.needed("name").map(|name| name.text.to_owned());
     let timezone = section.text("timezone").and_then(|zone| {
@@ -133,6 +155,14 @@ fn stream_safe(report: &Report, name: Located<'_>) -> Option<String> {
             name.place,
             format!("`{}` can't be the name of a room or address", name.text),
             format!("up to {CHARS_MAX} lower-case letters, digits and hyphens"),
+        );
+        return None;
+    }
+    if name.text.starts_with(ROOM_OF_PERSON) {
+        report.error_help(
+            name.place,
+            format!("`{}` can't be the name of a room or address", name.text),
+            format!("rooms that begin with `{ROOM_OF_PERSON}` are those in which T-minus writes to one person"),
         );
         return None;
     }

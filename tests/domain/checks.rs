@@ -492,3 +492,29 @@ phases:
     assert_eq!(locks(innermost), Some(1));
     assert_eq!(locks("runbook: innermost\nphases: [{ phase: one, steps: [{ task: Only look, id: only }] }]\n"), Some(2));
 }
+
+#[test]
+fn a_short_name_names_one_person_and_one_room() {
+    let said = |path: &str, text: &str| {
+        let files = Files::default().with(path, text);
+        files.check().problems.iter().map(|problem| problem.render(files.text(path))).collect::<String>()
+    };
+    let people = |entries: &str| said("config/people.yaml", &format!("people:\n{entries}"));
+    assert_eq!(people("  Ana.Silva-2_b: { name: Ana Silva }\n  ana: { name: Ana }\n"), "");
+    let long = "a".repeat(81);
+    for id in ["josé", "Ana Silva", "a/b", &long] {
+        let said = people(&format!("  maria: {{ name: Maria }}\n  {id}: {{ name: X }}\n"));
+        assert!(said.contains("can't be the short name of a person"), "{id}: {said}");
+        assert!(said.contains("config/people.yaml:3:3"), "{id}: {said}");
+        assert!(said.contains("= help: up to 80 letters (a to z), digits"), "{id}: {said}");
+    }
+    let said_of_two = people("  maria: { name: Maria }\n  ana: { name: Ana }\n  Maria: { name: Another }\n");
+    assert!(said_of_two.contains("`maria` and `Maria` can't be two people"), "{said_of_two}");
+    assert!(said_of_two.contains("config/people.yaml:4:3"), "{said_of_two}");
+    for key in ["rooms", "addresses"] {
+        let said =
+            said("config/tminus.yaml", &format!("{key}:\n  direct-maria: {{ local: true }}\n  directors: {{ local: true }}\n"));
+        assert_eq!(said.matches("can't be the name of a room or address").count(), 1, "{said}");
+        assert!(said.contains("config/tminus.yaml:2:3") && said.contains("in which T-minus writes to one person"), "{said}");
+    }
+}

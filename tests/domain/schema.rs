@@ -231,6 +231,15 @@ fn what_the_reader_takes_in_any_spelling_is_valid_and_slips_are_not() {
         assert!(invalid(Subject::Runbook, &as_an_editor_reads(&text)).is_some(), "{text}");
     }
     for (text, is_valid) in [
+        ("people: { Ana.Silva-2_b: { name: Ana Silva } }", true),
+        ("people: { josé: { name: José } }", false),
+        ("people: { Ana Silva: { name: Ana Silva } }", false),
+    ] {
+        assert_eq!(invalid(Subject::People, &as_an_editor_reads(text)).is_none(), is_valid, "{text}");
+    }
+    for (text, is_valid) in [
+        ("rooms: { direct-maria: { local: true } }", false),
+        ("addresses: { direct-maria: { local: true } }", false),
         ("systems: { a: { kind: pretend, as: jenkins, script: { build: {} } } }", true),
         ("systems: { a: { kind: pretend, as: jenkins, script: { biuld: {} } } }", false),
         ("systems: { a: { kind: pretend, as: command, script: { command.tests: {} } } }", true),

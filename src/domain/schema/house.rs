@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::domain::catalogue::KINDS;
+use crate::domain::people::{PERSON_ID_CHARS_MAX, ROOM_OF_PERSON};
 
 use super::{duration, flag, key, list, map, needed, object, of, one_of, text, texts};
 
@@ -18,10 +19,12 @@ pub(super) fn people() -> Value {
             key("roles", texts(), "What they are, wherever a runbook names the role"),
         ],
     );
+    let mut people = map(&person);
+    people["propertyNames"] = json!({ "pattern": format!("^[A-Za-z0-9_.-]{{1,{PERSON_ID_CHARS_MAX}}}$") });
     object(
         "People and teams. The short names are what runbooks use.",
         [
-            key("people", map(&person), "The people by their short names"),
+            key("people", people, "The people by their short names"),
             key("teams", map(&texts()), "The teams: short names of their members"),
         ],
     )
@@ -94,7 +97,7 @@ pub(super) fn settings() -> Value {
     );
     let named = |values: &Value| {
         let mut named = map(values);
-        named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$" });
+        named["propertyNames"] = json!({ "pattern": "^[a-z0-9-]{1,80}$", "not": { "pattern": format!("^{ROOM_OF_PERSON}") } });
         named
     };
     object(

@@ -5,7 +5,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::message::card::Button;
-use crate::domain::people::PersonId;
+use crate::domain::people::{PersonId, ROOM_OF_PERSON};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::effect::{Delivery, Recipient};
 use crate::domain::runbook::model::Venue;
@@ -27,10 +27,11 @@ pub fn room_of(recipient: &Recipient) -> String {
     }
 }
 
-/// The room in which T-minus writes to one person.
+/// The room in which T-minus writes to one person. No two people differ in capitals alone, and nothing else is named so: the
+/// configuration is refused otherwise.
 #[must_use]
 pub fn room_of_person(person: &PersonId) -> String {
-    format!("direct-{}", person.as_str().to_lowercase())
+    format!("{ROOM_OF_PERSON}{}", person.as_str().to_lowercase())
 }
 
 /// The room of an address.
