@@ -16,7 +16,7 @@ use crate::domain::rollout::event::Choice;
 use crate::domain::rollout::state::{State, StepState};
 use crate::domain::rollout::view::{RolloutView, view};
 use crate::domain::runbook::model::{Outcome, Step, StepKind};
-use crate::engine::ports::{Author, RoomInfo, RoomMessage};
+use crate::engine::ports::{Author, ROOM_LOOKED_AT_MAX, RoomInfo, RoomMessage};
 use crate::gateway::web::Web;
 use crate::gateway::web::problem::Problem;
 
@@ -28,6 +28,8 @@ const SAID_TIME_FORMAT: &str = "%a %-d %b %H:%M %Z";
 const MESSAGES_SHOWN_MAX: u64 = 600;
 /// By how much what is shown moves on, so that a page does not change at its top with every message.
 const MESSAGES_SHOWN_STEP: u64 = 100;
+// So much of a room is at hand: looking on reads nothing.
+const _: () = assert!(MESSAGES_SHOWN_MAX + MESSAGES_SHOWN_STEP <= ROOM_LOOKED_AT_MAX as u64);
 /// Up to how many open steps are shown in the checklist's own order, whoever looks.
 const SECTIONS_IN_ORDER_MAX: usize = 3;
 /// How many rollouts that are over are looked at: each is read from the journal.
@@ -45,49 +47,92 @@ struct RoomPage<'p> {
     hint: String,
 }
 
+/// A card that was posted, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Posted {
+    message: u64,
+    rollout: RolloutId,
+}
+
+/// A rollout of a room, as the registry knows it.
+struct Known {
+    number: u32,
+    is_over: bool,
+    id: RolloutId,
+}
+
+/// What is read of a room for its page.
+struct Read {
+    /// How many messages are not shown.
+    earlier: u64,
+    messages: Vec<RoomMessage>,
+    cards: Vec<Posted>,
+    seen: BTreeMap<RolloutId, Seen>,
+}
+
 /// The page of a room.
 pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<Html<String>, Problem> {
-    let earlier = web.rooms.count(&info.id).await?.saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
-    let messages = web.rooms.messages(&info.id, earlier).await?;
-    let cards = web.rooms.cards(&info.id).await?;
-    let here: BTreeSet<&RolloutId> =
-        messages.iter().filter_map(|message| message.rollout.as_ref()).chain(cards.iter().map(|(_, rollout)| rollout)).collect();
-    let (over, open) = web.conductor.with_registry(|registry| {
-        let known =
-            |id: &&RolloutId| registry.rollouts.get(id).map(|rollout| (rollout.number, rollout.closed.is_some(), (*id).clone()));
-        let mut here: Vec<_> = here.iter().filter_map(known).collect();
-        here.sort_by_key(|(number, ..)| std::cmp::Reverse(*number));
-        here.into_iter().partition::<Vec<_>, _>(|(_, is_over, _)| *is_over)
-    });
-    let mut seen = BTreeMap::new();
-    for (_, _, id) in open.into_iter().chain(over.into_iter().take(ENDED_LOOKED_AT_MAX)) {
-        if let Some(rollout) = see(web, &id).await? {
-            seen.insert(id, rollout);
-        }
-    }
-    let is_open = |(_, id): &&(u64, RolloutId)| seen.get(id).is_some_and(|seen| seen.rollout.status == "open");
-    let mut pinned: Vec<&(u64, RolloutId)> = cards.iter().filter(is_open).collect();
-    if pinned.is_empty() {
-        // What ended last stays in view until the next one begins.
-        pinned.extend(cards.last());
-    }
+    let Read { earlier, messages, cards, seen } = read(web, info).await?;
+    let pinned = pinned(&cards, |id| Some(seen.get(id)?.rollout.status == "open"));
     let looking = person(web, viewer);
-    let viewer_id = looking.map(|person| &person.id);
-    let pinned_views: Vec<CardView> =
-        pinned.iter().filter_map(|(card, id)| Some(card_view(&info.id, *card, seen.get(id)?, viewer_id))).collect();
+    let view =
+        |card: &&Posted| Some(card_view(&info.id, card.message, seen.get(&card.rollout)?, looking.map(|person| &person.id)));
     let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
-    let rollout = pinned.last().and_then(|(_, id)| seen.get(id)).map(|seen| &seen.rollout);
+    let rollout = pinned.last().and_then(|card| seen.get(&card.rollout)).map(|seen| &seen.rollout);
     let clock = rollout.filter(|_| pinned.len() == 1).and_then(ClockLine::of);
     let page = RoomPage {
         shell: shell(web, viewer, &info.id, clock).await?,
         room: info,
         earlier,
         items: items(web, &messages, &pinned, &seen, zone),
-        pinned: pinned_views,
+        pinned: pinned.iter().filter_map(view).collect(),
         rollout,
         hint: hint(web, &info.id),
     };
     render("room.html", &page)
+}
+
+/// The end of the conversation, all cards, and the rollouts that are looked at: those that are open and those that ended last.
+async fn read(web: &Web, info: &RoomInfo) -> Result<Read, Problem> {
+    let earlier = web.rooms.count(&info.id).await?.saturating_sub(MESSAGES_SHOWN_MAX) / MESSAGES_SHOWN_STEP * MESSAGES_SHOWN_STEP;
+    let messages = web.rooms.messages(&info.id, earlier).await?;
+    let cards = web.rooms.cards(&info.id).await?;
+    let cards: Vec<Posted> = cards.into_iter().map(|(message, rollout)| Posted { message, rollout }).collect();
+    let mentioned = messages.iter().filter_map(|message| message.rollout.as_ref());
+    let here: BTreeSet<&RolloutId> = mentioned.chain(cards.iter().map(|card| &card.rollout)).collect();
+    let known: Vec<Known> = web.conductor.with_registry(|registry| {
+        let known = |id: &&RolloutId| {
+            let rollout = registry.rollouts.get(id)?;
+            Some(Known { number: rollout.number, is_over: rollout.closed.is_some(), id: (*id).clone() })
+        };
+        here.iter().filter_map(known).collect()
+    });
+    let mut seen = BTreeMap::new();
+    for id in looked_at(known, cards.last().map(|card| &card.rollout)) {
+        if let Some(rollout) = see(web, &id).await? {
+            seen.insert(id, rollout);
+        }
+    }
+    Ok(Read { earlier, messages, cards, seen })
+}
+
+/// Which rollouts are looked at: all that are open, the newest of those that are over, and the one whose card was posted last,
+/// since that may be all there is to pin.
+fn looked_at(mut known: Vec<Known>, posted_last: Option<&RolloutId>) -> Vec<RolloutId> {
+    known.sort_by_key(|rollout| std::cmp::Reverse(rollout.number));
+    let mut over_count = 0;
+    known.retain(|rollout| {
+        over_count += usize::from(rollout.is_over);
+        !rollout.is_over || over_count <= ENDED_LOOKED_AT_MAX || Some(&rollout.id) == posted_last
+    });
+    known.into_iter().map(|rollout| rollout.id).collect()
+}
+
+/// The cards that stay in view: those of open rollouts, or else the last one, until the next rollout begins. What nobody could
+/// look at stays where it was posted.
+fn pinned(cards: &[Posted], is_open: impl Fn(&RolloutId) -> Option<bool>) -> Vec<&Posted> {
+    let open: Vec<&Posted> = cards.iter().filter(|card| is_open(&card.rollout) == Some(true)).collect();
+    if open.is_empty() { cards.last().filter(|card| is_open(&card.rollout).is_some()).into_iter().collect() } else { open }
 }
 
 /// The card as the page shows it: every button with the step it belongs to.
@@ -275,15 +320,9 @@ struct Item {
 }
 
 /// The conversation in the order in which it was written. Lines of a log that follow each other are one thread.
-fn items(
-    web: &Web,
-    messages: &[RoomMessage],
-    pinned: &[&(u64, RolloutId)],
-    seen: &BTreeMap<RolloutId, Seen>,
-    zone: Tz,
-) -> Vec<Item> {
+fn items(web: &Web, messages: &[RoomMessage], pinned: &[&Posted], seen: &BTreeMap<RolloutId, Seen>, zone: Tz) -> Vec<Item> {
     let mut items: Vec<Item> = Vec::new();
-    for message in messages.iter().filter(|message| !pinned.iter().any(|(card, _)| *card == message.id)) {
+    for message in messages.iter().filter(|message| !pinned.iter().any(|card| card.message == message.id)) {
         let rollout = message.rollout.as_ref().and_then(|id| seen.get(id));
         let kind = match &message.author {
             Author::Person(_) => "said",
@@ -320,7 +359,7 @@ fn items(
             text: message.text.clone(),
             lines: if kind == "log" { vec![message.text.clone()] } else { Vec::new() },
             rollout: message.rollout.clone(),
-            unfolded: pinned.iter().any(|(_, id)| Some(id) == message.rollout.as_ref()),
+            unfolded: pinned.iter().any(|card| Some(&card.rollout) == message.rollout.as_ref()),
             result: result.map(Outcome::name),
         });
     }
@@ -341,6 +380,27 @@ fn hint(web: &Web, room: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn known(number: u32, is_over: bool) -> Known {
+        Known { number, is_over, id: RolloutId(number.to_string()) }
+    }
+
+    #[test]
+    fn the_card_that_is_pinned_is_looked_at_also_when_newer_rollouts_are_over() {
+        let posted = |message: u64, rollout: &str| Posted { message, rollout: RolloutId(rollout.to_owned()) };
+        // Rollout 1 was announced in this room last, when others that are mentioned here had ended elsewhere.
+        let cards = [posted(1, "2"), posted(9, "1")];
+        let rollouts =
+            || [(1, true), (2, true), (3, true), (4, true), (5, true), (6, false)].map(|(n, over)| known(n, over)).into();
+        let seen = looked_at(rollouts(), cards.last().map(|card| &card.rollout));
+        assert_eq!(seen.iter().map(|id| id.0.as_str()).collect::<Vec<_>>(), ["6", "5", "4", "3", "1"]);
+        let seen = looked_at(rollouts(), None);
+        assert_eq!(seen.iter().map(|id| id.0.as_str()).collect::<Vec<_>>(), ["6", "5", "4", "3"]);
+        assert_eq!(pinned(&cards, |_| Some(false)), [&cards[1]]);
+        assert_eq!(pinned(&cards, |id| Some(id.0 == "2")), [&cards[0]]);
+        assert!(pinned(&cards, |_| None).is_empty());
+        assert!(pinned(&[], |_| Some(true)).is_empty());
+    }
 
     #[test]
     fn what_stands_above_a_button_is_not_said_twice() {
