@@ -9,6 +9,11 @@ use tminus::engine::snapshots::SNAPSHOT_FORMAT;
 /// With it the file is written anew; never for the number that it has.
 const UPDATE: &str = "SHAPE_UPDATE";
 
+/// What snapshots are made of: rollouts and the registry, and the rooms of our own.
+const WRITTEN_DOWN: [&str; 2] = ["src/domain", "src/gateway/chat/local"];
+/// How far apart the places are that a room's snapshot holds: with another number they would be other places.
+const MARKS: &str = "const MARK_MESSAGES";
+
 fn sources(dir: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(dir).unwrap() {
         let path = entry.unwrap().path();
@@ -43,15 +48,26 @@ fn types(source: &str) -> Vec<String> {
     found
 }
 
+/// The constants of a source on which the meaning of what is written down depends.
+fn marks(source: &str) -> Vec<String> {
+    source.lines().filter(|line| line.starts_with(MARKS)).map(|line| format!("{line}\n")).collect()
+}
+
 #[test]
 fn a_new_form_of_the_state_has_a_new_number() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
-    sources(&root.join("src/domain"), &mut files);
-    let mut types: Vec<String> = files.iter().flat_map(|file| types(&fs::read_to_string(file).unwrap())).collect();
-    types.sort();
-    assert!(types.iter().any(|text| text.starts_with("pub struct State {")), "{types:?}");
-    let shape = format!("format {SNAPSHOT_FORMAT}\n\n{}", types.join("\n"));
+    for dir in WRITTEN_DOWN {
+        sources(&root.join(dir), &mut files);
+    }
+    let sources: Vec<String> = files.iter().map(|file| fs::read_to_string(file).unwrap()).collect();
+    let mut parts: Vec<String> = sources.iter().flat_map(|source| types(source)).collect();
+    parts.extend(sources.iter().flat_map(|source| marks(source)));
+    parts.sort();
+    for known in ["pub struct State {", "pub(super) struct Index {", "struct Written {", MARKS] {
+        assert_eq!(parts.iter().filter(|text| text.starts_with(known)).count(), 1, "{known} in {parts:?}");
+    }
+    let shape = format!("format {SNAPSHOT_FORMAT}\n\n{}", parts.join("\n"));
     let path = root.join("tests/domain/shape.txt");
     let known = fs::read_to_string(&path).unwrap_or_default();
     if known == shape {

@@ -32,8 +32,8 @@ use super::journal::{Journal, StreamName};
 pub use self::folder::SnapshotFolder;
 pub use self::keeper::Keeper;
 
-/// The form of what is written down. It has to rise whenever the form of [`State`] or [`Registry`] changes, or what an event
-/// means to them: a test compares the form with the one that this number stood for.
+/// The form of what is written down. It has to rise whenever the form of [`State`], of [`Registry`] or of the index of a room of
+/// our own changes, or what an event means to them: a test compares the form with the one that this number stood for.
 pub const SNAPSHOT_FORMAT: u32 = 4;
 /// A change of the program may change what an event means to the state, so each begins anew.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
