@@ -93,6 +93,20 @@ impl App {
         response.json().await.expect("JSON")
     }
 
+    /// Everything that stands in a room.
+    pub async fn messages(&self, room: &str) -> Vec<Value> {
+        let mut messages: Vec<Value> = Vec::new();
+        loop {
+            let after = messages.last().map_or("0", |message| message["id"].as_str().expect("an id"));
+            let piece = self.get(&format!("/api/rooms/{room}/messages?after={after}")).await;
+            let piece = piece.as_array().expect("a list");
+            if piece.is_empty() {
+                return messages;
+            }
+            messages.extend(piece.iter().cloned());
+        }
+    }
+
     /// POST; status and body.
     pub async fn post(&self, path: &str, body: &Value, key: Option<&str>) -> (u16, Value) {
         let headers: Vec<_> = key.map(|key| ("Idempotency-Key", key)).into_iter().collect();
@@ -151,9 +165,9 @@ impl App {
     /// The message and the token of a button, once it is there.
     pub async fn button(&self, label: &str) -> (String, String) {
         self.eventually(&format!("the button {label}"), || async {
-            let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+            let messages = self.messages(ROOM).await;
             // The newest card that has it: checklists have cards of their own.
-            messages.as_array()?.iter().rev().filter(|message| message["card"] == true).find_map(|card| {
+            messages.iter().rev().filter(|message| message["card"] == true).find_map(|card| {
                 let button = card["buttons"].as_array()?.iter().find(|button| button["label"] == label)?;
                 Some((card["id"].as_str()?.to_owned(), button["id"].as_str()?.to_owned()))
             })
@@ -166,16 +180,16 @@ impl App {
         let rollouts = self.get("/api/rollouts").await;
         let of_its_own: Vec<&Value> =
             rollouts.as_array()?.iter().filter(|line| line["parent"].is_null()).map(|line| &line["id"]).collect();
-        let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+        let messages = self.messages(ROOM).await;
         let card = |message: &&Value| message["card"] == true && of_its_own.contains(&&message["rollout"]);
-        messages.as_array()?.iter().rfind(card).cloned()
+        messages.iter().rfind(card).cloned()
     }
 
     /// What the card of a rollout says, once it is there.
     pub async fn card_of(&self, rollout: &str) -> String {
         self.eventually(&format!("the card of {rollout}"), || async {
-            let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
-            let card = messages.as_array()?.iter().rfind(|message| message["card"] == true && message["rollout"] == rollout)?;
+            let messages = self.messages(ROOM).await;
+            let card = messages.iter().rfind(|message| message["card"] == true && message["rollout"] == rollout)?;
             card["text"].as_str().map(str::to_owned)
         })
         .await
@@ -192,30 +206,30 @@ impl App {
 
     /// The texts in a room that are not in a thread.
     pub async fn texts(&self, room: &str) -> Vec<String> {
-        let messages = self.get(&format!("/api/rooms/{room}/messages")).await;
-        let top = messages.as_array().expect("a list").iter().filter(|message| message["thread_of"].is_null());
+        let messages = self.messages(room).await;
+        let top = messages.iter().filter(|message| message["thread_of"].is_null());
         top.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// What rollouts said in the room itself, besides their cards and logs.
     pub async fn said_aloud(&self) -> Vec<String> {
-        let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+        let messages = self.messages(ROOM).await;
         let aloud = |message: &&Value| {
             message["author"] == "tminus"
                 && message["card"] == false
                 && message["thread_of"].is_null()
                 && !message["rollout"].is_null()
         };
-        let aloud = messages.as_array().expect("a list").iter().filter(aloud);
+        let aloud = messages.iter().filter(aloud);
         aloud.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 
     /// The log: what stands in the card's thread.
     pub async fn log(&self) -> Vec<String> {
         let card = self.card().await.map(|card| card["id"].clone());
-        let messages = self.get(&format!("/api/rooms/{ROOM}/messages")).await;
+        let messages = self.messages(ROOM).await;
         let in_thread = |message: &&Value| card.as_ref().is_some_and(|card| message["thread_of"] == *card);
-        let thread = messages.as_array().expect("a list").iter().filter(in_thread);
+        let thread = messages.iter().filter(in_thread);
         thread.map(|message| message["text"].as_str().unwrap_or_default().to_owned()).collect()
     }
 

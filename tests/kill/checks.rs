@@ -46,8 +46,15 @@ pub fn events(process: &Process, rollout: &str) -> Vec<Value> {
 
 /// Everything that stands in a room.
 pub fn room(process: &Process, room: &str) -> Vec<Value> {
-    let messages = process.get(&format!("/api/rooms/{room}/messages")).expect("the room is there");
-    list(&messages).to_vec()
+    let mut messages: Vec<Value> = Vec::new();
+    loop {
+        let after = messages.last().map_or("0", |message| text(&message["id"]));
+        let piece = process.get(&format!("/api/rooms/{room}/messages?after={after}")).expect("the room is there");
+        if list(&piece).is_empty() {
+            return messages;
+        }
+        messages.extend(list(&piece).iter().cloned());
+    }
 }
 
 /// A rollout's card among the messages of a room.
