@@ -145,7 +145,7 @@ impl Running {
         if tokio::time::timeout(SHUTDOWN_TIMEOUT, self.conductor.close()).await.is_err() {
             tracing::warn!("Some rollouts did not end within {} s", SHUTDOWN_TIMEOUT.as_secs());
         }
-        // When nobody writes any more. It takes no longer than its own patience.
+        // When nobody writes any more. It has a time limit of its own.
         self.rooms.close().await;
     }
 }

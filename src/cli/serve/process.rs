@@ -3,6 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::TimeDelta;
@@ -21,6 +22,8 @@ use super::{ACCESS_DIR, JOURNAL_DIR, Manner, PRETENDED_FILE, SCRATCH_DIR, SNAPSH
 
 /// Where the page listens, unless told otherwise: on this machine only.
 const LISTEN_DEFAULT: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 8080);
+/// How long the end waits for what still runs once everything was told to end.
+const END_TIMEOUT: Duration = Duration::from_secs(5);
 /// The file within the data folder that says where the page is reached, for the command line.
 pub(in crate::cli) const URL_FILE: &str = "url";
 
@@ -47,7 +50,7 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
     }
     make_data_folder(&data)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    let ended = runtime.block_on(async {
         // Bound first: when the port is taken, the journal need not be opened at all.
         let listen = listen.or(settings.web.listen).unwrap_or(LISTEN_DEFAULT);
         let listener = tokio::net::TcpListener::bind(listen)
@@ -88,7 +91,10 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
         running.stop().await;
         // Waits for what is queued, and writes the head; the files are closed in order.
         tokio::task::spawn_blocking(move || journal.close()).await.context("the journal did not close")
-    })
+    });
+    // What still hangs then is a snapshot on a disk that does not answer: without it the next start reads more.
+    runtime.shutdown_timeout(END_TIMEOUT);
+    ended
 }
 
 /// Tells systemd, where it asked to be told (`Type=notify`).
