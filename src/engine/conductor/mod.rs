@@ -715,7 +715,7 @@ pub async fn proof_of(journal: &dyn Journal, state: &State) -> Result<Option<Pro
 async fn proof_at(journal: &dyn Journal, number: u32, sequence: u64) -> Result<Option<Proof>, ReadError> {
     let stream = stream_of(number);
     let chain = journal.chain(&stream, sequence).await?;
-    Ok(chain.map(|chain| Proof { stream: stream.to_string(), sequence, hash: hex(&chain) }))
+    Ok(chain.map(|chain| Proof { stream: stream.to_string(), sequence, hash: hex(chain) }))
 }
 
 /// Reads what an open rollout had become, with the sequence of its snapshot.

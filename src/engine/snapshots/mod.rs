@@ -190,7 +190,7 @@ async fn fitting<T: Snapshotted>(
     let read = tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string())?;
     let Some((state, chain)) = read? else { return Ok(None) };
     match journal.chain(stream, state.sequence()).await {
-        Ok(Some(there)) if hex(&there) == chain => Ok(Some(state)),
+        Ok(Some(there)) if hex(there) == chain => Ok(Some(state)),
         Ok(Some(_)) => Err(format!("the journal has other records up to {}", state.sequence())),
         Ok(None) => Err(format!("the journal does not reach {}", state.sequence())),
         Err(error) => Err(error.to_string()),

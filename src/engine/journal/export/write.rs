@@ -50,7 +50,7 @@ impl Exporter {
     pub async fn begin(journal: Arc<dyn Journal>, written: DateTime<Utc>) -> Result<Self, ReadError> {
         let Cut { commit, hash, streams } = journal.cut().await?;
         let line =
-            |end: &StreamEnd| StreamLine { stream: end.stream.to_string(), records: end.sequence, chain: chain::hex(&end.chain) };
+            |end: &StreamEnd| StreamLine { stream: end.stream.to_string(), records: end.sequence, chain: chain::hex(end.chain) };
         let header = Header {
             export: TITLE.to_owned(),
             version: FORMAT_VERSION,

@@ -134,7 +134,7 @@ impl StoreHead {
     /// The hash as 64 hexadecimal digits.
     #[must_use]
     pub fn hash_hex(&self) -> String {
-        chain::hex(&self.hash)
+        chain::hex(self.hash)
     }
 }
 
