@@ -100,10 +100,12 @@ impl Journal for Late {
 async fn what_somebody_said_who_went_away_stands_there_and_nobody_else_is_in_its_way() {
     let journal = Arc::new(Late { journal: MemoryJournal::new(), answers: watch::Sender::new(false) });
     let rooms = open(journal.clone(), &[ROOM, "direct-maria"], Arc::new(NoSnapshots)).await;
-    let changes = rooms.watch();
+    let mut changes = rooms.watch();
     assert!(timeout(Duration::from_secs(30), say(&rooms, "a", Some("key"))).await.is_err());
     assert!(timeout(Duration::from_secs(30), rooms.deliver(&delivery(1))).await.is_err());
     journal.answers.send_replace(true);
+    let told = timeout(Duration::from_secs(30), changes.wait_for(|count| *count == 2)).await.is_ok();
+    assert!(told, "pages are told although nobody waits for it any more");
     assert_eq!(say(&rooms, "b", None).await, Ok(2));
     assert_eq!(texts(&rooms).await, ["a", "b"]);
     assert_eq!(say(&rooms, "a", Some("key")).await, Ok(1), "a repetition is the same message");
