@@ -45,7 +45,7 @@ const ICON: &str = include_str!("pages/icon.svg");
 const SIDE_OPEN_MAX: usize = 20;
 const SIDE_CLOSED_MAX: usize = 5;
 /// How many open rollouts the list of all shows, and how many that are over at once.
-const LISTED_OPEN_MAX: usize = 200;
+const LISTED_OPEN_MAX: usize = 1000;
 const LISTED_CLOSED_MAX: usize = 100;
 
 /// Changes whenever an asset does, so that a browser never runs yesterday's script on today's page.
@@ -286,13 +286,17 @@ struct Wanted {
 async fn rollouts_page(web: &Web, viewer: &Viewer, before: Option<&str>) -> Result<Html<String>, Problem> {
     let people = web.conductor.people().people().map(|person| (person.id.to_string(), person.name.clone())).collect();
     let shell = shell(web, viewer, "rollouts", None).await?;
-    let mut rollouts = if before.is_none() { newest(web, false, None, LISTED_OPEN_MAX).await?.0 } else { Vec::new() };
+    let (mut rollouts, open_in_all) = match before {
+        None => newest(web, false, None, LISTED_OPEN_MAX).await?,
+        Some(_) => (Vec::new(), 0),
+    };
+    let more_open = open_in_all.saturating_sub(LISTED_OPEN_MAX);
     let (closed, _) = newest(web, true, before, LISTED_CLOSED_MAX).await?;
     let earlier = closed.last().filter(|_| closed.len() == LISTED_CLOSED_MAX).map(|last| last.id.to_string());
     rollouts.extend(closed);
     rollouts.sort_by_key(|rollout| rollout.status != Status::Open);
     let later = before.is_some();
-    render("rollouts.html", &RolloutsPage { shell, people, rollouts, earlier, later })
+    render("rollouts.html", &RolloutsPage { shell, people, rollouts, more_open, earlier, later })
 }
 
 #[derive(Serialize)]
@@ -301,6 +305,8 @@ struct RolloutsPage {
     /// Names by id.
     people: BTreeMap<String, String>,
     rollouts: Vec<RolloutLine>,
+    /// How many open ones are not listed.
+    more_open: usize,
     /// Where the earlier ones begin, if there may be any.
     earlier: Option<String>,
     /// Whether there are later ones.
