@@ -10,6 +10,7 @@ use tminus::domain::rollout::effect::{Effect, effects};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::view::view;
+use tminus::domain::rollout::{follow, next_due, next_wake};
 use tminus::domain::runbook::model::{Outcome, Runbook, StepKind};
 use tminus::engine::journal::StreamName;
 use tminus::engine::snapshots::{decode, encode};
@@ -180,7 +181,7 @@ phases:
     steps:
       - { acknowledge: Know of it, id: aware, from: [crew], remind: 1h, due: 2h }
       - { task: Back up, id: backup, items: [first, second], evidence: { backup_id: { label: Which }, finished: { type: confirm } }, due: 3h }
-      - { ask: 'How was it?', id: survey, from: [crew], fields: { grade: { type: choice, options: [good, bad] } } }
+      - { ask: 'How was it?', id: survey, from: [crew, owner], due: 1h, fields: { grade: { type: choice, options: [good, bad] } } }
       - { ask: 'How large?', id: sizing, sets: size, fields: { size: { type: number } } }
       - { checklist: minimal, id: side, with: { service: web }, gate: false, evidence: { issue: { label: Issue } } }
   - phase: changes
@@ -302,7 +303,7 @@ fn sensible(table: &mut Table, which: u8) {
             drop(table.give(None, CommandBody::RecordChildSettled { step, child: RolloutId("child".into()), result }));
         }
         Some((person, body)) => drop(table.give(Some(person.as_str()), body)),
-        None => match tminus::domain::rollout::next_due(&table.state, table.now, &table.people) {
+        None => match next_due(&table.state, table.now, &table.people) {
             Some(due) => {
                 table.now = due.max(table.now);
                 drop(table.give(None, CommandBody::Wake));
@@ -326,17 +327,36 @@ proptest! {
     }
 }
 
+/// What a rollout remembers of when somebody has to be written to keeps nothing from happening, and from being woken for.
+fn remembers_rightly(table: &Table, anew: &State) -> Result<(), TestCaseError> {
+    let due = next_due(anew, table.now, &table.people);
+    let wake = next_wake(&table.state, table.now, &table.people);
+    prop_assert!(due.is_none_or(|due| wake.is_some_and(|wake| wake <= due)), "{due:?} is due and woken for at {wake:?}");
+    let later = [0, 20, 3 * 60, 9 * 60, 14 * 60].map(|minutes| table.now + TimeDelta::minutes(minutes));
+    for at in later.into_iter().chain(due) {
+        prop_assert_eq!(follow(&table.state, at, &table.people), follow(anew, at, &table.people), "at {}", at);
+    }
+    Ok(())
+}
+
 /// Lets it all happen, and looks at what became of it.
 fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), TestCaseError> {
     let stream = StreamName::new("rollout/1");
     let mut snapshot = Vec::new();
+    // The same without what a rollout remembers of when somebody has to be written to: everything is worked out anew.
+    let (mut anew, mut known) = (State::begin(&table.history[0]).unwrap(), 1);
     for (index, happening) in happenings.into_iter().enumerate() {
         if index == cut {
             snapshot = encode(&stream, &[0; 32], &table.state).unwrap();
         }
         let before = table.state.clone();
         let refused = match happening {
-            Happening::Person(person, body) => table.give(Some(person), body).is_err(),
+            Happening::Person(person, body) => {
+                let moved = if let CommandBody::AdvanceClock { seconds } = body { seconds } else { 0 };
+                let refused = table.give(Some(person), body).is_err();
+                table.now += TimeDelta::seconds(if refused { 0 } else { moved });
+                refused
+            }
             Happening::Passes(seconds) => {
                 table.passes(TimeDelta::seconds(seconds));
                 false
@@ -352,6 +372,9 @@ fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), 
             Happening::Stray(body) => table.give(None, body).is_err(),
         };
         prop_assert!(!refused || table.state == before, "a refusal changes nothing");
+        table.history[known..].iter().for_each(|recorded| anew.evolve(recorded));
+        known = table.history.len();
+        remembers_rightly(&table, &anew)?;
         if table.state.sequence == before.sequence {
             continue;
         }

@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use tminus::domain::rollout::command::CommandBody;
 use tminus::domain::rollout::event::{ActionOutcome, Choice, Event};
-use tminus::domain::rollout::{due_of, next_due, next_move};
+use tminus::domain::rollout::{due_of, next_due, next_move, next_wake};
 
-use crate::support::{Table, ack, done, named, run, utc, vote};
+use crate::support::{Table, ack, done, named, run, utc, vote, vote_for};
 
 fn reschedule(text: &str) -> CommandBody {
     CommandBody::Reschedule { text: text.into() }
@@ -301,6 +301,51 @@ fn in_the_window_the_night_is_no_reason() {
     table.does("maria", CommandBody::Hold);
     table.passes(TimeDelta::minutes(30));
     assert_eq!(written(&mut table), Vec::<String>::new(), "a held rollout reminds nobody");
+}
+
+#[test]
+fn an_owner_who_is_awaited_too_is_told_once_they_are_not_and_others_still_are() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+phases: [{ phase: one, steps: [{ WHAT, from: [maria, raj], due: 1h }] }]
+";
+    for (what, answer) in [
+        ("acknowledge: Know", ack()),
+        (
+            "ask: How was it?, fields: { grade: {} }",
+            CommandBody::AnswerStep {
+                step: named("ask"),
+                typed: [("grade".to_owned(), "good".to_owned())].into_iter().collect(),
+            },
+        ),
+    ] {
+        let mut table = Table::of(&yaml.replace("WHAT", &format!("{what}, id: ask")), &[]);
+        table.until("2026-11-20T13:00:00Z");
+        written(&mut table);
+        table.until("2026-11-20T13:05:00Z");
+        assert_eq!(next_wake(&table.state, table.now, &table.people), None, "{what}: who would be told is awaited");
+        table.does("maria", answer);
+        let at = Some(utc("2026-11-20T13:15:00Z"));
+        assert_eq!(next_due(&table.state, table.now, &table.people), at, "{what}");
+        assert_eq!(next_wake(&table.state, table.now, &table.people), at, "{what}");
+        table.until("2026-11-20T13:20:00Z");
+        assert_eq!(written(&mut table), ["person:maria: Overdue in"], "{what}");
+    }
+}
+
+#[test]
+fn an_owner_for_whom_a_stand_in_voted_is_told_that_others_still_have_to() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+phases: [{ phase: one, steps: [{ decide: 'Go?', id: go, voters: [maria, raj], rule: unanimous, stand-ins: [sam], due: 1h }] }]
+";
+    let mut table = Table::of(yaml, &[]);
+    table.until("2026-11-20T13:20:00Z");
+    written(&mut table);
+    table.does("sam", vote_for("maria", Choice::Go));
+    assert_eq!(written(&mut table), ["person:maria: Overdue in"]);
 }
 
 const MADE: &str = "
