@@ -348,6 +348,50 @@ phases: [{ phase: one, steps: [{ decide: 'Go?', id: go, voters: [maria, raj], ru
     assert_eq!(written(&mut table), ["person:maria: Overdue in"]);
 }
 
+/// Asked of Raj, who lives in New York, at seven o'clock in the morning before T-0.
+const NIGHT: &str = "
+runbook: test
+timezone: America/New_York
+people: { owner: maria }
+inputs: { window: { type: window } }
+phases: [{ phase: one, steps: [{ acknowledge: Know, id: know, from: [raj], remind: REMIND }] }]
+";
+
+fn asked_in_the_morning(remind: &str) -> Table {
+    let mut table = Table::of(&NIGHT.replace("REMIND", remind), &[("window", "2026-11-21 05:00")]);
+    assert_eq!(written(&mut table), ["person:raj: You are needed in"]);
+    table
+}
+
+#[test]
+fn a_night_ends_when_the_rollout_is_under_way() {
+    // The reminder would come at half past ten in the evening.
+    let mut table = asked_in_the_morning("15h 30m");
+    let awake = Some(utc("2026-11-21T06:00:00Z"));
+    assert_eq!(next_due(&table.state, table.now, &table.people), awake, "at one in the night, four hours before T-0");
+    assert_eq!(next_wake(&table.state, table.now, &table.people), awake);
+    table.until("2026-11-21T05:59:59Z");
+    assert_eq!(written(&mut table), Vec::<String>::new());
+    table.until("2026-11-21T06:00:00Z");
+    assert_eq!(written(&mut table), ["person:raj: A reminder:"]);
+}
+
+#[test]
+fn what_came_due_while_held_is_said_when_the_rollout_is_under_way() {
+    // At eight in the evening, while it is held; it goes on at eleven.
+    let mut table = asked_in_the_morning("13h");
+    table.until("2026-11-20T23:00:00Z");
+    table.does("maria", CommandBody::Hold);
+    table.until("2026-11-21T04:00:00Z");
+    table.does("maria", CommandBody::Resume { generation: None });
+    assert_eq!(written(&mut table), Vec::<String>::new(), "it is night, and not yet T-4h");
+    let awake = Some(utc("2026-11-21T06:00:00Z"));
+    assert_eq!(next_due(&table.state, table.now, &table.people), awake);
+    assert_eq!(next_wake(&table.state, table.now, &table.people), awake);
+    table.until("2026-11-21T06:30:00Z");
+    assert_eq!(written(&mut table), ["person:raj: A reminder:"]);
+}
+
 const MADE: &str = "
 runbook: test
 people: { owner: maria, sre: [ana] }
