@@ -219,7 +219,7 @@ fn make_ready(to: &Path) -> io::Result<()> {
 /// Imports what was written, which verifies it, and removes what came of it. Answers how many records it has.
 fn try_out(written: &Path, is_stopped: &dyn Fn() -> bool) -> Result<u64, BackupError> {
     let name = written.file_name().unwrap_or_default().to_string_lossy();
-    let scratch = Scratch(written.with_file_name(format!("{name}{TRIED_SUFFIX}")));
+    let tried = Tried(written.with_file_name(format!("{name}{TRIED_SUFFIX}")));
     let file = File::open(written).map_err(|error| BackupError::Restore(ImportError::Export(error.into())))?;
     let reader = Reader::open(BufReader::new(file)).map_err(|error| BackupError::Restore(error.into()))?;
     let records = reader.header().records();
@@ -228,9 +228,9 @@ fn try_out(written: &Path, is_stopped: &dyn Fn() -> bool) -> Result<u64, BackupE
 }
 
 /// A folder that is removed when dropped.
-struct Scratch(PathBuf);
+struct Tried(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for Tried {
     fn drop(&mut self) {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

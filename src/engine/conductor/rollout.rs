@@ -83,7 +83,7 @@ fn conduct(
     mut state: State,
     (taken_up_at, snapshot_at): (u64, u64),
 ) -> impl Future<Output = ()> + Send + use<> {
-    state.runbook = shared.frozen.shared(state.runbook);
+    state.runbook = shared.runbooks.shared(state.runbook);
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let (overriding, overridden) = watch::channel(overridden_by(&state));
