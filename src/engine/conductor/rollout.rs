@@ -563,6 +563,7 @@ impl Conducted {
                 // What came meanwhile may have been set going by whoever wrote it.
                 self.taken_up_at = state.sequence;
                 self.state = state;
+                self.state.runbook = self.shared.runbooks.shared(self.state.runbook.clone());
             }
             Err(error) => self.shared.stop(&error.to_string()),
         }
