@@ -647,6 +647,11 @@ impl Conductor {
         answer.await.ok()
     }
 
+    /// Whether a rollout is open, and its task runs.
+    pub(super) fn is_loaded(&self, id: &RolloutId) -> bool {
+        self.shared.handle(id).is_some()
+    }
+
     /// A room shows a rollout as it was at a sequence.
     pub(super) async fn shown(&self, id: &RolloutId, venue: &Venue, sequence: u64) {
         if let Some(handle) = self.shared.handle(id) {
