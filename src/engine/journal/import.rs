@@ -75,7 +75,7 @@ pub fn import<R: BufRead>(mut reader: Reader<R>, dir: &Path, is_stopped: &dyn Fn
     check_free(dir)?;
     let built = Built::beside(dir)?;
     fill(&mut reader, &built, is_stopped)?;
-    let report = verify_in_place(&built.dir).map_err(|error| built.failed(&error))?;
+    let report = verify_in_place(&built.dir, is_stopped).map_err(|error| built.failed(&error))?.ok_or(ImportError::Stopped)?;
     compare(&report, reader.streams()).map_err(|what| built.failed(&what))?;
     built.move_to(dir)?;
     Ok(report)

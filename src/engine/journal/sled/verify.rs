@@ -94,16 +94,20 @@ pub fn verify_with(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Verif
     let side_file = head_file::read(dir);
     drop(lock);
 
-    let mut report = look_into(&copy.dir, place).map_err(|error| error.about(dir))?;
+    let mut report = look_into(&copy.dir, place, &|| false).map_err(|error| error.about(dir))?;
     report.compare_with(side_file);
     Ok(report.finish())
 }
 
-/// The same without a copy, for a folder that nobody else has: the store may repair its end.
-pub(in super::super) fn verify_in_place(dir: &Path) -> Result<VerifyReport, OpenError> {
-    let mut report = look_into(dir, None)?;
+/// The same without a copy, for a folder that nobody else has: the store may repair its end. No report where it was told to stop
+/// before it had read all.
+pub(in super::super) fn verify_in_place(dir: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Option<VerifyReport>, OpenError> {
+    let mut report = look_into(dir, None, is_stopped)?;
+    if report.is_stopped {
+        return Ok(None);
+    }
     report.compare_with(head_file::read(dir));
-    Ok(report.finish())
+    Ok(Some(report.finish()))
 }
 
 /// A copy of a store's folder, removed when dropped.
@@ -178,6 +182,8 @@ struct Findings {
     place: Option<(StreamName, u64)>,
     chain_at: Option<ChainHash>,
     problems: Vec<String>,
+    /// Whether it was told to stop, and not all was looked at.
+    is_stopped: bool,
 }
 
 /// A stream on the way through the commits.
@@ -204,7 +210,7 @@ struct CommitWalk {
     is_damaged: bool,
 }
 
-fn look_into(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Findings, OpenError> {
+fn look_into(dir: &Path, place: Option<(StreamName, u64)>, is_stopped: &dyn Fn() -> bool) -> Result<Findings, OpenError> {
     let store = open_store(dir, SledOptions::default().cache_bytes)?;
     check_format(dir, &store)?;
     let tree = &store.journal;
@@ -212,17 +218,21 @@ fn look_into(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Findings, O
     if findings.checkpoint.is_none() {
         findings.problem("the checkpoint cannot be read".to_owned());
     }
-    findings.walk_commits(tree);
-    findings.walk_rest(tree);
+    findings.walk_commits(tree, is_stopped);
+    findings.walk_rest(tree, is_stopped);
     findings.compare_index();
     Ok(findings)
 }
 
 impl Findings {
-    fn walk_commits(&mut self, tree: &Tree) {
+    fn walk_commits(&mut self, tree: &Tree, is_stopped: &dyn Fn() -> bool) {
         let mut previous = Some(StoreHead::empty());
         let mut commit = CommitWalk::default();
         for (key, body) in Frames::new(tree, tree.scan_prefix(COMMIT_PREFIX)) {
+            if is_stopped() {
+                self.is_stopped = true;
+                return;
+            }
             let Some(Key::Block(number, block)) = parse_key(&key) else {
                 match (commit_of(&key), body) {
                     (_, Err(FrameError::Store(error))) => {
@@ -344,8 +354,12 @@ impl Findings {
     }
 
     /// All keys but those of commits: the index, and what nothing leads to.
-    fn walk_rest(&mut self, tree: &Tree) {
+    fn walk_rest(&mut self, tree: &Tree, is_stopped: &dyn Fn() -> bool) {
         for (key, body) in Frames::new(tree, tree.iter()) {
+            if self.is_stopped || is_stopped() {
+                self.is_stopped = true;
+                return;
+            }
             match (parse_key(&key), body) {
                 (Some(Key::Format | Key::Checkpoint | Key::Block(..)), _) => {}
                 (Some(Key::Head(stream)), body) => match body.map(|body| decode_head(&body)) {
