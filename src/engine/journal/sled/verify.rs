@@ -18,13 +18,15 @@
 //! temporary files, which needs the room. The folder is locked while it is copied.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ::sled::{IVec, Tree};
+
+use crate::engine::files;
 
 use super::super::StreamName;
 use super::super::chain::ChainHash;
@@ -121,7 +123,7 @@ impl Copy {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tminus-verify-{}-{number}", process::id());
         let copy = Self { dir: std::env::temp_dir().join(name) };
-        private_dir_builder().create(&copy.dir)?;
+        files::make_private(&copy.dir)?;
         copy_files(dir, &copy.dir)?;
         Ok(copy)
     }
@@ -133,15 +135,6 @@ impl Drop for Copy {
             tracing::warn!(%error, dir = %self.dir.display(), "A copy made for verifying could not be removed");
         }
     }
-}
-
-/// A journal is nobody else's business, also not while it lies in a shared directory.
-fn private_dir_builder() -> DirBuilder {
-    #[allow(unused_mut, reason = "only some systems have modes")]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
 }
 
 /// Files, and those in folders one level down, which is all that a store has.

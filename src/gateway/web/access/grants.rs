@@ -5,8 +5,8 @@
 //! kept nowhere. So the command line can give out and take back while the server runs, and both see the same at once: whoever
 //! may write to the data folder may let people in. None of it is a fact of a rollout: losing a file costs a log-in.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::people::PersonId;
+use crate::engine::files::{self, Readers};
 
 /// How many random bytes a secret has: nobody guesses one.
 const SECRET_BYTES: usize = 32;
@@ -148,11 +149,7 @@ impl Grants {
     /// # Errors
     /// When the folder can't be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(dir)?;
+        files::make_private_all(dir)?;
         Ok(Self { dir: dir.into() })
     }
 
@@ -234,8 +231,7 @@ impl Grants {
             }
         }
         // What was taken back stays taken back, also when the power goes.
-        #[cfg(unix)]
-        File::open(&self.dir)?.sync_all()?;
+        files::sync_names(&self.dir)?;
         Ok(count)
     }
 
@@ -259,13 +255,7 @@ impl Grants {
 /// Writes a grant whole or not at all: a reader never sees half of one.
 fn write(path: &Path, grant: &Grant) -> io::Result<()> {
     let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
-    let written = file.write_all(&serde_json::to_vec(grant)?).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+    files::replace(path, &unfinished, &serde_json::to_vec(grant)?, Readers::Owner)
 }
 
 /// Removes a file, and says whether there was one.
