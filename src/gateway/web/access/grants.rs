@@ -23,6 +23,8 @@ const SECRET_BYTES: usize = 32;
 pub const GRANTS_MAX: usize = 10_000;
 /// How many sessions one person has: a laptop, a phone, some browsers. The oldest makes room.
 pub const SESSIONS_PER_PERSON_MAX: usize = 20;
+/// How many screens on walls there are at once. None makes room for another: nobody would see which one goes dark.
+pub const SCREENS_MAX: usize = 100;
 /// The largest file that is read as a grant, in bytes.
 const FILE_BYTES_MAX: u64 = 4096;
 /// How a file ends while it is written.
@@ -129,6 +131,9 @@ pub enum GrantError {
     /// There are [`GRANTS_MAX`].
     #[error("there are {GRANTS_MAX} links, log-ins and tokens already; `tminus access revoke` makes room")]
     Full,
+    /// There are [`SCREENS_MAX`].
+    #[error("there are {SCREENS_MAX} screens on walls already; `tminus access revoke --wall` takes all of them back")]
+    Screens,
     /// The machine has no chance to give.
     #[error("there are no random numbers: {0}")]
     NoChance(getrandom::Error),
@@ -158,15 +163,19 @@ impl Grants {
     /// # Errors
     /// See [`GrantError`].
     pub fn issue(&self, kind: GrantKind, holder: Holder, lasts: TimeDelta, now: DateTime<Utc>) -> Result<Issued, GrantError> {
-        let held = self.all()?;
+        let mut held = self.worth(now)?;
         if held.len() >= GRANTS_MAX {
             return Err(GrantError::Full);
         }
         if kind == GrantKind::Session {
-            let mut sessions: Vec<_> = held.iter().filter(|(_, grant)| grant.kind == kind && grant.holder == holder).collect();
-            sessions.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.issued_at));
-            for (path, _) in sessions.into_iter().skip(SESSIONS_PER_PERSON_MAX - 1) {
-                remove(path)?;
+            if holder == Holder::Wall {
+                check_screens(&held)?;
+            } else {
+                held.retain(|(_, grant)| grant.kind == kind && grant.holder == holder);
+                held.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.issued_at));
+                for (path, _) in held.into_iter().skip(SESSIONS_PER_PERSON_MAX - 1) {
+                    remove(&path)?;
+                }
             }
         }
         let mut bytes = [0; SECRET_BYTES];
@@ -175,6 +184,15 @@ impl Grants {
         let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()) };
         write(&self.path(kind, &secret), &grant)?;
         Ok(Issued { secret, grant })
+    }
+
+    /// Whether somebody's session would find room, if they are a screen on a wall. A person's always does: the oldest makes it, and
+    /// the link that is used up for it.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn check_screens(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), GrantError> {
+        if *holder == Holder::Wall { check_screens(&self.worth(now)?) } else { Ok(()) }
     }
 
     /// What a secret is worth now. It is looked up by its hash, so how long that takes says nothing about the secrets there are.
@@ -217,8 +235,7 @@ impl Grants {
     /// # Errors
     /// See [`GrantError`].
     pub fn list(&self, now: DateTime<Utc>) -> Result<Vec<Grant>, GrantError> {
-        let mut grants: Vec<Grant> = self.all()?.into_iter().map(|(_, grant)| grant).collect();
-        grants.retain(|grant| grant.expires_at > now);
+        let mut grants: Vec<Grant> = self.worth(now)?.into_iter().map(|(_, grant)| grant).collect();
         grants.sort_by_key(|grant| (grant.holder.to_string(), grant.issued_at));
         Ok(grants)
     }
@@ -233,6 +250,13 @@ impl Grants {
         // What was taken back stays taken back, also when the power goes.
         files::sync_names(&self.dir)?;
         Ok(count)
+    }
+
+    /// What is worth something now: what has expired and is not removed yet takes nobody's room.
+    fn worth(&self, now: DateTime<Utc>) -> io::Result<Vec<(PathBuf, Grant)>> {
+        let mut grants = self.all()?;
+        grants.retain(|(_, grant)| grant.expires_at > now);
+        Ok(grants)
     }
 
     /// Everything in the folder. What is no grant, or half of one, lets nobody in.
@@ -250,6 +274,11 @@ impl Grants {
     fn path(&self, kind: GrantKind, secret: &str) -> PathBuf {
         self.dir.join(format!("{}-{}.json", kind.name(), hex(&Sha256::digest(secret.as_bytes()))))
     }
+}
+
+fn check_screens(held: &[(PathBuf, Grant)]) -> Result<(), GrantError> {
+    let is_screen = |(_, grant): &&(PathBuf, Grant)| grant.kind == GrantKind::Session && grant.holder == Holder::Wall;
+    if held.iter().filter(is_screen).count() >= SCREENS_MAX { Err(GrantError::Screens) } else { Ok(()) }
 }
 
 /// Writes a grant whole or not at all: a reader never sees half of one.
@@ -358,6 +387,25 @@ mod tests {
         assert_eq!(kept.len(), SESSIONS_PER_PERSON_MAX);
         assert_eq!(grants.find(GrantKind::Session, &first.secret, now()).unwrap(), None);
         assert!(kept.iter().all(|grant| grant.expires_at - grant.issued_at <= GrantKind::Session.lasts_max()));
+    }
+
+    #[test]
+    fn screens_on_walls_do_not_push_each_other_out_and_are_refused_when_there_are_too_many() {
+        let (_dir, grants) = folder();
+        let put_up = |at| grants.issue(GrantKind::Session, Holder::Wall, TimeDelta::days(1), at);
+        let first = put_up(now()).unwrap();
+        for minute in 1..i64::try_from(SCREENS_MAX).unwrap() {
+            put_up(now() + TimeDelta::minutes(minute)).unwrap();
+        }
+        assert!(grants.find(GrantKind::Session, &first.secret, now()).unwrap().is_some(), "it still shows");
+        let says = put_up(now()).unwrap_err().to_string();
+        assert!(says.contains("there are 100 screens on walls already"), "{says}");
+        grants.check_screens(&Holder::Wall, now()).unwrap_err();
+        grants.check_screens(&maria(), now()).unwrap();
+        grants.issue(GrantKind::Session, maria(), TimeDelta::days(1), now()).unwrap();
+        // What has expired takes no room, also while nobody has removed it.
+        put_up(first.grant.expires_at).unwrap();
+        assert_eq!(grants.all().unwrap().len(), SCREENS_MAX + 2);
     }
 
     #[test]
