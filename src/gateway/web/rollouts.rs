@@ -113,13 +113,12 @@ async fn next(web: &Web, before: u32, is_left_out: &impl Fn(&Registered) -> bool
         found.map(|(id, known)| (id.clone(), known.clone()))
     });
     let Some((id, known)) = found else { return Ok(None) };
-    let (status, result) = match known.closed {
-        Some(result) => (Status::Ended, Some(result)),
-        None => {
-            let look = web.conductor.look(&id, |state, _, _| (state.ended.is_some(), state.result)).await?;
-            let (ended, result) = look.unwrap_or_default();
-            (if ended { Status::Ended } else { Status::Open }, result)
-        }
+    let (status, result) = if let Some(result) = known.closed {
+        (Status::Ended, Some(result))
+    } else {
+        let look = web.conductor.look(&id, |state, _, _| (state.ended.is_some(), state.result)).await?;
+        let (ended, result) = look.unwrap_or_default();
+        (if ended { Status::Ended } else { Status::Open }, result)
     };
     let line = RolloutLine {
         id,
