@@ -28,13 +28,20 @@ impl SharedRunbooks {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::settings::Files;
+
+    fn runbook() -> Arc<Runbook> {
+        let runbook = json!({
+            "name": "minimal", "title": "Minimal", "environment": null, "timezone": "UTC", "lock_from": null,
+            "inputs": [], "people": {}, "cc": [], "rooms": [], "audiences": {}, "phases": [], "steps": [], "messages": {},
+        });
+        Arc::new(serde_json::from_value(runbook).unwrap())
+    }
 
     #[test]
     fn what_is_the_same_is_there_once_and_what_differs_is_not_mixed_up() {
-        let settings = Files::embedded().settings().unwrap();
-        let runbook = || Arc::new(Runbook::clone(&settings.runbooks["minimal"]));
         let runbooks = SharedRunbooks::default();
         let first = runbooks.shared(runbook());
         assert!(Arc::ptr_eq(&first, &runbooks.shared(runbook())));
