@@ -15,7 +15,7 @@
 
 mod support;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
 use std::hint::black_box;
 use std::path::Path;
@@ -26,7 +26,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use tminus::domain::conversation::answer::answer;
 use tminus::domain::people::{Directory, PersonId};
 use tminus::domain::rollout::command::{Actor, Command, CommandBody, CommandId, StepRef};
-use tminus::domain::rollout::effect::effects;
+use tminus::domain::rollout::effect::{Effect, EffectId, effects, effects_not_in_hand};
 use tminus::domain::rollout::event::{Choice, Event, NoteKind, Recorded};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::{handle, next_wake};
@@ -91,11 +91,18 @@ impl Subject {
             black_box(recorded);
             Outcome::Ok(())
         };
+        // The rollout's task hands on what is owed and not in somebody's hands yet.
+        let in_hand: HashSet<EffectId> = effects(state).iter().filter_map(Effect::id).collect();
         let click = |state: &mut State, command: &Command| {
             let recorded = handle(state, command, people).map_err(|refusal| refusal.says)?;
             let answer = answer(state, people, state.last_at, command.actor.person(), &recorded);
             let records: Vec<Vec<u8>> = recorded.iter().map(Recorded::encode).collect();
-            black_box((answer, records, effects(state), next_wake(state, state.last_at, people)));
+            black_box((
+                answer,
+                records,
+                effects_not_in_hand(state, &|id| in_hand.contains(id)),
+                next_wake(state, state.last_at, people),
+            ));
             Outcome::Ok(())
         };
         let decide = timed(state, &commands, decide)?;

@@ -14,6 +14,7 @@ use futures_util::stream::{self, StreamExt as _};
 use crate::domain::proof::Proof;
 use crate::engine::backups::{Backup, back_up, keep_export};
 use crate::engine::clock::SystemClock;
+use crate::engine::files;
 use crate::engine::journal::chain::{self, ChainHash};
 use crate::engine::journal::export::{Exporter, Header, Reader, WriteFileError, chunks, write_file};
 use crate::engine::journal::import::import;
@@ -134,11 +135,7 @@ pub(super) fn make_data_folder(data: &Path) -> anyhow::Result<()> {
         anyhow::bail!("{} is a file, not a folder. {NAME_IT}", data.display());
     }
     // Others on the machine have no business in it: whoever may write there may let people in.
-    let mut builder = std::fs::DirBuilder::new();
-    builder.recursive(true);
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(data).with_context(|| format!("the data folder {} can't be made", data.display()))
+    files::make_private_all(data).with_context(|| format!("the data folder {} can't be made", data.display()))
 }
 
 /// The folder of the journal within a data folder that is there.

@@ -49,6 +49,12 @@ pub struct Frozen {
 }
 
 impl Frozen {
+    /// Whether it is the same freeze at the same time, whatever else was changed in it.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name && self.from == other.from
+    }
+
     /// From when to when, in its own zone: `Fri 20 Nov 17:00 to Mon 23 Nov 07:00 EST`.
     #[must_use]
     pub fn span(&self) -> String {

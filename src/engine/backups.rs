@@ -176,7 +176,7 @@ pub async fn keep_export(
     keep: Option<usize>,
     is_stopped: impl Fn() -> bool + Send + 'static,
 ) -> Result<Backup, BackupError> {
-    let path = to.join(format!("{NAME_START}{}{NAME_END}", now.format(NAME_TIME)));
+    let path = to.join(file_name(now));
     let in_folder = |error| BackupError::Folder { dir: to.to_owned(), error };
     let folder = to.to_owned();
     let made_ready = task::spawn_blocking(move || make_ready(&folder)).await.map_err(io::Error::other);
@@ -193,6 +193,12 @@ pub async fn keep_export(
         None => 0,
     };
     Ok(Backup { path, records, removed })
+}
+
+/// What a backup is called that is made at a time.
+#[must_use]
+pub fn file_name(at: DateTime<Utc>) -> String {
+    format!("{NAME_START}{}{NAME_END}", at.format(NAME_TIME))
 }
 
 /// Makes the folder, and removes what a process left in it that was killed while it made a backup.
@@ -219,18 +225,18 @@ fn make_ready(to: &Path) -> io::Result<()> {
 /// Imports what was written, which verifies it, and removes what came of it. Answers how many records it has.
 fn try_out(written: &Path, is_stopped: &dyn Fn() -> bool) -> Result<u64, BackupError> {
     let name = written.file_name().unwrap_or_default().to_string_lossy();
-    let scratch = Scratch(written.with_file_name(format!("{name}{TRIED_SUFFIX}")));
+    let tried = Tried(written.with_file_name(format!("{name}{TRIED_SUFFIX}")));
     let file = File::open(written).map_err(|error| BackupError::Restore(ImportError::Export(error.into())))?;
     let reader = Reader::open(BufReader::new(file)).map_err(|error| BackupError::Restore(error.into()))?;
     let records = reader.header().records();
-    import(reader, &scratch.0.join("journal"), is_stopped).map_err(BackupError::Restore)?;
+    import(reader, &tried.0.join("journal"), is_stopped).map_err(BackupError::Restore)?;
     Ok(records)
 }
 
 /// A folder that is removed when dropped.
-struct Scratch(PathBuf);
+struct Tried(PathBuf);
 
-impl Drop for Scratch {
+impl Drop for Tried {
     fn drop(&mut self) {
         match fs::remove_dir_all(&self.0) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

@@ -10,11 +10,13 @@
 //! - [`backups`]: exports of the journal, kept in a folder and tried out, while the process goes on.
 //! - [`history`]: how long steps took in finished rollouts, read once and remembered.
 //! - [`clock`]: the only place that reads a clock.
+//! - [`files`]: folders for their owner alone, files that are replaced as a whole.
 //! - [`scratch`]: small expiring values that are no facts.
 
 pub mod backups;
 pub mod clock;
 pub mod conductor;
+pub mod files;
 pub mod history;
 pub mod journal;
 pub mod outbox;

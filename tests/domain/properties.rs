@@ -1,15 +1,18 @@
 //! Any sequence of commands, by anybody, at any time: no panic, replay equals live, and the invariants hold.
 
+use std::collections::BTreeSet;
+
 use chrono::TimeDelta;
 use proptest::prelude::*;
 use tminus::domain::conversation::form::{Field, FieldKind};
 use tminus::domain::freeze::Frozen;
 use tminus::domain::message::card::card;
 use tminus::domain::rollout::command::{Change, CommandBody, RolloutId, StepRef};
-use tminus::domain::rollout::effect::{Effect, effects};
+use tminus::domain::rollout::effect::{Effect, EffectId, effects, effects_not_in_hand, is_settled};
 use tminus::domain::rollout::event::{ActionOutcome, Choice, DeliveryOutcome, Event, Fate, NoteKind};
 use tminus::domain::rollout::state::State;
 use tminus::domain::rollout::view::view;
+use tminus::domain::rollout::{follow, next_due, next_wake};
 use tminus::domain::runbook::model::{Outcome, Runbook, StepKind};
 use tminus::engine::journal::StreamName;
 use tminus::engine::snapshots::{decode, encode};
@@ -180,7 +183,7 @@ phases:
     steps:
       - { acknowledge: Know of it, id: aware, from: [crew], remind: 1h, due: 2h }
       - { task: Back up, id: backup, items: [first, second], evidence: { backup_id: { label: Which }, finished: { type: confirm } }, due: 3h }
-      - { ask: 'How was it?', id: survey, from: [crew], fields: { grade: { type: choice, options: [good, bad] } } }
+      - { ask: 'How was it?', id: survey, from: [crew, owner], due: 1h, fields: { grade: { type: choice, options: [good, bad] } } }
       - { ask: 'How large?', id: sizing, sets: size, fields: { size: { type: number } } }
       - { checklist: minimal, id: side, with: { service: web }, gate: false, evidence: { issue: { label: Issue } } }
   - phase: changes
@@ -302,7 +305,7 @@ fn sensible(table: &mut Table, which: u8) {
             drop(table.give(None, CommandBody::RecordChildSettled { step, child: RolloutId("child".into()), result }));
         }
         Some((person, body)) => drop(table.give(Some(person.as_str()), body)),
-        None => match tminus::domain::rollout::next_due(&table.state, table.now, &table.people) {
+        None => match next_due(&table.state, table.now, &table.people) {
             Some(due) => {
                 table.now = due.max(table.now);
                 drop(table.give(None, CommandBody::Wake));
@@ -326,17 +329,63 @@ proptest! {
     }
 }
 
+/// What a rollout remembers of when somebody has to be written to keeps nothing from happening, and from being woken for.
+fn remembers_rightly(table: &Table, anew: &State) -> Result<(), TestCaseError> {
+    let due = next_due(anew, table.now, &table.people);
+    let wake = next_wake(&table.state, table.now, &table.people);
+    prop_assert!(due.is_none_or(|due| wake.is_some_and(|wake| wake <= due)), "{due:?} is due and woken for at {wake:?}");
+    let later = [0, 20, 14 * 60].map(|minutes| table.now + TimeDelta::minutes(minutes));
+    for at in later.into_iter().chain(due) {
+        prop_assert_eq!(follow(&table.state, at, &table.people), follow(anew, at, &table.people), "at {}", at);
+    }
+    Ok(())
+}
+
+/// How often it is looked at what is owed: where nothing is delivered for long, making all of it takes longer than the commands.
+const LOOKED_EVERY: usize = 16;
+
+/// What is in somebody's hands is left out of what is owed, and nothing else is; what came to its end is never owed again.
+fn hands_on_rightly(
+    state: &State,
+    handed_on: &mut BTreeSet<EffectId>,
+    settled: &mut BTreeSet<EffectId>,
+) -> Result<(), TestCaseError> {
+    let owed = effects(state);
+    let ids: Vec<EffectId> = owed.iter().filter_map(Effect::id).collect();
+    prop_assert_eq!(ids.iter().collect::<BTreeSet<_>>().len(), ids.len(), "no two have one identity: {:?}", ids);
+    // Every other one is in somebody's hands.
+    let in_hand: BTreeSet<EffectId> = ids.iter().copied().step_by(2).collect();
+    let others = owed.iter().filter(|effect| effect.id().is_none_or(|id| !in_hand.contains(&id)));
+    prop_assert!(effects_not_in_hand(state, &|id| in_hand.contains(id)).iter().eq(others));
+    prop_assert!(ids.iter().all(|id| !is_settled(state, id) && !settled.contains(id)), "owed again: {:?}", ids);
+    handed_on.extend(ids);
+    settled.extend(handed_on.iter().filter(|id| is_settled(state, id)));
+    let delivered = handed_on.iter().filter(|id| state.announcement(id.sequence).is_some() && id.attempt > 0);
+    let under_way = delivered.filter(|id| !settled.contains(id)).count();
+    let owed_to = owed.iter().filter(|effect| matches!(effect, Effect::Deliver(_))).count();
+    prop_assert_eq!(under_way, owed_to, "deliveries that are remembered and that are owed");
+    Ok(())
+}
+
 /// Lets it all happen, and looks at what became of it.
 fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), TestCaseError> {
     let stream = StreamName::new("rollout/1");
     let mut snapshot = Vec::new();
+    // The same without what a rollout remembers of when somebody has to be written to: everything is worked out anew.
+    let (mut anew, mut known) = (State::begin(&table.history[0]).unwrap(), 1);
+    let (mut handed_on, mut settled) = (BTreeSet::new(), BTreeSet::new());
     for (index, happening) in happenings.into_iter().enumerate() {
         if index == cut {
             snapshot = encode(&stream, &[0; 32], &table.state).unwrap();
         }
         let before = table.state.clone();
         let refused = match happening {
-            Happening::Person(person, body) => table.give(Some(person), body).is_err(),
+            Happening::Person(person, body) => {
+                let moved = if let CommandBody::AdvanceClock { seconds } = body { seconds } else { 0 };
+                let refused = table.give(Some(person), body).is_err();
+                table.now += TimeDelta::seconds(if refused { 0 } else { moved });
+                refused
+            }
             Happening::Passes(seconds) => {
                 table.passes(TimeDelta::seconds(seconds));
                 false
@@ -352,6 +401,12 @@ fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), 
             Happening::Stray(body) => table.give(None, body).is_err(),
         };
         prop_assert!(!refused || table.state == before, "a refusal changes nothing");
+        table.history[known..].iter().for_each(|recorded| anew.evolve(recorded));
+        known = table.history.len();
+        remembers_rightly(&table, &anew)?;
+        if index % LOOKED_EVERY == 0 {
+            hands_on_rightly(&table.state, &mut handed_on, &mut settled)?;
+        }
         if table.state.sequence == before.sequence {
             continue;
         }
@@ -374,8 +429,8 @@ fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), 
     prop_assert_eq!(&resumed, &table.state, "a snapshot and the rest equal a replay");
 
     // Time never runs backwards; an action is attempted only after it was wanted, and each attempt once.
-    let mut wanted = std::collections::BTreeSet::new();
-    let mut attempted = std::collections::BTreeSet::new();
+    let mut wanted = BTreeSet::new();
+    let mut attempted = BTreeSet::new();
     let mut issued = std::collections::BTreeMap::<usize, u32>::new();
     let mut last = table.history[0].at;
     for recorded in &table.history {

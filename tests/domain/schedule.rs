@@ -3,9 +3,9 @@
 use chrono::TimeDelta;
 use tminus::domain::rollout::command::CommandBody;
 use tminus::domain::rollout::event::{ActionOutcome, Choice, Event};
-use tminus::domain::rollout::{due_of, next_due, next_move};
+use tminus::domain::rollout::{due_of, next_due, next_move, next_wake};
 
-use crate::support::{Table, ack, done, named, run, utc, vote};
+use crate::support::{Table, ack, done, named, run, utc, vote, vote_for};
 
 fn reschedule(text: &str) -> CommandBody {
     CommandBody::Reschedule { text: text.into() }
@@ -301,6 +301,95 @@ fn in_the_window_the_night_is_no_reason() {
     table.does("maria", CommandBody::Hold);
     table.passes(TimeDelta::minutes(30));
     assert_eq!(written(&mut table), Vec::<String>::new(), "a held rollout reminds nobody");
+}
+
+#[test]
+fn an_owner_who_is_awaited_too_is_told_once_they_are_not_and_others_still_are() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+phases: [{ phase: one, steps: [{ WHAT, from: [maria, raj], due: 1h }] }]
+";
+    for (what, answer) in [
+        ("acknowledge: Know", ack()),
+        (
+            "ask: How was it?, fields: { grade: {} }",
+            CommandBody::AnswerStep {
+                step: named("ask"),
+                typed: [("grade".to_owned(), "good".to_owned())].into_iter().collect(),
+            },
+        ),
+    ] {
+        let mut table = Table::of(&yaml.replace("WHAT", &format!("{what}, id: ask")), &[]);
+        table.until("2026-11-20T13:00:00Z");
+        written(&mut table);
+        table.until("2026-11-20T13:05:00Z");
+        assert_eq!(next_wake(&table.state, table.now, &table.people), None, "{what}: who would be told is awaited");
+        table.does("maria", answer);
+        let at = Some(utc("2026-11-20T13:15:00Z"));
+        assert_eq!(next_due(&table.state, table.now, &table.people), at, "{what}");
+        assert_eq!(next_wake(&table.state, table.now, &table.people), at, "{what}");
+        table.until("2026-11-20T13:20:00Z");
+        assert_eq!(written(&mut table), ["person:maria: Overdue in"], "{what}");
+    }
+}
+
+#[test]
+fn an_owner_for_whom_a_stand_in_voted_is_told_that_others_still_have_to() {
+    let yaml = "
+runbook: test
+people: { owner: maria }
+phases: [{ phase: one, steps: [{ decide: 'Go?', id: go, voters: [maria, raj], rule: unanimous, stand-ins: [sam], due: 1h }] }]
+";
+    let mut table = Table::of(yaml, &[]);
+    table.until("2026-11-20T13:20:00Z");
+    written(&mut table);
+    table.does("sam", vote_for("maria", Choice::Go));
+    assert_eq!(written(&mut table), ["person:maria: Overdue in"]);
+}
+
+/// Asked of Raj, who lives in New York, at seven o'clock in the morning before T-0.
+const NIGHT: &str = "
+runbook: test
+timezone: America/New_York
+people: { owner: maria }
+inputs: { window: { type: window } }
+phases: [{ phase: one, steps: [{ acknowledge: Know, id: know, from: [raj], remind: REMIND }] }]
+";
+
+fn asked_in_the_morning(remind: &str) -> Table {
+    let mut table = Table::of(&NIGHT.replace("REMIND", remind), &[("window", "2026-11-21 05:00")]);
+    assert_eq!(written(&mut table), ["person:raj: You are needed in"]);
+    table
+}
+
+#[test]
+fn a_night_ends_when_the_rollout_is_under_way() {
+    // The reminder would come at half past ten in the evening.
+    let mut table = asked_in_the_morning("15h 30m");
+    let awake = Some(utc("2026-11-21T06:00:00Z"));
+    assert_eq!(next_due(&table.state, table.now, &table.people), awake, "at one in the night, four hours before T-0");
+    assert_eq!(next_wake(&table.state, table.now, &table.people), awake);
+    table.until("2026-11-21T05:59:59Z");
+    assert_eq!(written(&mut table), Vec::<String>::new());
+    table.until("2026-11-21T06:00:00Z");
+    assert_eq!(written(&mut table), ["person:raj: A reminder:"]);
+}
+
+#[test]
+fn what_came_due_while_held_is_said_when_the_rollout_is_under_way() {
+    // At eight in the evening, while it is held; it goes on at eleven.
+    let mut table = asked_in_the_morning("13h");
+    table.until("2026-11-20T23:00:00Z");
+    table.does("maria", CommandBody::Hold);
+    table.until("2026-11-21T04:00:00Z");
+    table.does("maria", CommandBody::Resume { generation: None });
+    assert_eq!(written(&mut table), Vec::<String>::new(), "it is night, and not yet T-4h");
+    let awake = Some(utc("2026-11-21T06:00:00Z"));
+    assert_eq!(next_due(&table.state, table.now, &table.people), awake);
+    assert_eq!(next_wake(&table.state, table.now, &table.people), awake);
+    table.until("2026-11-21T06:30:00Z");
+    assert_eq!(written(&mut table), ["person:raj: A reminder:"]);
 }
 
 const MADE: &str = "

@@ -36,6 +36,19 @@ async fn another_writer_is_caught_up_with() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runbook_is_in_memory_once_also_after_a_catching_up() {
+    let mut stage = Stage::with(ROLL_CALL).await;
+    let (one, other) = (stage.start_as("one").await, stage.start_as("other").await);
+    stage.somebody_else_notes(&one, "one").await;
+    stage.does(&one, "ana", ack()).await.unwrap();
+    let [one, other] = [one, other].map(|id| {
+        let conductor = stage.conductor.clone();
+        async move { conductor.look(&id, |state, _, _| state.runbook.clone()).await.unwrap().unwrap() }
+    });
+    assert!(std::sync::Arc::ptr_eq(&one.await, &other.await));
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_append_of_unknown_fate_happens_once_whether_it_was_written_or_not() {
     for fault in [Fault::UnknownWritten, Fault::UnknownNotWritten] {
         let mut stage = Stage::with(ROLL_CALL).await;

@@ -65,6 +65,30 @@ async fn a_delivery_without_a_clear_answer_is_looked_up_before_it_is_sent_again(
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_courier_that_breaks_loses_nothing_and_its_lane_goes_on() {
+    let mut stage = Stage::with(ANNOUNCE).await;
+    stage.outside.will_send(Send::Breaks);
+    *stage.outside.breaks.lock().unwrap() = 2;
+    let id = stage.start().await;
+    stage.until(&id, "delivery-ended").await;
+    let to = "slack:andromeda-preproduction-watch";
+    assert_eq!(stage.outside.calls(), [format!("deliver to {to}"), format!("find {to}"), format!("deliver to {to}")]);
+    assert_eq!(stage.outside.delivered.lock().unwrap().len(), 1);
+    stage.until_all_shown(&id).await;
+    assert_eq!(*stage.outside.breaks.lock().unwrap(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_delivery_that_breaks_its_courier_again_and_again_is_for_a_person_to_decide() {
+    let mut stage = Stage::with(ANNOUNCE).await;
+    stage.outside.will_send(Send::Breaks).will_send(Send::Breaks).will_send(Send::Breaks);
+    let id = stage.start().await;
+    stage.until(&id, "step-failed").await;
+    let card = stage.card(&id).await;
+    assert!(card.contains("nobody knows whether it arrived: bringing it broke T-minus itself 3 times"), "{card}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_destination_that_must_have_it_is_not_sent_it_twice_on_a_guess() {
     let must = ANNOUNCE.replace("slack:andromeda-preproduction-watch", "{ to: slack:andromeda-preproduction-watch, must: true }");
     let mut stage = Stage::with(&must).await;

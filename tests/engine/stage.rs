@@ -43,6 +43,8 @@ pub struct Outside {
     pub starts: Mutex<VecDeque<Start>>,
     pub polls: Mutex<VecDeque<Result<Polled, String>>>,
     pub cards: Mutex<Vec<Projection>>,
+    /// How often showing a card breaks, from now on.
+    pub breaks: Mutex<usize>,
     /// What arrived, in order.
     pub delivered: Mutex<Vec<Delivery>>,
 }
@@ -51,6 +53,8 @@ pub enum Send {
     Is(Sent),
     /// No answer ever comes.
     Hangs,
+    /// The program has a mistake.
+    Breaks,
 }
 
 pub enum Start {
@@ -93,6 +97,7 @@ impl Courier for Outside {
         match next {
             Some(Send::Is(sent)) => sent,
             Some(Send::Hangs) => std::future::pending().await,
+            Some(Send::Breaks) => panic!("a courier with a mistake"),
             None => {
                 self.delivered.lock().unwrap().push(delivery.clone());
                 Sent::Delivered { reference: "there".into() }
@@ -106,6 +111,13 @@ impl Courier for Outside {
     }
 
     async fn show(&self, projection: &Projection) -> Result<String, String> {
+        let breaks = {
+            let mut breaks = self.breaks.lock().unwrap();
+            let before = *breaks;
+            *breaks = before.saturating_sub(1);
+            before > 0
+        };
+        assert!(!breaks, "a courier with a mistake");
         self.cards.lock().unwrap().push(projection.clone());
         Ok("card".into())
     }

@@ -225,6 +225,12 @@ fn an_import_goes_only_where_nothing_is() {
     let stopped = import(Reader::open(Cursor::new(&export)).unwrap(), &data.path().join("new/a/journal"), &|| true);
     assert!(matches!(stopped, Err(ImportError::Stopped)));
     assert!(!data.path().join("new").exists());
+    // Also once all was read and written, while what was built is looked at.
+    let asked = std::cell::Cell::new(0);
+    let after_a_commit = || asked.replace(asked.get() + 1) > 0;
+    let stopped = import(Reader::open(Cursor::new(&export)).unwrap(), &data.path().join("new/a/journal"), &after_a_commit);
+    assert!(matches!(stopped, Err(ImportError::Stopped)));
+    assert!(!data.path().join("new").exists());
 }
 
 #[test]

@@ -223,10 +223,13 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
 /// Removes what has expired, now and then, until the process ends.
 async fn sweep(scratch: Arc<dyn Scratch>, access: Access, conductor: Conductor, mut closing: watch::Receiver<bool>) {
     loop {
-        if let Err(error) = scratch.sweep(conductor.now()) {
-            tracing::warn!("What has expired can't be removed: {error}");
+        let (swept, now) = (scratch.clone(), conductor.now());
+        match tokio::task::spawn_blocking(move || swept.sweep(now)).await {
+            Ok(Ok(_)) => {}
+            Ok(Err(error)) => tracing::warn!("What has expired can't be removed: {error}"),
+            Err(error) => tracing::error!("Removing what has expired broke: {error}"),
         }
-        if let Err(error) = access.sweep(conductor.now()) {
+        if let Err(error) = access.sweep(now).await {
             tracing::warn!("Log-ins that have expired can't be removed: {error}");
         }
         tokio::select! {

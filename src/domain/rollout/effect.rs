@@ -38,6 +38,10 @@ pub struct EffectId {
 const SEQUENCE_BITS: u32 = 48;
 const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
 const TOKEN_CHARS: usize = 26;
+/// The slot of an action's cancelling; its own is 0.
+const CANCEL_SLOT: u16 = 1;
+/// The attempt of what rollouts of one family tell each other; others count from 1.
+const TELL_ATTEMPT: u16 = 0;
 
 impl EffectId {
     /// The token: 128 bits in base 32, without the letters that look like digits.
@@ -231,6 +235,8 @@ pub enum Effect {
     StartChild(Box<StartChild>),
     /// Tell a checklist what concerns the rollout as a whole.
     TellChild {
+        /// Its identity.
+        id: EffectId,
         /// The step.
         step: usize,
         /// The checklist.
@@ -242,6 +248,8 @@ pub enum Effect {
     },
     /// Tell the rollout whose checklist this is that it is settled.
     TellParent {
+        /// Its identity.
+        id: EffectId,
         /// The parent.
         parent: Parent,
         /// How this one ended; none where it only reached its phase.
@@ -261,10 +269,32 @@ pub enum Effect {
     },
 }
 
+impl Effect {
+    /// Its identity; none of what is asked of the installation itself, where it is asked by name.
+    #[must_use]
+    pub fn id(&self) -> Option<EffectId> {
+        match self {
+            Self::Deliver(delivery) => Some(delivery.id),
+            Self::Act(action) => Some(action.id),
+            Self::Cancel(action) => Some(cancelling(action.id)),
+            Self::Check(check) => Some(check.id),
+            Self::StartChild(child) => Some(child.id),
+            Self::TellChild { id, .. } | Self::TellParent { id, .. } => Some(*id),
+            Self::ClaimEnvironment { .. } | Self::ReleaseEnvironment { .. } => None,
+        }
+    }
+}
+
+/// The identity of asking for an action's end: that of the action in a slot of its own.
+#[must_use]
+pub const fn cancelling(action: EffectId) -> EffectId {
+    EffectId { slot: CANCEL_SLOT, ..action }
+}
+
 /// Everything owed and not yet receipted.
 #[must_use]
 pub fn effects(state: &State) -> Vec<Effect> {
-    effects_beside(state, &|_| false)
+    effects_not_in_hand(state, &|_| false)
 }
 
 /// Whether an announcement still has to be brought somewhere.
@@ -274,9 +304,48 @@ pub fn owes_deliveries(state: &State) -> bool {
     !state.rehearsal && !state.under_way.is_empty()
 }
 
-/// The same without the deliveries that are in somebody's hands: while a long roster is written to, they are most of it.
+/// Whether an effect was a delivery that has its end, or something that a checklist was told and that is old news: whatever
+/// happens, it is not owed under this identity any more.
 #[must_use]
-pub fn effects_beside(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
+pub fn is_settled(state: &State, id: &EffectId) -> bool {
+    if id.attempt == TELL_ATTEMPT {
+        return id.sequence > 0 && id.sequence < state.whole_sequence;
+    }
+    let Some(announcement) = state.announcement(id.sequence) else { return false };
+    let to = announcement.destinations.get(usize::from(id.slot));
+    to.is_none_or(|to| to.outcome.is_some() || to.waived.is_some() || to.attempt != u32::from(id.attempt))
+}
+
+/// Everything owed, without what is in somebody's hands and would only be made to be passed over: while a long roster is written
+/// to, that is most of it. What has no identity is always there.
+#[must_use]
+pub fn effects_not_in_hand(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
+    let mut owed = deliveries(state, is_in_hand);
+    owed.extend(actions(state, is_in_hand));
+    if state.held.is_none() {
+        owed.extend((0..state.steps.len()).filter_map(|index| check(state, index, is_in_hand)).map(Effect::Check));
+    }
+    owed.extend(children(state, is_in_hand));
+    if let Some(environment) = &state.runbook.environment {
+        match state.environment {
+            // Who is over gives it back, or leaves the line.
+            EnvironmentStage::Claimed | EnvironmentStage::Held if state.may_release() => {
+                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
+            }
+            EnvironmentStage::Claimed | EnvironmentStage::Held if state.gives_up => {
+                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
+            }
+            // In a freeze it is not asked for.
+            EnvironmentStage::Claimed if state.freeze.is_none() => {
+                owed.push(Effect::ClaimEnvironment { environment: environment.clone(), takeover: state.takeover.clone() });
+            }
+            _ => {}
+        }
+    }
+    owed
+}
+
+fn deliveries(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
     let mut owed = Vec::new();
     let under_way = state.under_way.iter().filter_map(|place| state.announcements.get(*place));
     for announcement in under_way.filter(|_| !state.rehearsal) {
@@ -302,6 +371,12 @@ pub fn effects_beside(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> 
             }));
         }
     }
+    owed
+}
+
+/// What systems are to begin, to go on with, and to stop.
+fn actions(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
+    let mut owed = Vec::new();
     for (index, step) in state.steps.iter().enumerate() {
         let (Some(action), Some(Call { system, operation, .. })) = (&step.action, state.runbook.steps[index].kind.call()) else {
             continue;
@@ -314,9 +389,12 @@ pub fn effects_beside(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> 
             ActionStage::Attempted { at } => Some(at),
             _ => None,
         };
-        if begins || attempted.is_some() {
+        let id = effect_id(state, action.sequence, 0, action.attempt);
+        let acts = (begins || attempted.is_some()) && !is_in_hand(&id);
+        let cancels = attempted.is_some() && action.cancelled.is_some() && !is_in_hand(&cancelling(id));
+        if acts || cancels {
             let action = Action {
-                id: effect_id(state, action.sequence, 0, action.attempt),
+                id,
                 rollout: state.id.clone(),
                 step: index,
                 step_id: state.runbook.steps[index].id.clone(),
@@ -329,45 +407,24 @@ pub fn effects_beside(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> 
                 looked: action.looked,
                 rehearsal: state.rehearsal,
             };
-            if action.attempted.is_some() && state.steps[index].action.as_ref().is_some_and(|action| action.cancelled.is_some()) {
-                owed.push(Effect::Cancel(action.clone()));
-            }
-            owed.push(Effect::Act(action));
-        }
-    }
-    if state.held.is_none() {
-        owed.extend((0..state.steps.len()).filter_map(|index| check(state, index)).map(Effect::Check));
-    }
-    owed.extend(children(state));
-    if let Some(environment) = &state.runbook.environment {
-        match state.environment {
-            // Who is over gives it back, or leaves the line.
-            EnvironmentStage::Claimed | EnvironmentStage::Held if state.may_release() => {
-                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
-            }
-            EnvironmentStage::Claimed | EnvironmentStage::Held if state.gives_up => {
-                owed.push(Effect::ReleaseEnvironment { environment: environment.clone() });
-            }
-            // In a freeze it is not asked for.
-            EnvironmentStage::Claimed if state.freeze.is_none() => {
-                owed.push(Effect::ClaimEnvironment { environment: environment.clone(), takeover: state.takeover.clone() });
-            }
-            _ => {}
+            owed.extend(cancels.then(|| Effect::Cancel(action.clone())));
+            owed.extend(acts.then_some(Effect::Act(action)));
         }
     }
     owed
 }
 
 /// What checklists, and the rollout whose checklist this is, are owed.
-fn children(state: &State) -> Vec<Effect> {
+fn children(state: &State, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Vec<Effect> {
     let mut owed = Vec::new();
     for (index, step) in state.steps.iter().enumerate() {
         let StepKind::Checklist { runbook, with, until, .. } = &state.runbook.steps[index].kind else { continue };
         match &step.child {
             None if matches!(step.status, StepStatus::Open { .. }) && state.held.is_none() => {
-                let Some(frozen) = state.runbook.children.get(runbook) else { continue };
+                let id = effect_id(state, step.opened, 0, 1);
+                let Some(frozen) = state.runbook.children.get(runbook).filter(|_| !is_in_hand(&id)) else { continue };
                 owed.push(Effect::StartChild(Box::new(StartChild {
-                    id: effect_id(state, step.opened, 0, 1),
+                    id,
                     step: index,
                     runbook: frozen.clone(),
                     values: child_values(state, index, frozen, with),
@@ -382,22 +439,29 @@ fn children(state: &State) -> Vec<Effect> {
                         .or_else(|| state.parent.as_ref().and_then(|parent| parent.environment.clone())),
                 })));
             }
-            Some(child) if child.result.is_none() && child.told < state.whole_sequence => owed.push(Effect::TellChild {
-                step: index,
-                child: child.rollout.clone(),
-                sequence: state.whole_sequence,
-                body: CommandBody::FollowParent {
-                    held: state.held.is_some(),
-                    // What an `always` phase does is done after an abort too.
-                    aborted: state
-                        .aborted
-                        .as_ref()
-                        .filter(|_| !state.runbook.phases[state.runbook.steps[index].phase].always)
-                        .map(|given| given.reason.clone()),
-                    window: state.window(),
-                    shift_seconds: state.shift_seconds,
-                },
-            }),
+            Some(child) if child.result.is_none() && child.told < state.whole_sequence => {
+                let id = effect_id(state, state.whole_sequence, index, u32::from(TELL_ATTEMPT));
+                if is_in_hand(&id) {
+                    continue;
+                }
+                owed.push(Effect::TellChild {
+                    id,
+                    step: index,
+                    child: child.rollout.clone(),
+                    sequence: state.whole_sequence,
+                    body: CommandBody::FollowParent {
+                        held: state.held.is_some(),
+                        // What an `always` phase does is done after an abort too.
+                        aborted: state
+                            .aborted
+                            .as_ref()
+                            .filter(|_| !state.runbook.phases[state.runbook.steps[index].phase].always)
+                            .map(|given| given.reason.clone()),
+                        window: state.window(),
+                        shift_seconds: state.shift_seconds,
+                    },
+                });
+            }
             _ => {}
         }
     }
@@ -411,8 +475,9 @@ fn children(state: &State) -> Vec<Effect> {
             None => result.is_some() || reached,
             Some(ended) => !ended && result.is_some(),
         };
-        if news {
-            owed.push(Effect::TellParent { parent: parent.clone(), result });
+        let id = effect_id(state, 0, usize::from(result.is_some()), u32::from(TELL_ATTEMPT));
+        if news && !is_in_hand(&id) {
+            owed.push(Effect::TellParent { id, parent: parent.clone(), result });
         }
     }
     owed
@@ -440,7 +505,7 @@ fn child_values(
 }
 
 /// The check of a `wait` that is open.
-fn check(state: &State, index: usize) -> Option<Check> {
+fn check(state: &State, index: usize, is_in_hand: &dyn Fn(&EffectId) -> bool) -> Option<Check> {
     let (definition, step) = state.step(index)?;
     let StepKind::Wait { wait } = &definition.kind else { return None };
     let StepStatus::Open { since } = step.status else { return None };
@@ -449,8 +514,12 @@ fn check(state: &State, index: usize) -> Option<Check> {
         Wait::Until { every_seconds, .. } | Wait::Cycles { every_seconds, .. } => *every_seconds,
     };
     let call = wait.call()?;
+    let id = effect_id(state, step.opened, 0, step.generation.wrapping_add(state.generation));
+    if is_in_hand(&id) {
+        return None;
+    }
     Some(Check {
-        id: effect_id(state, step.opened, 0, step.generation.wrapping_add(state.generation)),
+        id,
         rollout: state.id.clone(),
         step: index,
         step_id: definition.id.clone(),

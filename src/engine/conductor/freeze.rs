@@ -29,7 +29,7 @@ impl Shared {
         let Some(handle) = self.handle(rollout) else { return false };
         let overridden = handle.overridden.borrow().clone();
         let now = self.clock.now() + TimeDelta::seconds(*handle.shift_seconds.borrow());
-        let counts = |freeze: &Frozen| overridden.iter().any(|known| known.name == freeze.name && known.from == freeze.from);
+        let counts = |freeze: &Frozen| overridden.iter().any(|known| known.is_same(freeze));
         self.plan.freezes.at(environment, now, &counts).is_none()
     }
 }

@@ -11,9 +11,9 @@ mod desk;
 mod digest;
 mod family;
 mod freeze;
-mod frozen;
 mod registry;
 mod rollout;
+mod shared_runbooks;
 mod start;
 mod told;
 
@@ -48,6 +48,8 @@ use super::journal::{AppendError, Journal, ReadError, StreamName};
 use super::outbox::Dispatch;
 use super::ports::{Clock, Projection};
 use super::snapshots::{self, Keeper, NoSnapshots, SnapshotStore};
+
+use self::shared_runbooks::SharedRunbooks;
 
 pub use self::desk::{Press, Said};
 pub use self::registry::RegistryError;
@@ -220,7 +222,7 @@ struct Shared {
     outbox: mpsc::Sender<Dispatch>,
     registry_inbox: mpsc::Sender<registry::Message>,
     snapshots: Keeper,
-    frozen: frozen::Frozen,
+    runbooks: SharedRunbooks,
     /// Why nothing is accepted any more, once the journal is poisoned.
     stopped: watch::Sender<Option<String>>,
     /// Tells every task to finish what is in its inbox and end.
@@ -276,7 +278,7 @@ impl Conductor {
             outbox,
             registry_inbox,
             snapshots,
-            frozen: frozen::Frozen::default(),
+            runbooks: SharedRunbooks::default(),
             stopped: watch::Sender::new(None),
             closing: CancellationToken::new(),
             tasks: TaskTracker::new(),
@@ -643,6 +645,11 @@ impl Conductor {
         let (reply, answer) = oneshot::channel();
         handle.inbox.send(Message::Render { venue: venue.clone(), after, reply }).await.ok()?;
         answer.await.ok()
+    }
+
+    /// Whether a rollout is open, and its task runs.
+    pub(super) fn is_loaded(&self, id: &RolloutId) -> bool {
+        self.shared.handle(id).is_some()
     }
 
     /// A room shows a rollout as it was at a sequence.

@@ -13,8 +13,8 @@ use crate::domain::conversation::voice::Voice;
 use crate::domain::conversation::window::next_refresh;
 use crate::domain::freeze::Frozen;
 use crate::domain::message::card::{Progress, card};
-use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind};
-use crate::domain::rollout::effect::{Effect, EffectId, effects, effects_beside, owes_deliveries};
+use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId};
+use crate::domain::rollout::effect::{Effect, EffectId, cancelling, effects, effects_not_in_hand, is_settled, owes_deliveries};
 use crate::domain::rollout::event::{Event, Recorded};
 use crate::domain::rollout::state::{ActionStage, EnvironmentStage, State};
 use crate::domain::rollout::{handle, next_due, next_wake};
@@ -36,10 +36,8 @@ const BATCH_MAX: usize = 256;
 const TRIES_MAX: usize = 5;
 /// When what could not be handed on or recorded is tried again.
 const RETRY_PAUSE: Duration = Duration::from_secs(1);
-/// The slot under which an action's cancelling is remembered; its own is 0.
-const CANCEL_SLOT: u16 = 1;
-/// The attempt under which what rollouts of one family tell each other is remembered; others count from 1.
-const TELL_ATTEMPT: u16 = 0;
+/// From how many effects in others' hands on it is looked which of them came to their end.
+const DISPATCHED_MIN: usize = 256;
 /// How often a rollout whose task broke is taken up again from its journal, before a person has to look.
 const BREAKS_MAX: u32 = 3;
 
@@ -83,7 +81,7 @@ fn conduct(
     mut state: State,
     (taken_up_at, snapshot_at): (u64, u64),
 ) -> impl Future<Output = ()> + Send + use<> {
-    state.runbook = shared.frozen.shared(state.runbook);
+    state.runbook = shared.runbooks.shared(state.runbook);
     let (inbox, messages) = mpsc::channel(INBOX_MAX);
     let (shift, shift_seconds) = watch::channel(state.shift_seconds);
     let (overriding, overridden) = watch::channel(overridden_by(&state));
@@ -98,6 +96,7 @@ fn conduct(
         shift,
         overriding,
         dispatched: HashSet::new(),
+        tidied_at: DISPATCHED_MIN,
         registry_asked: HashSet::new(),
         progress: HashMap::new(),
         checks: HashMap::new(),
@@ -127,8 +126,10 @@ struct Conducted {
     taken_up_at: u64,
     /// Up to which sequence it was written down last.
     snapshot_at: u64,
-    /// What the outbox has in hand.
+    /// What others have in hand: the outbox, the registry, other rollouts.
     dispatched: HashSet<EffectId>,
+    /// From how many of those on it is looked which came to their end: twice as many as were left the last time.
+    tidied_at: usize,
     /// What the registry has in hand for this rollout.
     registry_asked: HashSet<&'static str>,
     /// How far running actions are, and when they are looked at next.
@@ -557,12 +558,21 @@ impl Conducted {
         }
     }
 
+    /// What came to its end is in nobody's hands: a rollout remembers no more than some times what is under way.
+    fn forget_settled(&mut self) {
+        if self.dispatched.len() >= self.tidied_at {
+            self.dispatched.retain(|id| !is_settled(&self.state, id));
+            self.tidied_at = (2 * self.dispatched.len()).max(DISPATCHED_MIN);
+        }
+    }
+
     async fn reload(&mut self) {
         match load(self.shared.journal.as_ref(), self.state.number).await {
             Ok(state) => {
                 // What came meanwhile may have been set going by whoever wrote it.
                 self.taken_up_at = state.sequence;
                 self.state = state;
+                self.state.runbook = self.shared.runbooks.shared(self.state.runbook.clone());
             }
             Err(error) => self.shared.stop(&error.to_string()),
         }
@@ -576,81 +586,34 @@ impl Conducted {
             return;
         }
         self.forget_ended();
-        let owed = effects_beside(&self.state, &|id| self.dispatched.contains(id));
-        // A check is wanted, not owed: nothing waits for its end.
-        let nothing_owed = !owes_deliveries(&self.state) && owed.iter().all(|effect| matches!(effect, Effect::Check(_)));
-        for effect in owed {
+        self.forget_settled();
+        for effect in effects_not_in_hand(&self.state, &|id| self.dispatched.contains(id)) {
             match effect {
                 Effect::Deliver(delivery) => {
                     let maybe_sent = delivery.id.sequence <= self.taken_up_at;
-                    let id = delivery.id;
-                    self.hand_on(id, Dispatch::Deliver { delivery, maybe_sent });
+                    self.hand_on(delivery.id, Dispatch::Deliver { delivery, maybe_sent });
                 }
-                Effect::Act(action) => {
-                    // An action that was begun is followed by who began it; after a restart that is nobody.
-                    if !self.dispatched.contains(&action.id) {
-                        let id = action.id;
-                        self.hand_on(id, Dispatch::Act { action });
-                    }
-                }
-                Effect::Cancel(action) => {
-                    // The same action once more, under an identity of its own.
-                    let id = EffectId { slot: CANCEL_SLOT, ..action.id };
-                    if !self.dispatched.contains(&id) {
-                        self.hand_on(id, Dispatch::Cancel { action });
-                    }
-                }
-                Effect::Check(check) => {
-                    if !self.dispatched.contains(&check.id) {
-                        let id = check.id;
-                        self.hand_on(id, Dispatch::Check { check });
-                    }
-                }
+                // An action that was begun is followed by who began it; after a restart that is nobody.
+                Effect::Act(action) => self.hand_on(action.id, Dispatch::Act { action }),
+                Effect::Cancel(action) => self.hand_on(cancelling(action.id), Dispatch::Cancel { action }),
+                Effect::Check(check) => self.hand_on(check.id, Dispatch::Check { check }),
                 Effect::StartChild(child) => {
                     let id = child.id;
-                    if !self.dispatched.contains(&id) {
-                        let (parent, rooms) = (self.state.id.clone(), self.state.rooms.clone());
-                        let message = registry::Message::StartChild { parent, rooms, child };
-                        if self.shared.registry_inbox.try_send(message).is_ok() {
-                            self.dispatched.insert(id);
-                        } else {
-                            self.retry = true;
-                        }
+                    let (parent, rooms) = (self.state.id.clone(), self.state.rooms.clone());
+                    let message = registry::Message::StartChild { parent, rooms, child };
+                    if self.shared.registry_inbox.try_send(message).is_ok() {
+                        self.dispatched.insert(id);
+                    } else {
+                        self.retry = true;
                     }
                 }
-                Effect::TellChild { step, child, sequence, body } => {
-                    let id = EffectId {
-                        house: self.state.house,
-                        rollout: self.state.number,
-                        sequence,
-                        slot: u16::try_from(step).unwrap_or(u16::MAX),
-                        attempt: TELL_ATTEMPT,
-                    };
-                    if self.dispatched.insert(id) {
-                        let receipt = CommandBody::RecordChildTold { step, sequence };
-                        family::tell(&self.shared, id, child, body, self.state.id.clone(), receipt);
-                    }
+                Effect::TellChild { id, step, child, sequence, body } => {
+                    let receipt = CommandBody::RecordChildTold { step, sequence };
+                    self.tell(id, child, body, receipt);
                 }
-                Effect::TellParent { parent, result } => {
-                    let ended = result.is_some();
-                    let id = EffectId {
-                        house: self.state.house,
-                        rollout: self.state.number,
-                        sequence: 0,
-                        slot: u16::from(ended),
-                        attempt: TELL_ATTEMPT,
-                    };
-                    if self.dispatched.insert(id) {
-                        let body = CommandBody::RecordChildSettled { step: parent.step, child: self.state.id.clone(), result };
-                        family::tell(
-                            &self.shared,
-                            id,
-                            parent.rollout,
-                            body,
-                            self.state.id.clone(),
-                            CommandBody::RecordParentTold { ended },
-                        );
-                    }
+                Effect::TellParent { id, parent, result } => {
+                    let body = CommandBody::RecordChildSettled { step: parent.step, child: self.state.id.clone(), result };
+                    self.tell(id, parent.rollout, body, CommandBody::RecordParentTold { ended: result.is_some() });
                 }
                 Effect::ClaimEnvironment { environment, takeover } => {
                     let (rollout, at, asked) = (self.state.id.clone(), self.now(), self.state.sequence);
@@ -672,8 +635,12 @@ impl Conducted {
                 }
             }
         }
-        let shown = self.venues().all(|venue| self.shown.get(&venue).is_some_and(|shown| *shown >= self.state.sequence));
-        if let (true, true, true, Some(result)) = (self.state.ended.is_some(), nothing_owed, shown, self.state.result) {
+        if let (Some(_), Some(result)) = (self.state.ended, self.state.result)
+            && self.venues().all(|venue| self.shown.get(&venue).is_some_and(|shown| *shown >= self.state.sequence))
+            && !owes_deliveries(&self.state)
+            // A check is wanted, not owed: nothing waits for its end.
+            && effects(&self.state).iter().all(|effect| matches!(effect, Effect::Check(_)))
+        {
             self.ask_registry("close", registry::Message::Close { id: self.state.id.clone(), result });
         }
     }
@@ -690,6 +657,11 @@ impl Conducted {
             // A full outbox says so by not taking it; it stays owed.
             self.retry = true;
         }
+    }
+
+    fn tell(&mut self, id: EffectId, to: RolloutId, body: CommandBody, receipt: CommandBody) {
+        self.dispatched.insert(id);
+        family::tell(&self.shared, id, to, body, self.state.id.clone(), receipt);
     }
 
     fn ask_registry(&mut self, what: &'static str, message: registry::Message) {

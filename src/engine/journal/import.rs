@@ -9,6 +9,8 @@ use std::fs;
 use std::io::{self, BufRead};
 use std::path::{Path, PathBuf};
 
+use crate::engine::files;
+
 use super::chain::ChainHash;
 use super::export::{Exported, ReadExportError, Reader};
 use super::sled::{OpenError, SledJournal, SledOptions, VerifyReport, sync_folder, verify_in_place};
@@ -75,7 +77,7 @@ pub fn import<R: BufRead>(mut reader: Reader<R>, dir: &Path, is_stopped: &dyn Fn
     check_free(dir)?;
     let built = Built::beside(dir)?;
     fill(&mut reader, &built, is_stopped)?;
-    let report = verify_in_place(&built.dir).map_err(|error| built.failed(&error))?;
+    let report = verify_in_place(&built.dir, is_stopped).map_err(|error| built.failed(&error))?.ok_or(ImportError::Stopped)?;
     compare(&report, reader.streams()).map_err(|what| built.failed(&what))?;
     built.move_to(dir)?;
     Ok(report)
@@ -164,7 +166,7 @@ impl Built {
         if let Some(parent) = parent {
             fs::create_dir_all(parent).map_err(failed)?;
         }
-        let made = create_private(&built.dir);
+        let made = files::make_private(&built.dir);
         made.map_err(|error| {
             let dir = std::mem::take(&mut built.dir);
             if error.kind() == io::ErrorKind::AlreadyExists { ImportError::Begun { dir } } else { failed(error) }
@@ -206,13 +208,4 @@ impl Drop for Built {
             let _ = fs::remove_dir(dir);
         }
     }
-}
-
-/// A journal is nobody else's business.
-fn create_private(dir: &Path) -> io::Result<()> {
-    #[allow(unused_mut, reason = "only some systems have modes")]
-    let mut builder = fs::DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder.create(dir)
 }

@@ -13,7 +13,10 @@ use crate::engine::conductor::Conductor;
 use crate::engine::ports::{Courier, Found, Sent};
 
 use super::backoff::Backoff;
-use super::{CALL_TIMEOUT, bring_back, count};
+use super::{CALL_TIMEOUT, bring_back, count, unbroken};
+
+/// How often one delivery may break what brings it before it counts as not delivered, and a person decides.
+const BREAKS_MAX: u32 = 3;
 
 /// One delivery in the lane.
 pub(super) struct Item {
@@ -25,7 +28,21 @@ pub(super) struct Item {
 struct Waiting {
     item: Item,
     until: Instant,
+    tries: Tries,
+}
+
+/// What was tried before.
+#[derive(Default)]
+struct Tries {
     backoff: Backoff,
+    breaks: u32,
+}
+
+/// What comes after an attempt.
+enum Next {
+    Done,
+    /// It is tried again then.
+    Again(Instant),
 }
 
 /// Runs the lane until the outbox closes. What is in hand then is finished; what waits stays owed.
@@ -47,39 +64,62 @@ pub(super) async fn run(
                 None => std::future::pending().await,
             }
         };
-        let (item, backoff) = tokio::select! {
+        let (mut item, mut tries) = tokio::select! {
             biased;
             () = closing.cancelled() => return,
             item = items.recv() => match item {
-                Some(item) => (item, Backoff::default()),
+                Some(item) => (item, Tries::default()),
                 None => return,
             },
             () = timer => {
                 let Some(due) = waiting.iter().position(|w| Some(w.until) == next) else { continue };
                 let due = waiting.swap_remove(due);
-                (due.item, due.backoff)
+                (due.item, due.tries)
             }
         };
-        waiting.extend(attempt(courier.as_ref(), &conductor, item, backoff).await);
+        let next = match unbroken(attempt(courier.as_ref(), &conductor, &mut item, &mut tries.backoff)).await {
+            Some(next) => next,
+            None => broken(&conductor, &mut item, &mut tries).await,
+        };
+        if let Next::Again(until) = next {
+            waiting.push(Waiting { item, until, tries });
+        }
     }
 }
 
-/// One attempt; what is to be tried again comes back.
-async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut backoff: Backoff) -> Option<Waiting> {
-    let Item { delivery, maybe_sent } = item;
+/// A mistake of ours broke an attempt. It may have been sent by then; the others in the lane are not held up.
+async fn broken(conductor: &Conductor, item: &mut Item, tries: &mut Tries) -> Next {
+    tries.breaks += 1;
+    item.maybe_sent = true;
+    let delivery = &item.delivery;
+    let rollout = delivery.rollout.as_ref().map(tracing::field::display);
+    if tries.breaks < BREAKS_MAX {
+        let pause = tries.backoff.next_pause();
+        tracing::error!(rollout.id = rollout, "Delivering to {} broke; next try in {} s", delivery.to, pause.as_secs());
+        return Next::Again(Instant::now() + pause);
+    }
+    tracing::error!(rollout.id = rollout, "Delivering to {} broke {} times, and is given up", delivery.to, tries.breaks);
+    let reason = format!("nobody knows whether it arrived: bringing it broke T-minus itself {} times", tries.breaks);
+    receipt(conductor, delivery, DeliveryOutcome::Failed { reason }).await;
+    Next::Done
+}
+
+/// One attempt, and what comes after it.
+async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: &mut Item, backoff: &mut Backoff) -> Next {
+    let delivery = &item.delivery;
     let mut possibly_repeated = false;
-    if maybe_sent {
-        match timeout(CALL_TIMEOUT, courier.find(&delivery)).await {
+    if item.maybe_sent {
+        match timeout(CALL_TIMEOUT, courier.find(delivery)).await {
             Ok(Found::There { reference }) => {
-                receipt(conductor, &delivery, DeliveryOutcome::Delivered { reference, possibly_repeated: false }).await;
-                return None;
+                receipt(conductor, delivery, DeliveryOutcome::Delivered { reference, possibly_repeated: false }).await;
+                return Next::Done;
             }
             Ok(Found::Absent) => {}
             // Who must have it exactly once is a person's decision; others get it once more, recorded as perhaps twice.
             Ok(Found::CannotTell { why }) if delivery.to.must() => {
                 let reason = format!("nobody knows whether it arrived: {why}");
-                receipt(conductor, &delivery, DeliveryOutcome::Failed { reason }).await;
-                return None;
+                receipt(conductor, delivery, DeliveryOutcome::Failed { reason }).await;
+                return Next::Done;
             }
             Ok(Found::CannotTell { .. }) => possibly_repeated = true,
             Err(_) => {
@@ -88,18 +128,17 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
                     "{} did not say in time whether it has an announcement",
                     delivery.to
                 );
-                let until = Instant::now() + backoff.next_pause();
-                return Some(Waiting { item: Item { delivery, maybe_sent }, until, backoff });
+                return Next::Again(Instant::now() + backoff.next_pause());
             }
         }
     }
     // When the answer is lost, the message perhaps is not.
-    let sent = timeout(CALL_TIMEOUT, courier.deliver(&delivery)).await;
+    let sent = timeout(CALL_TIMEOUT, courier.deliver(delivery)).await;
     match sent.unwrap_or_else(|_| Sent::Unclear { why: format!("no answer within {} s", CALL_TIMEOUT.as_secs()) }) {
         Sent::Delivered { reference } => {
             metrics::counter!("tminus_deliveries_total", "outcome" => "delivered").increment(1);
-            receipt(conductor, &delivery, DeliveryOutcome::Delivered { reference, possibly_repeated }).await;
-            None
+            receipt(conductor, delivery, DeliveryOutcome::Delivered { reference, possibly_repeated }).await;
+            Next::Done
         }
         Sent::Never { why } => {
             metrics::counter!("tminus_deliveries_total", "outcome" => "failed").increment(1);
@@ -108,8 +147,8 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
                 "{} will not get an announcement: {why}",
                 delivery.to
             );
-            receipt(conductor, &delivery, DeliveryOutcome::Failed { reason: why }).await;
-            None
+            receipt(conductor, delivery, DeliveryOutcome::Failed { reason: why }).await;
+            Next::Done
         }
         Sent::Unclear { why } => {
             tracing::warn!(
@@ -117,8 +156,8 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
                 "{} may have got an announcement or not: {why}; it is looked up there",
                 delivery.to
             );
-            let until = Instant::now() + backoff.next_pause();
-            Some(Waiting { item: Item { delivery, maybe_sent: true }, until, backoff })
+            item.maybe_sent = true;
+            Next::Again(Instant::now() + backoff.next_pause())
         }
         Sent::TryAgain { after, why } => {
             metrics::counter!("tminus_delivery_retries_total").increment(1);
@@ -129,7 +168,7 @@ async fn attempt(courier: &dyn Courier, conductor: &Conductor, item: Item, mut b
                 delivery.to,
                 pause.as_secs()
             );
-            Some(Waiting { item: Item { delivery, maybe_sent }, until: Instant::now() + pause, backoff })
+            Next::Again(Instant::now() + pause)
         }
     }
 }

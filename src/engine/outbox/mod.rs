@@ -10,9 +10,11 @@ mod delivery;
 mod projection;
 
 use std::collections::{BTreeMap, HashMap};
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::FutureExt as _;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -191,7 +193,17 @@ fn count(things: usize) -> f64 {
     things as f64
 }
 
-/// Puts something into a lane. A full lane holds up what goes into it, and nothing else.
+/// What comes of a lane's work, or nothing where a mistake of ours broke it: what else is in the lane must not be lost with it.
+/// The lane makes no more of what was being done than that it may have happened or not.
+async fn unbroken<T>(work: impl Future<Output = T>) -> Option<T> {
+    let done = AssertUnwindSafe(work).catch_unwind().await.ok();
+    if done.is_none() {
+        metrics::counter!("tminus_task_panics_total", "task" => "lane").increment(1);
+    }
+    done
+}
+
+/// Puts something into a lane, which ends with the outbox and not before: what comes then stays owed. A full lane holds up what goes into it, and nothing else.
 fn queue<T: Send + 'static>(lane: &mpsc::Sender<T>, name: &str, item: T) {
     if let Err(mpsc::error::TrySendError::Full(item)) = lane.try_send(item) {
         metrics::counter!("tminus_lane_full_total", "lane" => name.to_owned()).increment(1);

@@ -14,7 +14,10 @@ use crate::engine::conductor::Conductor;
 use crate::engine::ports::{Courier, Projection};
 
 use super::backoff::Backoff;
-use super::{CALL_TIMEOUT, bring_back, count};
+use super::{CALL_TIMEOUT, bring_back, count, unbroken};
+
+/// From how many cards on it is looked which of them are of rollouts that are over.
+const SHOWN_MIN: usize = 256;
 
 /// A rollout in a room that has something new to show.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -42,6 +45,7 @@ pub(super) async fn run(
 ) {
     let mut dirty: HashSet<Item> = HashSet::new();
     let mut shown: HashMap<Item, Shown> = HashMap::new();
+    let mut tidied_at = SHOWN_MIN;
     let gauge = metrics::gauge!("tminus_lane_waiting", "lane" => lane, "what" => "cards");
     loop {
         gauge.set(count(dirty.len() + items.len()));
@@ -76,8 +80,17 @@ pub(super) async fn run(
             return;
         }
         dirty.remove(&item);
+        if shown.len() >= tidied_at {
+            tidied_at = forget_over(&mut shown, &|rollout| conductor.is_loaded(rollout));
+        }
         let state = shown.entry(item.clone()).or_default();
-        match show(courier.as_ref(), &conductor, &item, state).await {
+        let tried = unbroken(show(courier.as_ref(), &conductor, &item, state)).await;
+        let tried = tried.unwrap_or_else(|| {
+            // It may stand there or not: asked before the next try.
+            state.log_cursor = None;
+            Err("showing it broke T-minus itself".to_owned())
+        });
+        match tried {
             Ok(Some(projection)) => {
                 state.log_cursor = Some(projection.sequence);
                 state.backoff = Backoff::default();
@@ -98,6 +111,13 @@ pub(super) async fn run(
             }
         }
     }
+}
+
+/// What rooms show of rollouts that are over is remembered no longer. Answers from how many on it is looked again: twice as many
+/// as are left, so that looking costs little.
+fn forget_over(shown: &mut HashMap<Item, Shown>, is_loaded: &dyn Fn(&RolloutId) -> bool) -> usize {
+    shown.retain(|item, _| is_loaded(&item.rollout));
+    (2 * shown.len()).max(SHOWN_MIN)
 }
 
 async fn show(
@@ -124,4 +144,24 @@ async fn show(
         bring_back(conductor, &item.rollout, id, body).await.map_err(|rejected| rejected.to_string())?;
     }
     Ok(Some(projection))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::runbook::model::Platform;
+
+    #[test]
+    fn what_is_remembered_of_rooms_is_bounded_by_the_rollouts_that_go_on() {
+        let item = |number: usize| Item {
+            rollout: RolloutId(format!("r-{number}")),
+            venue: Venue { platform: Platform::Local, room: "room".to_owned() },
+        };
+        let is_open = |rollout: &RolloutId| rollout.0.ends_with('0');
+        let mut shown: HashMap<Item, Shown> = (0..4 * SHOWN_MIN).map(|number| (item(number), Shown::default())).collect();
+        assert_eq!(forget_over(&mut shown, &is_open), SHOWN_MIN);
+        assert!(shown.keys().all(|item| is_open(&item.rollout)));
+        assert_eq!(shown.len(), (4 * SHOWN_MIN).div_ceil(10));
+        assert_eq!(forget_over(&mut shown, &|_| true), SHOWN_MIN.max(2 * shown.len()));
+    }
 }

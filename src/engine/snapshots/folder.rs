@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read as _, Write as _};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::super::files::{self, Readers};
 use super::super::journal::StreamName;
 use super::{SNAPSHOT_BYTES_MAX, SnapshotStore};
 
@@ -57,11 +58,7 @@ impl SnapshotStore for SnapshotFolder {
     fn write(&self, stream: &StreamName, snapshot: &[u8]) -> io::Result<()> {
         let path = self.path(stream);
         let new_path = self.dir.join(format!("{}{NEW_SUFFIX}", file_name(stream)));
-        let mut file = File::create(&new_path)?;
-        file.write_all(snapshot)?;
-        file.sync_all()?;
-        fs::rename(&new_path, path)?;
-        File::open(&self.dir)?.sync_all()
+        files::replace(&path, &new_path, snapshot, Readers::Usual)
     }
 
     fn keep_only(&self, prefix: &str, streams: &BTreeSet<StreamName>) -> io::Result<()> {

@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::ffi::OsString;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs;
+use std::io;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
@@ -31,6 +30,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::domain::message::card::Progress;
 use crate::domain::rollout::effect::Action;
 use crate::domain::rollout::event::ActionOutcome;
+use crate::engine::files::{self, Readers};
 use crate::engine::ports::{CancelError, Executor, Found, Polled, StartError};
 
 /// How long a command may run, unless settings say otherwise. A step's own time-out says when people stop waiting for it;
@@ -133,7 +133,7 @@ impl Ledger {
     /// When the folder can't be made or read.
     pub fn open(folder: &Path) -> io::Result<Arc<Self>> {
         // What commands print may be nobody else's business.
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        files::make_private_all(folder)?;
         let ledger = Self { folder: folder.to_owned(), ended: Mutex::default() };
         let mut ended = Vec::new();
         for entry in fs::read_dir(folder)? {
@@ -175,12 +175,7 @@ impl Ledger {
     /// Writes a record so that it is there after a power cut, whole or as it was before.
     fn write(&self, record: &Record) -> io::Result<()> {
         let path = self.path(&record.effect);
-        let new = path.with_extension("new");
-        let mut file = OpenOptions::new().create(true).write(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(&serde_json::to_vec(record)?)?;
-        file.sync_all()?;
-        fs::rename(&new, &path)?;
-        File::open(&self.folder)?.sync_all()?;
+        files::replace(&path, &path.with_extension("new"), &serde_json::to_vec(record)?, Readers::Owner)?;
         if record.ended.is_some() {
             self.forget(&record.effect);
         }

@@ -43,7 +43,7 @@ async fn changes(
             tokio::time::sleep(PAUSE).await;
             // Whoever logged out, or was shown out, hears nothing more.
             let (web, visitor, _) = &whose;
-            if !visitor.is_still(web) {
+            if !visitor.is_still(web).await {
                 return None;
             }
         }

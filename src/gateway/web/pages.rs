@@ -29,7 +29,7 @@ use crate::domain::rollout::view::RolloutView;
 use crate::domain::time::{Takes, say_between, say_seconds, say_time, write_time};
 use crate::engine::ports::RoomInfo;
 
-use super::access::Visitor;
+use super::access::{OPERATOR, Visitor};
 use super::api::{is_read_by, rollout_view};
 use super::history::{Compared, compared};
 use super::problem::{Problem, Query};
@@ -247,7 +247,7 @@ fn person<'w>(web: &'w Web, viewer: &Viewer) -> Option<&'w Person> {
         return viewer.visitor.person().and_then(|id| people.person(id));
     }
     let named = viewer.named.as_deref().and_then(|named| people.find(named));
-    let operator = || people.people().find(|person| person.roles.contains("operator"));
+    let operator = || people.people().find(|person| person.roles.contains(OPERATOR));
     named.or_else(operator).or_else(|| people.people().next())
 }
 
@@ -397,11 +397,18 @@ fn render(name: &str, page: &impl Serialize) -> Result<Html<String>, Problem> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     #[test]
-    fn every_template_compiles() {
-        assert!(TEMPLATES.templates().count() >= 6);
+    fn every_template_is_built_in_and_compiles() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/gateway/web/pages");
+        let paths = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        let pages = paths.filter(|path| path.extension().is_some_and(|extension| extension == "html"));
+        let files: BTreeSet<String> = pages.map(|path| path.file_name().unwrap().to_string_lossy().into_owned()).collect();
+        let built_in: BTreeSet<String> = TEMPLATES.templates().map(|(name, _)| name.to_owned()).collect();
+        assert_eq!(built_in, files);
     }
 
     #[test]

@@ -59,7 +59,9 @@ pub(super) fn rest(state: &mut State, at: DateTime<Utc>, people: &Directory) {
         let next = next_nudge(state, at, people);
         // What is due now and did not happen is looked at again.
         if next.is_none_or(|next| next > now) {
-            state.note_quiet(next);
+            let mut owners = state.owners(people);
+            owners.retain(|owner| state.open_steps().any(|(_, _, step)| step.people.contains(owner)));
+            state.note_quiet(next, owners);
         }
     }
 }

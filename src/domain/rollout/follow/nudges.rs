@@ -167,24 +167,24 @@ impl Watch<'_> {
         self.morning(person, self.morning(person, at).max(self.now))
     }
 
-    /// The moment itself, or the morning after the night that it falls into, in the person's own zone.
+    /// The moment itself, or the end of the night that it falls into: the morning in the person's own zone, or the moment from
+    /// which on the rollout is under way, if that comes before. An end of a night is in none, so what falls due then is the
+    /// same however often and whenever it is asked.
     fn morning(&self, person: &PersonId, at: DateTime<Utc>) -> DateTime<Utc> {
-        let under_way = self.state.window().is_some_and(|w| at >= w.starts - TimeDelta::seconds(AWAKE_SECONDS_BEFORE));
-        if under_way {
-            return at;
-        }
         let zone = self.people.person(person).and_then(|person| person.timezone).unwrap_or(self.state.runbook.timezone);
         let local = at.with_timezone(&zone).naive_local();
         let hour = chrono::Timelike::hour(&local);
         let morning = NaiveTime::from_hms_opt(QUIET_UNTIL, 0, 0).unwrap_or_default();
-        if hour >= QUIET_FROM {
+        let morning = if hour >= QUIET_FROM {
             let next_day = local.date().succ_opt().unwrap_or(local.date());
             local_moment(next_day.and_time(morning), zone)
         } else if hour < QUIET_UNTIL {
             local_moment(local.date().and_time(morning), zone)
         } else {
-            at
-        }
+            return at;
+        };
+        let under_way = self.state.window().map(|window| window.starts - TimeDelta::seconds(AWAKE_SECONDS_BEFORE));
+        under_way.map_or(morning, |under_way| morning.min(under_way.max(at)))
     }
 
     fn nudged(&self, index: usize, people: Vec<PersonId>, nudge: Nudge) -> Event {

@@ -27,7 +27,7 @@ impl State {
             self.acted = Some((person.clone(), at));
         }
         self.remember(recorded);
-        self.stir(&recorded.event);
+        self.stir(recorded);
         match &recorded.event {
             Event::Started(_) | Event::ReceiptCameLate { .. } => {}
             Event::ClockAdvanced { seconds } => self.shift_seconds = self.shift_seconds.saturating_add(*seconds),

@@ -7,10 +7,10 @@ mod announcement;
 mod cards;
 mod course;
 mod evolve;
-mod meant;
 mod phase;
 mod quiet;
 mod recent;
+mod roster;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -34,9 +34,9 @@ use self::recent::Recent;
 pub use self::amended::{Amended, Proposed};
 pub use self::announcement::{Announcement, Destination};
 pub use self::course::{Turn, TurnKind};
-pub use self::meant::Meant;
 pub use self::phase::PhaseState;
 pub use self::recent::{RECENT_COMMANDS_MAX, RECENT_HOURS_MAX};
+pub use self::roster::Roster;
 pub use self::step::{ActionStage, ActionState, Checks, Child, Skipped, StepState, StepStatus, Vote};
 
 /// How many events the card may show, and some more.
@@ -376,7 +376,7 @@ impl State {
     /// Whether it goes on in spite of a freeze: of this one, this time.
     #[must_use]
     pub fn overrides(&self, freeze: &Frozen) -> bool {
-        self.overridden.iter().any(|known| known.freeze.name == freeze.name && known.freeze.from == freeze.from)
+        self.overridden.iter().any(|known| known.freeze.is_same(freeze))
     }
 
     /// Whether it lost an environment that it needs for what is open: nothing goes on before it has it again.

@@ -3,14 +3,23 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::rollout::event::Event;
+use crate::domain::people::PersonId;
+use crate::domain::rollout::event::{Event, Recorded};
 
 use super::State;
 
 /// What was worked out, if it still holds. It is no fact and no part of what a state is: two states that differ in it alone are the
 /// same, it is never written down, and without it everything is worked out anew.
-#[derive(Clone, Copy, Debug, Default)]
-pub(in crate::domain::rollout) struct Quiet(Option<DateTime<Utc>>);
+#[derive(Clone, Debug, Default)]
+pub(in crate::domain::rollout) struct Quiet(Option<Known>);
+
+#[derive(Clone, Debug)]
+struct Known {
+    until: DateTime<Utc>,
+    /// The owners who are awaited themselves. Where all of them are, nobody is told that something is overdue; once one of them
+    /// is not awaited any more, that one is.
+    awaited_owners: Vec<PersonId>,
+}
 
 impl PartialEq for Quiet {
     fn eq(&self, _other: &Self) -> bool {
@@ -20,24 +29,35 @@ impl PartialEq for Quiet {
 
 impl State {
     /// Nobody has to be written to before then, unless something happens; not known where it is not worked out.
-    pub(in crate::domain::rollout) const fn quiet_until(&self) -> Option<DateTime<Utc>> {
-        self.quiet.0
+    pub(in crate::domain::rollout) fn quiet_until(&self) -> Option<DateTime<Utc>> {
+        self.quiet.0.as_ref().map(|known| known.until)
     }
 
-    /// Remembers when somebody has to be written to next; the end of time where nobody ever has.
-    pub(in crate::domain::rollout) fn note_quiet(&mut self, next: Option<DateTime<Utc>>) {
-        self.quiet = Quiet(Some(next.unwrap_or(DateTime::<Utc>::MAX_UTC)));
+    /// Remembers when somebody has to be written to next, which is the end of time where nobody ever has; and the owners who are
+    /// awaited themselves.
+    pub(in crate::domain::rollout) fn note_quiet(&mut self, next: Option<DateTime<Utc>>, awaited_owners: Vec<PersonId>) {
+        self.quiet = Quiet(Some(Known { until: next.unwrap_or(DateTime::<Utc>::MAX_UTC), awaited_owners }));
     }
 
     /// After an event that may make it earlier it is not known any more.
-    pub(super) fn stir(&mut self, event: &Event) {
-        if !only_spares(event) {
+    pub(super) fn stir(&mut self, recorded: &Recorded) {
+        let is_of_owner = |known: &Known| whose(recorded).is_some_and(|person| known.awaited_owners.contains(person));
+        if !only_spares(&recorded.event) || self.quiet.0.as_ref().is_some_and(is_of_owner) {
             self.quiet = Quiet::default();
         }
     }
 }
 
-/// Whether an event writes to nobody earlier than before: it awaits fewer people, or has nothing to do with that.
+/// Who may not be awaited any more after an event.
+fn whose(recorded: &Recorded) -> Option<&PersonId> {
+    match &recorded.event {
+        Event::VoteCast { instead_of: Some(voter), .. } => Some(voter),
+        _ => recorded.by.as_ref(),
+    }
+}
+
+/// Whether an event writes to nobody earlier than before: it awaits fewer people (of whom none owns the
+/// rollout), or has nothing to do with that.
 const fn only_spares(event: &Event) -> bool {
     matches!(
         event,

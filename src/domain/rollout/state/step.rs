@@ -11,7 +11,7 @@ use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::event::{Choice, PassedOver};
 use crate::domain::runbook::model::Outcome;
 
-use super::{Given, Meant};
+use super::{Given, Roster};
 
 /// Where a step stands.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,7 +71,7 @@ pub struct StepState {
     /// Rises whenever buttons made before must not count any more.
     pub generation: u32,
     /// Who is meant, resolved when it opened.
-    pub people: Meant,
+    pub people: Roster,
     /// Whether a person confirms it first although it would run by itself.
     pub confirm: bool,
     /// Who acknowledged, and when.
@@ -166,7 +166,7 @@ impl StepState {
             status: StepStatus::Pending,
             opened: 0,
             generation: 1,
-            people: Meant::default(),
+            people: Roster::default(),
             confirm: false,
             acknowledged: BTreeMap::new(),
             listeners: BTreeSet::new(),

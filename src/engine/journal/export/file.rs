@@ -9,6 +9,8 @@ use std::process;
 use futures_util::stream::{Stream, StreamExt as _};
 use tokio::task;
 
+use crate::engine::files;
+
 use super::super::ReadError;
 
 /// What the name of a file ends with while it is written.
@@ -93,8 +95,7 @@ impl Part {
 
     fn keep(self, path: &Path) -> io::Result<()> {
         fs::rename(&self.path, path)?;
-        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(dir)?.sync_all()
+        files::sync_names(path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new(".")))
     }
 }
 

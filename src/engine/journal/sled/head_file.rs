@@ -7,12 +7,14 @@
 //!
 //! The file is replaced as a whole: written under another name, synced, renamed.
 
-use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
+
+use crate::engine::files::{self, Readers};
 
 use super::super::chain;
 use super::layout::{NUMBER_MAX, StoreHead};
@@ -47,12 +49,7 @@ pub(super) fn read(dir: &Path) -> io::Result<Option<StoreHead>> {
 
 /// Replaces it, durably.
 pub(super) fn write(dir: &Path, head: StoreHead) -> io::Result<()> {
-    let new_path = dir.join(NEW_FILE_NAME);
-    let mut file = File::create(&new_path)?;
-    file.write_all(format(head).as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&new_path, path(dir))?;
-    File::open(dir)?.sync_all()
+    files::replace(&path(dir), &dir.join(NEW_FILE_NAME), format(head).as_bytes(), Readers::Usual)
 }
 
 /// The thread that keeps the side file up to date.

@@ -18,13 +18,15 @@
 //! temporary files, which needs the room. The folder is locked while it is copied.
 
 use std::collections::BTreeMap;
-use std::fs::{self, DirBuilder, File, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use ::sled::{IVec, Tree};
+
+use crate::engine::files;
 
 use super::super::StreamName;
 use super::super::chain::ChainHash;
@@ -94,16 +96,20 @@ pub fn verify_with(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Verif
     let side_file = head_file::read(dir);
     drop(lock);
 
-    let mut report = look_into(&copy.dir, place).map_err(|error| error.about(dir))?;
+    let mut report = look_into(&copy.dir, place, &|| false).map_err(|error| error.about(dir))?;
     report.compare_with(side_file);
     Ok(report.finish())
 }
 
-/// The same without a copy, for a folder that nobody else has: the store may repair its end.
-pub(in super::super) fn verify_in_place(dir: &Path) -> Result<VerifyReport, OpenError> {
-    let mut report = look_into(dir, None)?;
+/// The same without a copy, for a folder that nobody else has: the store may repair its end. No report where it was told to stop
+/// before it had read all.
+pub(in super::super) fn verify_in_place(dir: &Path, is_stopped: &dyn Fn() -> bool) -> Result<Option<VerifyReport>, OpenError> {
+    let mut report = look_into(dir, None, is_stopped)?;
+    if report.is_stopped {
+        return Ok(None);
+    }
     report.compare_with(head_file::read(dir));
-    Ok(report.finish())
+    Ok(Some(report.finish()))
 }
 
 /// A copy of a store's folder, removed when dropped.
@@ -117,7 +123,7 @@ impl Copy {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("tminus-verify-{}-{number}", process::id());
         let copy = Self { dir: std::env::temp_dir().join(name) };
-        private_dir_builder().create(&copy.dir)?;
+        files::make_private(&copy.dir)?;
         copy_files(dir, &copy.dir)?;
         Ok(copy)
     }
@@ -129,15 +135,6 @@ impl Drop for Copy {
             tracing::warn!(%error, dir = %self.dir.display(), "A copy made for verifying could not be removed");
         }
     }
-}
-
-/// A journal is nobody else's business, also not while it lies in a shared directory.
-fn private_dir_builder() -> DirBuilder {
-    #[allow(unused_mut, reason = "only some systems have modes")]
-    let mut builder = DirBuilder::new();
-    #[cfg(unix)]
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-    builder
 }
 
 /// Files, and those in folders one level down, which is all that a store has.
@@ -178,6 +175,8 @@ struct Findings {
     place: Option<(StreamName, u64)>,
     chain_at: Option<ChainHash>,
     problems: Vec<String>,
+    /// Whether it was told to stop, and not all was looked at.
+    is_stopped: bool,
 }
 
 /// A stream on the way through the commits.
@@ -204,7 +203,7 @@ struct CommitWalk {
     is_damaged: bool,
 }
 
-fn look_into(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Findings, OpenError> {
+fn look_into(dir: &Path, place: Option<(StreamName, u64)>, is_stopped: &dyn Fn() -> bool) -> Result<Findings, OpenError> {
     let store = open_store(dir, SledOptions::default().cache_bytes)?;
     check_format(dir, &store)?;
     let tree = &store.journal;
@@ -212,17 +211,21 @@ fn look_into(dir: &Path, place: Option<(StreamName, u64)>) -> Result<Findings, O
     if findings.checkpoint.is_none() {
         findings.problem("the checkpoint cannot be read".to_owned());
     }
-    findings.walk_commits(tree);
-    findings.walk_rest(tree);
+    findings.walk_commits(tree, is_stopped);
+    findings.walk_rest(tree, is_stopped);
     findings.compare_index();
     Ok(findings)
 }
 
 impl Findings {
-    fn walk_commits(&mut self, tree: &Tree) {
+    fn walk_commits(&mut self, tree: &Tree, is_stopped: &dyn Fn() -> bool) {
         let mut previous = Some(StoreHead::empty());
         let mut commit = CommitWalk::default();
         for (key, body) in Frames::new(tree, tree.scan_prefix(COMMIT_PREFIX)) {
+            if is_stopped() {
+                self.is_stopped = true;
+                return;
+            }
             let Some(Key::Block(number, block)) = parse_key(&key) else {
                 match (commit_of(&key), body) {
                     (_, Err(FrameError::Store(error))) => {
@@ -344,8 +347,12 @@ impl Findings {
     }
 
     /// All keys but those of commits: the index, and what nothing leads to.
-    fn walk_rest(&mut self, tree: &Tree) {
+    fn walk_rest(&mut self, tree: &Tree, is_stopped: &dyn Fn() -> bool) {
         for (key, body) in Frames::new(tree, tree.iter()) {
+            if self.is_stopped || is_stopped() {
+                self.is_stopped = true;
+                return;
+            }
             match (parse_key(&key), body) {
                 (Some(Key::Format | Key::Checkpoint | Key::Block(..)), _) => {}
                 (Some(Key::Head(stream)), body) => match body.map(|body| decode_head(&body)) {

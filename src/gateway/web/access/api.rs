@@ -77,7 +77,8 @@ async fn mint(State(web): State<Web>, visitor: Visitor, Json(body): Json<MintBod
         return Err(Problem::new(StatusCode::FORBIDDEN, "A token gives out no tokens. Log in with a browser."));
     }
     let lasts = lasts(body.lasts.as_deref(), GrantKind::Token)?;
-    let issued = web.access.grants.issue(GrantKind::Token, Holder::Person(person.clone()), lasts, web.conductor.now())?;
+    let (holder, now) = (Holder::Person(person.clone()), web.conductor.now());
+    let issued = web.access.with_grants(move |grants| grants.issue(GrantKind::Token, holder, lasts, now)).await?;
     Ok(axum::Json(Minted { token: issued.secret, expires_at: issued.grant.expires_at }))
 }
 
@@ -105,7 +106,8 @@ async fn invite(State(web): State<Web>, visitor: Visitor, Json(body): Json<Invit
         None => Holder::Wall,
     };
     let lasts = lasts(body.lasts.as_deref(), GrantKind::Invite)?;
-    let issued = web.access.grants.issue(GrantKind::Invite, holder, lasts, web.conductor.now())?;
+    let now = web.conductor.now();
+    let issued = web.access.with_grants(move |grants| grants.issue(GrantKind::Invite, holder, lasts, now)).await?;
     let link = link(web.access.public_url.as_deref().unwrap_or_default(), &issued.secret);
     Ok(axum::Json(Invited { link, expires_at: issued.grant.expires_at }))
 }
@@ -155,7 +157,9 @@ async fn list(State(web): State<Web>, visitor: Visitor) -> Result<axum::Json<Vec
         };
         GrantView { person, kind, issued_at, expires_at }
     };
-    Ok(axum::Json(web.access.grants.list(web.conductor.now())?.into_iter().map(view).collect()))
+    let now = web.conductor.now();
+    let listed = web.access.with_grants(move |grants| grants.list(now)).await?;
+    Ok(axum::Json(listed.into_iter().map(view).collect()))
 }
 
 #[derive(Serialize)]
@@ -166,10 +170,11 @@ struct Revoked {
 /// Also of somebody who is not configured any more.
 async fn revoke(State(web): State<Web>, visitor: Visitor, Path(person): Path<String>) -> Result<axum::Json<Revoked>, Problem> {
     visitor.operator()?;
-    Ok(axum::Json(Revoked { revoked: web.access.grants.revoke(&Holder::Person(PersonId::new(person)))? }))
+    let holder = Holder::Person(PersonId::new(person));
+    Ok(axum::Json(Revoked { revoked: web.access.with_grants(move |grants| grants.revoke(&holder)).await? }))
 }
 
 async fn revoke_walls(State(web): State<Web>, visitor: Visitor) -> Result<axum::Json<Revoked>, Problem> {
     visitor.operator()?;
-    Ok(axum::Json(Revoked { revoked: web.access.grants.revoke(&Holder::Wall)? }))
+    Ok(axum::Json(Revoked { revoked: web.access.with_grants(|grants| grants.revoke(&Holder::Wall)).await? }))
 }

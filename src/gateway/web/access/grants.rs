@@ -5,8 +5,8 @@
 //! kept nowhere. So the command line can give out and take back while the server runs, and both see the same at once: whoever
 //! may write to the data folder may let people in. None of it is a fact of a rollout: losing a file costs a log-in.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::domain::people::PersonId;
+use crate::engine::files::{self, Readers};
 use crate::engine::journal::chain::hex;
 
 /// How many random bytes a secret has: nobody guesses one.
@@ -23,6 +24,8 @@ const SECRET_BYTES: usize = 32;
 pub const GRANTS_MAX: usize = 10_000;
 /// How many sessions one person has: a laptop, a phone, some browsers. The oldest makes room.
 pub const SESSIONS_PER_PERSON_MAX: usize = 20;
+/// How many screens on walls there are at once. None makes room for another: nobody would see which one goes dark.
+pub const SCREENS_MAX: usize = 100;
 /// The largest file that is read as a grant, in bytes.
 const FILE_BYTES_MAX: u64 = 4096;
 /// How a file ends while it is written.
@@ -129,6 +132,9 @@ pub enum GrantError {
     /// There are [`GRANTS_MAX`].
     #[error("there are {GRANTS_MAX} links, log-ins and tokens already; `tminus access revoke` makes room")]
     Full,
+    /// There are [`SCREENS_MAX`].
+    #[error("there are {SCREENS_MAX} screens on walls already; `tminus access revoke --wall` takes all of them back")]
+    Screens,
     /// The machine has no chance to give.
     #[error("there are no random numbers: {0}")]
     NoChance(getrandom::Error),
@@ -149,11 +155,7 @@ impl Grants {
     /// # Errors
     /// When the folder can't be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        let mut builder = DirBuilder::new();
-        builder.recursive(true);
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.create(dir)?;
+        files::make_private_all(dir)?;
         Ok(Self { dir: dir.into() })
     }
 
@@ -162,15 +164,19 @@ impl Grants {
     /// # Errors
     /// See [`GrantError`].
     pub fn issue(&self, kind: GrantKind, holder: Holder, lasts: TimeDelta, now: DateTime<Utc>) -> Result<Issued, GrantError> {
-        let held = self.all()?;
+        let mut held = self.worth(now)?;
         if held.len() >= GRANTS_MAX {
             return Err(GrantError::Full);
         }
         if kind == GrantKind::Session {
-            let mut sessions: Vec<_> = held.iter().filter(|(_, grant)| grant.kind == kind && grant.holder == holder).collect();
-            sessions.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.issued_at));
-            for (path, _) in sessions.into_iter().skip(SESSIONS_PER_PERSON_MAX - 1) {
-                remove(path)?;
+            if holder == Holder::Wall {
+                check_screens(&held)?;
+            } else {
+                held.retain(|(_, grant)| grant.kind == kind && grant.holder == holder);
+                held.sort_by_key(|(_, grant)| std::cmp::Reverse(grant.issued_at));
+                for (path, _) in held.into_iter().skip(SESSIONS_PER_PERSON_MAX - 1) {
+                    remove(&path)?;
+                }
             }
         }
         let mut bytes = [0; SECRET_BYTES];
@@ -179,6 +185,15 @@ impl Grants {
         let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()) };
         write(&self.path(kind, &secret), &grant)?;
         Ok(Issued { secret, grant })
+    }
+
+    /// Whether somebody's session would find room, if they are a screen on a wall. A person's always does: the oldest makes it, and
+    /// the link that is used up for it.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn check_screens(&self, holder: &Holder, now: DateTime<Utc>) -> Result<(), GrantError> {
+        if *holder == Holder::Wall { check_screens(&self.worth(now)?) } else { Ok(()) }
     }
 
     /// What a secret is worth now. It is looked up by its hash, so how long that takes says nothing about the secrets there are.
@@ -221,8 +236,7 @@ impl Grants {
     /// # Errors
     /// See [`GrantError`].
     pub fn list(&self, now: DateTime<Utc>) -> Result<Vec<Grant>, GrantError> {
-        let mut grants: Vec<Grant> = self.all()?.into_iter().map(|(_, grant)| grant).collect();
-        grants.retain(|grant| grant.expires_at > now);
+        let mut grants: Vec<Grant> = self.worth(now)?.into_iter().map(|(_, grant)| grant).collect();
         grants.sort_by_key(|grant| (grant.holder.to_string(), grant.issued_at));
         Ok(grants)
     }
@@ -235,9 +249,15 @@ impl Grants {
             }
         }
         // What was taken back stays taken back, also when the power goes.
-        #[cfg(unix)]
-        File::open(&self.dir)?.sync_all()?;
+        files::sync_names(&self.dir)?;
         Ok(count)
+    }
+
+    /// What is worth something now: what has expired and is not removed yet takes nobody's room.
+    fn worth(&self, now: DateTime<Utc>) -> io::Result<Vec<(PathBuf, Grant)>> {
+        let mut grants = self.all()?;
+        grants.retain(|(_, grant)| grant.expires_at > now);
+        Ok(grants)
     }
 
     /// Everything in the folder. What is no grant, or half of one, lets nobody in.
@@ -257,16 +277,15 @@ impl Grants {
     }
 }
 
+fn check_screens(held: &[(PathBuf, Grant)]) -> Result<(), GrantError> {
+    let is_screen = |(_, grant): &&(PathBuf, Grant)| grant.kind == GrantKind::Session && grant.holder == Holder::Wall;
+    if held.iter().filter(is_screen).count() >= SCREENS_MAX { Err(GrantError::Screens) } else { Ok(()) }
+}
+
 /// Writes a grant whole or not at all: a reader never sees half of one.
 fn write(path: &Path, grant: &Grant) -> io::Result<()> {
     let unfinished = PathBuf::from(format!("{}{UNFINISHED}", path.display()));
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.open(&unfinished)?;
-    let written = file.write_all(&serde_json::to_vec(grant)?).and_then(|()| file.sync_all());
-    written.and_then(|()| fs::rename(&unfinished, path)).inspect_err(|_| drop(fs::remove_file(&unfinished)))
+    files::replace(path, &unfinished, &serde_json::to_vec(grant)?, Readers::Owner)
 }
 
 /// Removes a file, and says whether there was one.
@@ -364,6 +383,25 @@ mod tests {
         assert_eq!(kept.len(), SESSIONS_PER_PERSON_MAX);
         assert_eq!(grants.find(GrantKind::Session, &first.secret, now()).unwrap(), None);
         assert!(kept.iter().all(|grant| grant.expires_at - grant.issued_at <= GrantKind::Session.lasts_max()));
+    }
+
+    #[test]
+    fn screens_on_walls_do_not_push_each_other_out_and_are_refused_when_there_are_too_many() {
+        let (_dir, grants) = folder();
+        let put_up = |at| grants.issue(GrantKind::Session, Holder::Wall, TimeDelta::days(1), at);
+        let first = put_up(now()).unwrap();
+        for minute in 1..i64::try_from(SCREENS_MAX).unwrap() {
+            put_up(now() + TimeDelta::minutes(minute)).unwrap();
+        }
+        assert!(grants.find(GrantKind::Session, &first.secret, now()).unwrap().is_some(), "it still shows");
+        let says = put_up(now()).unwrap_err().to_string();
+        assert!(says.contains("there are 100 screens on walls already"), "{says}");
+        grants.check_screens(&Holder::Wall, now()).unwrap_err();
+        grants.check_screens(&maria(), now()).unwrap();
+        grants.issue(GrantKind::Session, maria(), TimeDelta::days(1), now()).unwrap();
+        // What has expired takes no room, also while nobody has removed it.
+        put_up(first.grant.expires_at).unwrap();
+        assert_eq!(grants.all().unwrap().len(), SCREENS_MAX + 2);
     }
 
     #[test]

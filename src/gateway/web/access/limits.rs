@@ -29,6 +29,8 @@ pub enum Who {
     Address(Option<IpAddr>),
     /// Somebody who logged in.
     Holder(String),
+    /// A screen on a wall, by the hash of what it bears: each is one.
+    Screen(String),
 }
 
 /// What was asked lately, by whom.

@@ -11,6 +11,7 @@ pub mod api;
 pub mod grants;
 pub mod limits;
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -22,8 +23,10 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use cookie::{Cookie, SameSite};
+use sha2::{Digest as _, Sha256};
 
 use crate::domain::people::{Directory, PersonId};
+use crate::engine::journal::chain::hex;
 
 use super::Web;
 use super::problem::Problem;
@@ -43,8 +46,7 @@ const COOKIE_PLAIN: &str = "tminus";
 /// What lets people in.
 #[derive(Clone)]
 pub struct Access {
-    /// What was given out.
-    pub grants: Grants,
+    grants: Grants,
     /// Where pages are reached: scheme and authority.
     pub public_url: Option<String>,
     limits: Arc<Limits>,
@@ -61,9 +63,23 @@ impl Access {
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn sweep(&self, now: DateTime<Utc>) -> Result<usize, GrantError> {
+    pub async fn sweep(&self, now: DateTime<Utc>) -> Result<usize, GrantError> {
         self.limits.sweep();
-        self.grants.sweep(now)
+        self.with_grants(move |grants| grants.sweep(now)).await
+    }
+
+    /// Looks into what was given out, or changes it. Those are files, and waiting for the disk is done where nobody else is held
+    /// up.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub(super) async fn with_grants<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Grants) -> Result<T, GrantError> + Send + 'static,
+    ) -> Result<T, GrantError> {
+        let grants = self.grants.clone();
+        let done = tokio::task::spawn_blocking(move || work(&grants)).await;
+        done.unwrap_or_else(|error| Err(GrantError::Store(io::Error::other(error))))
     }
 
     pub(super) fn is_https(&self) -> bool {
@@ -158,10 +174,10 @@ impl Visitor {
     }
 
     /// Whether it still is who it was: a log-in may end while something goes on.
-    pub(super) fn is_still(&self, web: &Web) -> bool {
+    pub(super) async fn is_still(&self, web: &Web) -> bool {
         match self {
             Self::Known { by, secret, holder, .. } => {
-                let grant = web.access.grants.find(*by, secret, web.conductor.now());
+                let grant = find(web, *by, secret).await;
                 grant.is_ok_and(|grant| {
                     grant.is_some_and(|grant| grant.holder == *holder && is_known(holder, web.conductor.people()))
                 })
@@ -174,6 +190,7 @@ impl Visitor {
         match self {
             Self::Anybody => Who::Anybody,
             Self::Stranger(address) => Who::Address(address.map(|address| address.ip())),
+            Self::Known { holder: Holder::Wall, secret, .. } => Who::Screen(hex(&Sha256::digest(secret.as_bytes()))),
             Self::Known { holder, .. } => Who::Holder(holder.to_string()),
         }
     }
@@ -202,28 +219,30 @@ fn is_on_the_wall(method: &Method, path: &str) -> bool {
 }
 
 /// Asks of every request where it was sent, by whom, whether its browser meant it, and whether it is one too many.
-pub(super) async fn guard(State(web): State<Web>, mut request: Request, next: Next) -> Response {
-    match admitted(&web, &request) {
+pub(super) async fn guard(State(web): State<Web>, request: Request, next: Next) -> Response {
+    // The body can't be looked at while others do.
+    let (mut head, body) = request.into_parts();
+    match admitted(&web, &head).await {
         Ok(visitor) => {
-            request.extensions_mut().insert(visitor);
-            next.run(request).await
+            head.extensions.insert(visitor);
+            next.run(Request::from_parts(head, body)).await
         }
         Err(refused) => *refused,
     }
 }
 
-fn admitted(web: &Web, request: &Request) -> Result<Visitor, Box<Response>> {
+async fn admitted(web: &Web, head: &Parts) -> Result<Visitor, Box<Response>> {
     let refused = |problem: Problem| Box::new(problem.into_response());
-    let (method, path, headers) = (request.method(), request.uri().path(), request.headers());
+    let (method, path, headers) = (&head.method, head.uri.path(), &head.headers);
     // HTTP/2 has it in the address (RFC 9113, 8.3.1).
-    let host = text(headers, header::HOST).or_else(|| request.uri().authority().map(Authority::as_str)).unwrap_or_default();
+    let host = text(headers, header::HOST).or_else(|| head.uri.authority().map(Authority::as_str)).unwrap_or_default();
     known_host(web, host).map_err(refused)?;
     let changes = !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS);
     if changes {
         own_origin(web, headers, host).map_err(refused)?;
     }
-    let address = request.extensions().get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
-    let visitor = visitor(web, headers, address).map_err(refused)?;
+    let address = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let visitor = visitor(web, headers, address).await.map_err(refused)?;
     if !web.demo {
         let is_asset = path.starts_with("/assets/");
         if !is_asset {
@@ -283,14 +302,13 @@ fn too_many(pause: std::time::Duration) -> Problem {
 }
 
 /// Who a request is from. A token that is worth nothing is refused; a cookie that is worth nothing is none.
-fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) -> Result<Visitor, Problem> {
-    let now = web.conductor.now();
+async fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) -> Result<Visitor, Problem> {
     if let Some(said) = headers.get(header::AUTHORIZATION) {
         let said = said.to_str().ok().and_then(|said| said.trim().split_once(' '));
         // The name of a scheme is written in any case (RFC 9110, 11.1).
         let token = said.filter(|(scheme, _)| scheme.eq_ignore_ascii_case(SCHEME)).map(|(_, token)| token.trim());
         let found = match token {
-            Some(token) => known(web, GrantKind::Token, token, now)?,
+            Some(token) => known(web, GrantKind::Token, token).await?,
             None => None,
         };
         return found.ok_or_else(|| {
@@ -303,20 +321,26 @@ fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) -> Resul
         return Ok(Visitor::Anybody);
     }
     let known = match web.access.session(headers) {
-        Some(secret) => known(web, GrantKind::Session, &secret, now)?,
+        Some(secret) => known(web, GrantKind::Session, &secret).await?,
         None => None,
     };
     Ok(known.unwrap_or(Visitor::Stranger(address)))
 }
 
 /// Who holds a secret. Who is no longer configured is nobody, whatever they hold.
-fn known(web: &Web, by: GrantKind, secret: &str, now: DateTime<Utc>) -> Result<Option<Visitor>, Problem> {
+async fn known(web: &Web, by: GrantKind, secret: &str) -> Result<Option<Visitor>, Problem> {
     let people = web.conductor.people();
-    let grant = web.access.grants.find(by, secret, now)?.filter(|grant| is_known(&grant.holder, people));
+    let grant = find(web, by, secret).await?.filter(|grant| is_known(&grant.holder, people));
     Ok(grant.map(|Grant { holder, .. }| {
         let is_operator = matches!(&holder, Holder::Person(id) if people.person(id).is_some_and(|p| p.roles.contains(OPERATOR)));
         Visitor::Known { holder, is_operator, by, secret: secret.to_owned() }
     }))
+}
+
+/// What a secret is worth now.
+pub(super) async fn find(web: &Web, by: GrantKind, secret: &str) -> Result<Option<Grant>, GrantError> {
+    let (secret, now) = (secret.to_owned(), web.conductor.now());
+    web.access.with_grants(move |grants| grants.find(by, &secret, now)).await
 }
 
 pub(super) fn is_known(holder: &Holder, people: &Directory) -> bool {
@@ -348,6 +372,28 @@ fn enters(visitor: &Visitor, method: &Method, path: &str, headers: &HeaderMap) -
 impl From<GrantError> for Problem {
     fn from(error: GrantError) -> Self {
         tracing::error!("{error}");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}."))
+        let status = match error {
+            GrantError::Screens => StatusCode::CONFLICT,
+            GrantError::Full | GrantError::NoChance(_) | GrantError::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        Self::new(status, format!("{error}."))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_screen_on_a_wall_is_counted_by_itself_and_a_person_once() {
+        let known = |holder: Holder, secret: &str| {
+            let visitor = Visitor::Known { holder, is_operator: false, by: GrantKind::Session, secret: secret.to_owned() };
+            visitor.who()
+        };
+        let maria = || Holder::Person(PersonId::new("maria"));
+        assert_eq!(known(maria(), "tms_1"), known(maria(), "tms_2"));
+        assert_eq!(known(Holder::Wall, "tms_1"), known(Holder::Wall, "tms_1"));
+        assert_ne!(known(Holder::Wall, "tms_1"), known(Holder::Wall, "tms_2"));
+        assert!(!format!("{:?}", known(Holder::Wall, "tms_1")).contains("tms_1"), "its secret stands nowhere");
     }
 }

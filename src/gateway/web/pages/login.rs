@@ -12,8 +12,8 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::web::Web;
-use crate::gateway::web::access::grants::{GrantKind, Holder};
-use crate::gateway::web::access::{OPERATOR, Visitor, is_known};
+use crate::gateway::web::access::grants::{Grant, GrantKind, Holder};
+use crate::gateway::web::access::{OPERATOR, Visitor, find, is_known};
 use crate::gateway::web::problem::Problem;
 
 use super::{VERSION, no_store, render};
@@ -57,7 +57,7 @@ async fn look(State(web): State<Web>, visitor: Visitor, Path(invite): Path<Strin
     if web.demo {
         return Redirect::to("/").into_response();
     }
-    let found = match web.access.grants.find(GrantKind::Invite, &invite, web.conductor.now()) {
+    let found = match find(&web, GrantKind::Invite, &invite).await {
         Ok(found) => found.filter(|grant| is_known(&grant.holder, web.conductor.people())),
         Err(error) => return Problem::from(error).into_response(),
     };
@@ -99,7 +99,7 @@ async fn log_in(State(web): State<Web>, visitor: Visitor, Form(LogIn { invite })
     if web.demo {
         return Redirect::to("/").into_response();
     }
-    match logged_in(&web, &visitor, &invite) {
+    match logged_in(&web, &visitor, &invite).await {
         Ok(Some((cookie, onward))) => ([(header::SET_COOKIE, cookie)], no_store(), Redirect::to(onward)).into_response(),
         Ok(None) => used_up(&visitor),
         Err(problem) => problem.into_response(),
@@ -107,22 +107,28 @@ async fn log_in(State(web): State<Web>, visitor: Visitor, Form(LogIn { invite })
 }
 
 /// Uses a link up for a session; nothing if it is worth nothing.
-fn logged_in(web: &Web, visitor: &Visitor, invite: &str) -> Result<Option<(HeaderValue, &'static str)>, Problem> {
-    let (grants, now) = (&web.access.grants, web.conductor.now());
-    let found = grants.redeem(GrantKind::Invite, invite, now)?.filter(|grant| is_known(&grant.holder, web.conductor.people()));
-    let Some(grant) = found else { return Ok(None) };
-    let is_wall = grant.holder == Holder::Wall;
-    // A screen on a wall is forgotten there for as long as may be.
-    let lasts = if is_wall { GrantKind::Session.lasts_max() } else { GrantKind::Session.lasts() };
-    tracing::info!("{} logged in", grant.holder);
-    let issued = grants.issue(GrantKind::Session, grant.holder, lasts, now)?;
+async fn logged_in(web: &Web, visitor: &Visitor, invite: &str) -> Result<Option<(HeaderValue, &'static str)>, Problem> {
+    let (conductor, now, invite) = (web.conductor.clone(), web.conductor.now(), invite.to_owned());
+    let entered = web.access.with_grants(move |grants| {
+        let is_known = |grant: &Grant| is_known(&grant.holder, conductor.people());
+        // Where there is no room for a session, the link is kept for when there is.
+        let Some(grant) = grants.find(GrantKind::Invite, &invite, now)?.filter(is_known) else { return Ok(None) };
+        grants.check_screens(&grant.holder, now)?;
+        let Some(grant) = grants.redeem(GrantKind::Invite, &invite, now)? else { return Ok(None) };
+        // A screen on a wall is forgotten there for as long as may be.
+        let is_wall = grant.holder == Holder::Wall;
+        let lasts = if is_wall { GrantKind::Session.lasts_max() } else { GrantKind::Session.lasts() };
+        tracing::info!("{} logged in", grant.holder);
+        Ok(Some((grants.issue(GrantKind::Session, grant.holder, lasts, now)?, lasts, is_wall)))
+    });
+    let Some((issued, lasts, is_wall)) = entered.await? else { return Ok(None) };
     // Whoever this browser was before is not left logged in behind it.
-    end(web, visitor)?;
+    end(web, visitor).await?;
     Ok(Some((web.access.set_cookie(&issued.secret, lasts), if is_wall { "/wall" } else { "/" })))
 }
 
 async fn log_out(State(web): State<Web>, visitor: Visitor) -> Response {
-    if let Err(problem) = end(&web, &visitor) {
+    if let Err(problem) = end(&web, &visitor).await {
         return problem.into_response();
     }
     let cookie = web.access.set_cookie("", TimeDelta::zero());
@@ -130,9 +136,10 @@ async fn log_out(State(web): State<Web>, visitor: Visitor) -> Response {
 }
 
 /// Ends the session that a request bears, if it bears one.
-fn end(web: &Web, visitor: &Visitor) -> Result<(), Problem> {
+async fn end(web: &Web, visitor: &Visitor) -> Result<(), Problem> {
     if let Visitor::Known { by: GrantKind::Session, secret, .. } = visitor {
-        web.access.grants.redeem(GrantKind::Session, secret, web.conductor.now())?;
+        let (secret, now) = (secret.clone(), web.conductor.now());
+        web.access.with_grants(move |grants| grants.redeem(GrantKind::Session, &secret, now)).await?;
     }
     Ok(())
 }

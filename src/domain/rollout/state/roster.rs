@@ -12,13 +12,13 @@ const LOOKED_THROUGH_MAX: usize = 32;
 /// People in order.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Vec<PersonId>", into = "Vec<PersonId>")]
-pub struct Meant {
+pub struct Roster {
     people: Vec<PersonId>,
     /// The places of many people, in the order of their names; nothing of few.
     by_name: Vec<u32>,
 }
 
-impl Meant {
+impl Roster {
     /// Whether a person is one of them.
     #[must_use]
     pub fn contains(&self, person: &PersonId) -> bool {
@@ -29,7 +29,7 @@ impl Meant {
     }
 }
 
-impl From<Vec<PersonId>> for Meant {
+impl From<Vec<PersonId>> for Roster {
     fn from(people: Vec<PersonId>) -> Self {
         let count = u32::try_from(people.len()).unwrap_or_default();
         let mut by_name: Vec<u32> = if people.len() > LOOKED_THROUGH_MAX { (0..count).collect() } else { Vec::new() };
@@ -38,13 +38,13 @@ impl From<Vec<PersonId>> for Meant {
     }
 }
 
-impl From<Meant> for Vec<PersonId> {
-    fn from(meant: Meant) -> Self {
-        meant.people
+impl From<Roster> for Vec<PersonId> {
+    fn from(roster: Roster) -> Self {
+        roster.people
     }
 }
 
-impl Deref for Meant {
+impl Deref for Roster {
     type Target = [PersonId];
 
     fn deref(&self) -> &[PersonId] {
@@ -52,7 +52,7 @@ impl Deref for Meant {
     }
 }
 
-impl<'a> IntoIterator for &'a Meant {
+impl<'a> IntoIterator for &'a Roster {
     type Item = &'a PersonId;
     type IntoIter = std::slice::Iter<'a, PersonId>;
 
@@ -61,7 +61,7 @@ impl<'a> IntoIterator for &'a Meant {
     }
 }
 
-impl PartialEq for Meant {
+impl PartialEq for Roster {
     fn eq(&self, other: &Self) -> bool {
         self.people == other.people
     }
@@ -75,11 +75,11 @@ mod tests {
     fn many_are_found_like_few() {
         for count in [0, 1, LOOKED_THROUGH_MAX, LOOKED_THROUGH_MAX + 1, 1000] {
             let people: Vec<PersonId> = (0..count).rev().map(|number| PersonId::new(format!("p{number}"))).collect();
-            let meant = Meant::from(people.clone());
-            assert!(people.iter().all(|person| meant.contains(person)), "{count}");
-            assert!(!meant.contains(&PersonId::new("p")) && !meant.contains(&PersonId::new("q")), "{count}");
-            let read: Meant = serde_json::from_str(&serde_json::to_string(&meant).unwrap()).unwrap();
-            assert_eq!((read.to_vec(), &read), (people, &meant));
+            let roster = Roster::from(people.clone());
+            assert!(people.iter().all(|person| roster.contains(person)), "{count}");
+            assert!(!roster.contains(&PersonId::new("p")) && !roster.contains(&PersonId::new("q")), "{count}");
+            let read: Roster = serde_json::from_str(&serde_json::to_string(&roster).unwrap()).unwrap();
+            assert_eq!((read.to_vec(), &read), (people, &roster));
         }
     }
 }

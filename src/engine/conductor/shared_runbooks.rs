@@ -7,11 +7,11 @@ use crate::domain::runbook::model::Runbook;
 
 /// The runbooks of the rollouts that are loaded, by name.
 #[derive(Default)]
-pub(super) struct Frozen {
+pub(super) struct SharedRunbooks {
     known: Mutex<HashMap<String, Vec<Weak<Runbook>>>>,
 }
 
-impl Frozen {
+impl SharedRunbooks {
     /// The one that is in memory already, where there is one that is the same in everything.
     pub fn shared(&self, runbook: Arc<Runbook>) -> Arc<Runbook> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -28,22 +28,29 @@ impl Frozen {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::settings::Files;
+
+    fn runbook() -> Arc<Runbook> {
+        let runbook = json!({
+            "name": "minimal", "title": "Minimal", "environment": null, "timezone": "UTC", "lock_from": null,
+            "inputs": [], "people": {}, "cc": [], "rooms": [], "audiences": {}, "phases": [], "steps": [], "messages": {},
+        });
+        Arc::new(serde_json::from_value(runbook).unwrap())
+    }
 
     #[test]
     fn what_is_the_same_is_there_once_and_what_differs_is_not_mixed_up() {
-        let settings = Files::embedded().settings().unwrap();
-        let runbook = || Arc::new(Runbook::clone(&settings.runbooks["minimal"]));
-        let frozen = Frozen::default();
-        let first = frozen.shared(runbook());
-        assert!(Arc::ptr_eq(&first, &frozen.shared(runbook())));
+        let runbooks = SharedRunbooks::default();
+        let first = runbooks.shared(runbook());
+        assert!(Arc::ptr_eq(&first, &runbooks.shared(runbook())));
         let mut other = Runbook::clone(&first);
         other.title.push('!');
-        let other = frozen.shared(Arc::new(other));
+        let other = runbooks.shared(Arc::new(other));
         assert!(!Arc::ptr_eq(&first, &other));
         drop(first);
         let again = runbook();
-        assert!(Arc::ptr_eq(&again, &frozen.shared(again.clone())), "nobody had it any more");
+        assert!(Arc::ptr_eq(&again, &runbooks.shared(again.clone())), "nobody had it any more");
     }
 }
