@@ -342,7 +342,7 @@ fn remembers_rightly(table: &Table, anew: &State) -> Result<(), TestCaseError> {
 }
 
 /// How often it is looked at what is owed: where nothing is delivered for long, making all of it takes longer than the commands.
-const LOOKED_EVERY: usize = 16;
+const LOOKED_EVERY: usize = 50;
 
 /// What is in somebody's hands is left out of what is owed, and nothing else is; what came to its end is never owed again.
 fn hands_on_rightly(
@@ -404,7 +404,7 @@ fn play(mut table: Table, happenings: Vec<Happening>, cut: usize) -> Result<(), 
         table.history[known..].iter().for_each(|recorded| anew.evolve(recorded));
         known = table.history.len();
         remembers_rightly(&table, &anew)?;
-        if index % LOOKED_EVERY == 0 {
+        if index % LOOKED_EVERY == LOOKED_EVERY - 1 {
             hands_on_rightly(&table.state, &mut handed_on, &mut settled)?;
         }
         if table.state.sequence == before.sequence {

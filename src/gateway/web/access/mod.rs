@@ -190,7 +190,7 @@ impl Visitor {
         match self {
             Self::Anybody => Who::Anybody,
             Self::Stranger(address) => Who::Address(address.map(|address| address.ip())),
-            Self::Known { holder: Holder::Wall, secret, .. } => Who::Screen(hex(&Sha256::digest(secret.as_bytes()))),
+            Self::Known { holder: Holder::Wall, secret, .. } => Who::Screen(hex(Sha256::digest(secret.as_bytes()))),
             Self::Known { holder, .. } => Who::Holder(holder.to_string()),
         }
     }
