@@ -72,6 +72,7 @@ const COUNTERS: &[(&str, &str)] = &[
 /// What goes up and down.
 const GAUGES: &[(&str, &str)] = &[
     ("tminus_rollouts_open", "Rollouts that are not over, without rehearsals"),
+    ("tminus_rollouts_asleep", "Open rollouts at rest, rehearsals too: they are read when somebody comes, or their time"),
     ("tminus_lane_waiting", "What waits in a lane to be brought out, by lane: for its turn, or for the destination to take it"),
     ("tminus_backup_last_success_timestamp_seconds", "When the newest good backup was made, in seconds since 1970"),
     ("tminus_build_info", "1; the version is a label"),

@@ -175,7 +175,7 @@ pub struct Stage {
     pub reads: Arc<Counting>,
     /// Where it keeps snapshots from the next start on; nowhere at first.
     pub snapshots: Arc<dyn SnapshotStore>,
-    plan: Plan,
+    pub plan: Plan,
     systems: BTreeMap<String, Arc<dyn Executor>>,
     /// What real systems remember, as long as the stage stands.
     _data: TempDir,
@@ -241,6 +241,7 @@ impl Stage {
             public_url: None,
             freezes: settings.freezes,
             digests: settings.digests,
+            rest_after: Duration::ZERO,
         };
         let journal = Arc::new(MemoryJournal::new());
         let clock = ManualClock::at("2026-11-20T12:00:00Z".parse().unwrap());
@@ -257,6 +258,17 @@ impl Stage {
         let (conductor, outbox) = raised.await;
         self.conductor = conductor;
         self.outbox = outbox;
+    }
+
+    /// Waits until so many rollouts rest.
+    pub async fn until_asleep(&self, count: u32) {
+        for _ in 0..2000 {
+            if self.conductor.asleep() == count {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("waited in vain for {count} to rest: {} do", self.conductor.asleep());
     }
 
     /// The process is told to stop, and everything that it owes the disk is there.

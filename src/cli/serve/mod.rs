@@ -26,7 +26,7 @@ use crate::domain::people::{Directory, Person, PersonId};
 use crate::domain::rollout::event::ClockKind;
 use crate::domain::runbook::model::Platform;
 use crate::engine::backups;
-use crate::engine::conductor::{Conductor, Plan};
+use crate::engine::conductor::{Conductor, Plan, REST_AFTER};
 use crate::engine::history::Runs;
 use crate::engine::journal::Journal;
 use crate::engine::outbox::{self, DISPATCH_MAX};
@@ -179,6 +179,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         public_url: public_url.clone(),
         freezes: settings.freezes.clone(),
         digests: settings.digests.clone(),
+        rest_after: REST_AFTER,
     };
     let (kept, exported, told_time) = (journal.clone(), journal.clone(), clock.clone());
     let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);

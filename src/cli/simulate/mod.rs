@@ -25,7 +25,7 @@ use crate::domain::rollout::event::{ActionOutcome, ClockKind, Event, Recorded};
 use crate::domain::rollout::state::{State, StepStatus};
 use crate::domain::runbook::model::{Platform, Runbook, StepKind, Venue};
 use crate::engine::clock::{ManualClock, SystemClock};
-use crate::engine::conductor::{Advance, Conductor, Plan, Rejected, Request, Said};
+use crate::engine::conductor::{Advance, Conductor, Plan, REST_AFTER, Rejected, Request, Said};
 use crate::engine::journal::memory::MemoryJournal;
 use crate::engine::outbox::{self, DISPATCH_MAX, Route, Routes};
 use crate::engine::ports::{Clock, Courier, Executor};
@@ -227,6 +227,7 @@ impl Stage {
             freezes: settings.freezes.clone(),
             // Nothing but the rollout is played.
             digests: Vec::new(),
+            rest_after: REST_AFTER,
         };
         let (dispatch, dispatches) = mpsc::channel(DISPATCH_MAX);
         let clock = Arc::new(ManualClock::at(begins));

@@ -7,6 +7,7 @@
 //!                                └──────────────── receipts, timers ◀───────────────────────────────┘
 //! ```
 
+mod asleep;
 mod desk;
 mod digest;
 mod family;
@@ -18,6 +19,7 @@ mod start;
 mod told;
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 use std::time::Duration;
 
@@ -47,7 +49,7 @@ use super::journal::chain::hex;
 use super::journal::{AppendError, Journal, ReadError, StreamName};
 use super::outbox::Dispatch;
 use super::ports::{Clock, Projection};
-use super::snapshots::{self, Keeper, NoSnapshots, SnapshotStore};
+use super::snapshots::{self, Keeper, NoSnapshots, Rest, SnapshotStore};
 
 use self::shared_runbooks::SharedRunbooks;
 
@@ -60,6 +62,9 @@ const INBOX_MAX: usize = 2048;
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 /// How many rollouts are read at once at a start: reading is done on other threads, and none of those should wait.
 const TAKEN_UP_AT_ONCE: usize = 16;
+/// After how long without anything happening an open rollout is kept in memory no more: longer than people look at a card that
+/// they have just pressed a button of. Reading it again takes some milliseconds.
+pub const REST_AFTER: Duration = Duration::from_mins(5);
 /// What the names of the streams of rollouts begin with.
 const ROLLOUTS: &str = "rollout/";
 /// How many records are read from the journal at once.
@@ -84,6 +89,8 @@ pub struct Plan {
     pub freezes: Freezes,
     /// When it is said what is open, and to whom.
     pub digests: Vec<Digest>,
+    /// After how long without anything happening an open rollout is kept in memory no more, if nothing is on its way.
+    pub rest_after: Duration,
 }
 
 /// Why a request was not done.
@@ -215,6 +222,11 @@ struct Handle {
 
 struct Shared {
     plan: Plan,
+    /// What of the plan rollouts at rest depend on.
+    mark: String,
+    /// How many rollouts rest.
+    asleep: AtomicU32,
+    store: Arc<dyn SnapshotStore>,
     journal: Arc<dyn Journal>,
     clock: Arc<dyn Clock>,
     registry: RwLock<Registry>,
@@ -270,7 +282,10 @@ impl Conductor {
         let snapshots = Keeper::start(store.clone(), journal.clone());
         let (registry_inbox, registry_messages) = mpsc::channel(INBOX_MAX);
         let shared = Arc::new(Shared {
+            mark: asleep::mark_of(&plan),
+            asleep: AtomicU32::new(0),
             plan,
+            store: store.clone(),
             journal,
             clock,
             registry: RwLock::new(registry),
@@ -285,11 +300,15 @@ impl Conductor {
             changes: watch::Sender::new(0),
         });
         registry::spawn(&shared, registry_messages, snapshot_at);
-        let mut taken_up = stream::iter(open).map(|(id, number)| take_up(&shared, &store, id, number)).buffered(TAKEN_UP_AT_ONCE);
-        while let Some(state) = taken_up.next().await {
-            let (state, snapshot_at) = state?;
-            let taken_up_at = state.sequence;
-            rollout::spawn(&shared, state, taken_up_at, snapshot_at);
+        let mut taken_up = stream::iter(open).map(|(id, number)| find(&shared, id, number)).buffered(TAKEN_UP_AT_ONCE);
+        while let Some(found) = taken_up.next().await {
+            match found? {
+                Found::Asleep { id, number, rest, sequence } => rollout::spawn_asleep(&shared, id, number, rest, sequence),
+                Found::Awake { state, snapshot_at } => {
+                    let taken_up_at = state.sequence;
+                    rollout::spawn(&shared, *state, taken_up_at, snapshot_at);
+                }
+            }
         }
         drop(taken_up);
         let conductor = Self { shared };
@@ -541,6 +560,12 @@ impl Conductor {
         self.shared.registry().clone()
     }
 
+    /// How many open rollouts rest: of those it is read what they are when somebody comes, or their time.
+    #[must_use]
+    pub fn asleep(&self) -> u32 {
+        self.shared.asleep.load(Ordering::Relaxed)
+    }
+
     /// What the machine's clock says, as far as rollouts are concerned.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
@@ -725,14 +750,23 @@ async fn proof_at(journal: &dyn Journal, number: u32, sequence: u64) -> Result<O
     Ok(chain.map(|chain| Proof { stream: stream.to_string(), sequence, hash: hex(chain) }))
 }
 
+/// How an open rollout is found at a start.
+enum Found {
+    Asleep { id: RolloutId, number: u32, rest: Rest, sequence: u64 },
+    Awake { state: Box<State>, snapshot_at: u64 },
+}
+
+async fn find(shared: &Shared, id: RolloutId, number: u32) -> Result<Found, RegistryError> {
+    if let Some((rest, sequence)) = asleep::found_at_rest(shared, &id, number).await {
+        return Ok(Found::Asleep { id, number, rest, sequence });
+    }
+    let (state, snapshot_at) = take_up(shared, id, number).await?;
+    Ok(Found::Awake { state: Box::new(state), snapshot_at })
+}
+
 /// Reads what an open rollout had become, with the sequence of its snapshot.
-async fn take_up(
-    shared: &Shared,
-    store: &Arc<dyn SnapshotStore>,
-    id: RolloutId,
-    number: u32,
-) -> Result<(State, u64), RegistryError> {
-    let known = snapshots::take::<State>(store, shared.journal.as_ref(), &stream_of(number)).await;
+async fn take_up(shared: &Shared, id: RolloutId, number: u32) -> Result<(State, u64), RegistryError> {
+    let known = snapshots::take::<State>(&shared.store, shared.journal.as_ref(), &stream_of(number)).await;
     let snapshot_at = known.as_ref().map_or(0, |state| state.sequence);
     let mut state = load_after(shared.journal.as_ref(), number, known, u64::MAX).await?;
     state.forget_commands_before(shared.clock.now() - TimeDelta::hours(RECENT_HOURS_MAX));

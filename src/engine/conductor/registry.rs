@@ -141,7 +141,7 @@ async fn run(shared: Arc<Shared>, mut messages: mpsc::Receiver<Message>, mut sna
         let Some(message) = message else {
             let registry = shared.registry().clone();
             if registry.sequence > snapshot_at && shared.stopped.borrow().is_none() {
-                shared.snapshots.hand_over(stream(), registry).await;
+                shared.snapshots.hand_over(stream(), registry, None).await;
             }
             return;
         };

@@ -1,6 +1,7 @@
 //! The task of one rollout: owns its state, takes what comes in as batches, and makes one commit of each.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -23,11 +24,12 @@ use crate::engine::clock::RolloutClock;
 use crate::engine::journal::{Append, AppendError, NewRecord};
 use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
-use crate::engine::snapshots::SNAPSHOT_EVENTS;
+use crate::engine::snapshots::{Rest, SNAPSHOT_EVENTS};
 
+use super::asleep::Asleep;
 use super::{
     Advance, Handle, INBOX_MAX, Message, RegistryError, Rejected, Request, Shared, family, load, load_until, read, registry,
-    rejected, stream_of,
+    rejected, stream_of, take_up,
 };
 
 /// How many requests become one commit at most: a burst of clicks.
@@ -44,14 +46,42 @@ const BREAKS_MAX: u32 = 3;
 /// Starts the task of a rollout whose events are in the journal. Effects up to `taken_up_at` may have been set going before; its
 /// snapshot is that of `snapshot_at`.
 pub(super) fn spawn(shared: &Arc<Shared>, state: State, taken_up_at: u64, snapshot_at: u64) {
-    watched(shared, state, (taken_up_at, snapshot_at), 0);
+    let (id, number) = (state.id.clone(), state.number);
+    watched(shared, (id, number), conduct(shared, state, (taken_up_at, snapshot_at)), 0);
+}
+
+/// Starts the task of a rollout that rests, as its snapshot says.
+pub(super) fn spawn_asleep(shared: &Arc<Shared>, id: RolloutId, number: u32, rest: Rest, sequence: u64) {
+    let (shift, overriding, clock, messages) = open_inbox(shared, &id, rest.shift_seconds, rest.overridden.clone());
+    let asleep = Asleep {
+        shared: shared.clone(),
+        id: id.clone(),
+        number,
+        clock,
+        shift,
+        overriding,
+        taken_up_at: sequence,
+        // It came to rest only when all of it was shown; rooms that are others now make another plan.
+        shown: shared
+            .registry()
+            .rollouts
+            .get(&id)
+            .into_iter()
+            .flat_map(|known| &known.rooms)
+            .flat_map(|room| shared.venues(room))
+            .map(|venue| (venue, sequence))
+            .collect(),
+        until: rest.until,
+        refresh: rest.refresh,
+        rested: Some((sequence, rest)),
+    };
+    watched(shared, (id, number), live(Life::Asleep(Box::new(asleep)), messages), 0);
 }
 
 /// Runs the task and watches over it: what breaks it is a mistake of ours, and must not cost people their rollout. The
 /// journal is still right, so the rollout is taken up from it like after a restart.
-fn watched(shared: &Arc<Shared>, state: State, since: (u64, u64), breaks: u32) {
-    let (id, number) = (state.id.clone(), state.number);
-    let task = tokio::spawn(conduct(shared, state, since));
+fn watched(shared: &Arc<Shared>, (id, number): (RolloutId, u32), task: impl Future<Output = ()> + Send + 'static, breaks: u32) {
+    let task = tokio::spawn(task);
     let watching = shared.clone();
     shared.tasks.spawn(async move {
         let shared = watching;
@@ -68,7 +98,8 @@ fn watched(shared: &Arc<Shared>, state: State, since: (u64, u64), breaks: u32) {
         match load(shared.journal.as_ref(), number).await {
             Ok(state) => {
                 let since = (state.sequence, 0);
-                watched(&shared, state, since, breaks + 1);
+                let task: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(conduct(&shared, state, since));
+                watched(&shared, (id, number), task, breaks + 1);
             }
             Err(error) => tracing::error!(rollout.id = %id, "{id} can't be taken up again: {error}"),
         }
@@ -82,13 +113,9 @@ fn conduct(
     (taken_up_at, snapshot_at): (u64, u64),
 ) -> impl Future<Output = ()> + Send + use<> {
     state.runbook = shared.runbooks.shared(state.runbook);
-    let (inbox, messages) = mpsc::channel(INBOX_MAX);
-    let (shift, shift_seconds) = watch::channel(state.shift_seconds);
-    let (overriding, overridden) = watch::channel(overridden_by(&state));
-    let handle = Handle { inbox, shift_seconds: shift_seconds.clone(), overridden };
-    shared.handles.lock().unwrap_or_else(PoisonError::into_inner).insert(state.id.clone(), handle);
+    let (shift, overriding, clock, messages) = open_inbox(shared, &state.id, state.shift_seconds, overridden_by(&state));
     let conducted = Conducted {
-        clock: RolloutClock::new(shared.clock.clone(), shift_seconds),
+        clock,
         taken_up_at,
         snapshot_at,
         shared: shared.clone(),
@@ -107,8 +134,53 @@ fn conduct(
         ask_later: false,
         settling: Vec::new(),
         refreshed: None,
+        rested: None,
     };
-    conducted.run(messages)
+    live(Life::Awake(Box::new(conducted)), messages)
+}
+
+/// Makes the way to a rollout, and what belongs to it as long as it is open.
+fn open_inbox(
+    shared: &Arc<Shared>,
+    id: &RolloutId,
+    shift_seconds: i64,
+    overridden: Vec<Frozen>,
+) -> (watch::Sender<i64>, watch::Sender<Vec<Frozen>>, RolloutClock, mpsc::Receiver<Message>) {
+    let (inbox, messages) = mpsc::channel(INBOX_MAX);
+    let (shift, shift_seconds) = watch::channel(shift_seconds);
+    let (overriding, overridden) = watch::channel(overridden);
+    let handle = Handle { inbox, shift_seconds: shift_seconds.clone(), overridden };
+    shared.handles.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), handle);
+    (shift, overriding, RolloutClock::new(shared.clock.clone(), shift_seconds), messages)
+}
+
+/// How a rollout is in memory.
+enum Life {
+    Awake(Box<Conducted>),
+    Asleep(Box<Asleep>),
+}
+
+/// Sleeps and wakes until the rollout is over or the process ends.
+async fn live(mut life: Life, mut messages: mpsc::Receiver<Message>) {
+    let mut first = None;
+    loop {
+        life = match life {
+            // Boxed: while it sleeps, none of it takes room.
+            Life::Awake(conducted) => match Box::pin(conducted.run(&mut messages, first.take())).await {
+                Some(asleep) => Life::Asleep(Box::new(asleep)),
+                None => return,
+            },
+            Life::Asleep(asleep) => {
+                let (goes_on, message) = asleep.sleep(&mut messages).await;
+                if !goes_on {
+                    return;
+                }
+                first = message;
+                let Some(conducted) = Box::pin(Conducted::woken(*asleep)).await else { return };
+                Life::Awake(Box::new(conducted))
+            }
+        };
+    }
 }
 
 /// The freezes in spite of which a rollout goes on.
@@ -150,6 +222,8 @@ struct Conducted {
     settling: Vec<oneshot::Sender<()>>,
     /// When the card was last made to say anew how far T-0 is.
     refreshed: Option<DateTime<Utc>>,
+    /// The snapshot that says how it rests, if one was written.
+    rested: Option<(u64, Rest)>,
 }
 
 /// A request of the batch under way, with where its answer goes.
@@ -168,10 +242,60 @@ enum Became {
 }
 
 impl Conducted {
-    async fn run(mut self, mut messages: mpsc::Receiver<Message>) {
+    /// Reads what a rollout had become that somebody woke. What can't be read is tried again until the process ends: who waits
+    /// for an answer does not wait longer than they want to.
+    async fn woken(asleep: Asleep) -> Option<Self> {
+        let Asleep { shared, id, number, clock, shift, overriding, taken_up_at, shown, rested, until: _, refresh } = asleep;
+        let (mut state, snapshot_at) = loop {
+            match take_up(&shared, id.clone(), number).await {
+                Ok(taken_up) => break taken_up,
+                Err(error) => tracing::error!(rollout.id = %id, "{id} can't be read, which is tried again: {error}"),
+            }
+            tokio::select! {
+                () = shared.closing.cancelled() => return None,
+                () = tokio::time::sleep(RETRY_PAUSE) => {}
+            }
+        };
+        state.runbook = shared.runbooks.shared(state.runbook);
+        let is_refresh = refresh.is_some_and(|refresh| refresh <= clock.now());
+        Some(Self {
+            refreshed: is_refresh.then(|| state.not_before(clock.now())),
+            dirty: is_refresh,
+            clock,
+            taken_up_at,
+            snapshot_at,
+            shared,
+            state,
+            shift,
+            overriding,
+            dispatched: HashSet::new(),
+            tidied_at: DISPATCHED_MIN,
+            registry_asked: HashSet::new(),
+            progress: HashMap::new(),
+            checks: HashMap::new(),
+            shown,
+            woken_until: None,
+            retry: false,
+            ask_later: false,
+            settling: Vec::new(),
+            rested,
+        })
+    }
+
+    /// Takes what comes in until the rollout is over or the process ends; or until it rests, which comes back.
+    async fn run(mut self, messages: &mut mpsc::Receiver<Message>, first: Option<Message>) -> Option<Asleep> {
         // Phases whose time came while nobody was there, and everything owed: recovery is the live path.
         self.commit(vec![self.wake()]).await;
+        if let Some(message) = first {
+            let batch = self.batch(message, messages).await;
+            self.commit(batch).await;
+        }
         loop {
+            if self.is_closed() {
+                self.shared.snapshots.forget(stream_of(self.state.number)).await;
+                self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.state.id);
+                return None;
+            }
             if let Some(taken) = self.taken_over() {
                 self.commit(vec![taken]).await;
                 // It is in line now, and may be asked for anew.
@@ -203,17 +327,25 @@ impl Conducted {
                     None => std::future::pending().await,
                 }
             };
+            let nap = async {
+                if self.is_at_rest() {
+                    tokio::time::sleep(self.shared.plan.rest_after).await;
+                } else {
+                    std::future::pending::<()>().await;
+                }
+            };
             let retry = async { if self.retry { tokio::time::sleep(RETRY_PAUSE).await } else { std::future::pending().await } };
             let closing = self.shared.closing.clone();
             tokio::select! {
                 biased;
-                message = messages.recv() => match message {
-                    Some(message) => {
-                        let batch = self.batch(message, &mut messages).await;
-                        self.commit(batch).await;
-                    }
-                    None => return self.leave().await,
-                },
+                message = messages.recv() => {
+                    let Some(message) = message else {
+                        self.leave().await;
+                        return None;
+                    };
+                    let batch = self.batch(message, messages).await;
+                    self.commit(batch).await;
+                }
                 // Nothing more comes in; what came is done first.
                 () = closing.cancelled(), if !messages.is_closed() => messages.close(),
                 () = timer => {
@@ -229,13 +361,63 @@ impl Conducted {
                     self.dirty = true;
                 }
                 () = retry => self.dirty = true,
-            }
-            if self.is_closed() {
-                self.shared.snapshots.forget(stream_of(self.state.number)).await;
-                self.shared.handles.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.state.id);
-                return;
+                () = nap => match self.fall_asleep() {
+                    Ok(asleep) => return Some(asleep),
+                    Err(awake) => self = *awake,
+                }
             }
         }
+    }
+
+    /// Whether nothing is owed, on its way or to be shown: until somebody comes or its time, nobody needs to know what it is.
+    fn is_at_rest(&self) -> bool {
+        let is_shown = || self.venues().all(|venue| self.shown.get(&venue).is_some_and(|shown| *shown >= self.state.sequence));
+        self.state.ended.is_none()
+            && !(self.dirty || self.retry || self.ask_later)
+            && self.settling.is_empty()
+            && self.registry_asked.is_empty()
+            && self.shared.stopped.borrow().is_none()
+            && is_shown()
+            && effects(&self.state).is_empty()
+    }
+
+    /// How it rests, as the next start has to know it.
+    fn rest(&self) -> Rest {
+        let holds = self.state.environment == EnvironmentStage::Held;
+        Rest {
+            plan: self.shared.mark.clone(),
+            until: self.next_wake(),
+            refresh: self.next_refresh(),
+            shift_seconds: self.state.shift_seconds,
+            overridden: overridden_by(&self.state),
+            holds: self.state.runbook.environment.clone().filter(|_| holds),
+        }
+    }
+
+    /// Has written down how it rests, where that is not written yet. What finds no place rests later.
+    fn fall_asleep(mut self) -> Result<Asleep, Box<Self>> {
+        let rest = (self.state.sequence, self.rest());
+        if self.rested.as_ref() != Some(&rest) {
+            if !self.shared.snapshots.offer_at_rest(stream_of(self.state.number), &self.state, rest.1.clone()) {
+                return Err(Box::new(self));
+            }
+            self.rested = Some(rest);
+        }
+        let (until, refresh) = (self.next_wake(), self.next_refresh());
+        let Self { shared, state, clock, shift, overriding, taken_up_at, shown, rested, .. } = self;
+        Ok(Asleep {
+            shared,
+            id: state.id,
+            number: state.number,
+            clock,
+            shift,
+            overriding,
+            taken_up_at,
+            shown,
+            rested,
+            until,
+            refresh,
+        })
     }
 
     /// Has the state written down now and then, beside everything that anybody waits for. Where the journal stopped, the state
@@ -250,8 +432,13 @@ impl Conducted {
 
     /// The end of the process: what is written down now need not be read at the next start.
     async fn leave(self) {
-        if self.state.sequence > self.snapshot_at && self.shared.stopped.borrow().is_none() {
-            self.shared.snapshots.hand_over(stream_of(self.state.number), self.state).await;
+        if self.shared.stopped.borrow().is_some() {
+            return;
+        }
+        let rest = self.is_at_rest().then(|| (self.state.sequence, self.rest()));
+        if self.state.sequence > self.snapshot_at || rest.as_ref().is_some_and(|rest| self.rested.as_ref() != Some(rest)) {
+            let stream = stream_of(self.state.number);
+            self.shared.snapshots.hand_over(stream, self.state, rest.map(|(_, rest)| rest)).await;
         }
     }
 

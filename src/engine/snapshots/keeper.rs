@@ -7,7 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::super::journal::chain::ChainHash;
 use super::super::journal::{Journal, StreamName};
-use super::{SnapshotStore, Snapshotted, encode};
+use super::{Rest, SnapshotStore, Snapshotted, encode_at_rest};
 
 /// How many snapshots may wait to be written: one of each of many open rollouts. What does not fit is tried with a later event.
 const ORDERS_MAX: usize = 64;
@@ -41,15 +41,23 @@ impl Keeper {
     pub fn offer<T: Snapshotted + Clone>(&self, stream: StreamName, state: &T) -> bool {
         // A copy is made only for a place that is free.
         self.orders.try_reserve().is_ok_and(|place| {
-            place.send(order(stream, state.clone()));
+            place.send(order(stream, state.clone(), None));
+            true
+        })
+    }
+
+    /// The same of a rollout that rests.
+    pub fn offer_at_rest<T: Snapshotted + Clone>(&self, stream: StreamName, state: &T, rest: Rest) -> bool {
+        self.orders.try_reserve().is_ok_and(|place| {
+            place.send(order(stream, state.clone(), Some(rest)));
             true
         })
     }
 
     /// The same at the end, when nobody waits for an answer any more.
-    pub async fn hand_over<T: Snapshotted>(&self, stream: StreamName, state: T) {
+    pub async fn hand_over<T: Snapshotted>(&self, stream: StreamName, state: T, rest: Option<Rest>) {
         // Without the task there is no snapshot, and that is all.
-        let _ = self.orders.send(order(stream, state)).await;
+        let _ = self.orders.send(order(stream, state, rest)).await;
     }
 
     /// Has a stream's snapshot removed: it will not be started from again.
@@ -76,10 +84,10 @@ impl Keeper {
     }
 }
 
-fn order<T: Snapshotted>(stream: StreamName, state: T) -> Order {
+fn order<T: Snapshotted>(stream: StreamName, state: T, rest: Option<Rest>) -> Order {
     let sequence = state.sequence();
     let of = stream.clone();
-    Order::Write { stream, sequence, encode: Box::new(move |chain| encode(&of, chain, &state)) }
+    Order::Write { stream, sequence, encode: Box::new(move |chain| encode_at_rest(&of, chain, &state, rest)) }
 }
 
 async fn keep(store: Arc<dyn SnapshotStore>, journal: Arc<dyn Journal>, mut queue: mpsc::Receiver<Order>) {

@@ -7,8 +7,11 @@
 //!
 //! ```text
 //! line 1   {"format":1,"program":"0.1.0","stream":"rollout/12","sequence":512,"chain":"9f…","content":"4b…"}
-//! line 2   the state, as JSON; `content` is its SHA-256
+//! line 2   the state, as JSON; `content` is its SHA-256, together with `rest`
 //! ```
+//!
+//! Of a rollout at rest, line 1 has `rest` too: when it has to be woken. A start goes by that where nothing came after it, and
+//! leaves the state unread.
 //!
 //! They are files beside the journal's store and not in it: a second writer there must not be (see `journal::sled`).
 
@@ -19,10 +22,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::domain::freeze::Frozen;
 use crate::domain::registry::Registry;
 use crate::domain::rollout::state::State;
 
@@ -109,6 +114,23 @@ impl Snapshotted for Registry {
     }
 }
 
+/// What a start has to know of a rollout at rest, instead of its state.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Rest {
+    /// What it rests under: another plan may mean another moment.
+    pub plan: String,
+    /// When something happens next, by the rollout's clock.
+    pub until: Option<DateTime<Utc>>,
+    /// When its card says anew how far T-0 is, by the rollout's clock.
+    pub refresh: Option<DateTime<Utc>>,
+    /// By how much its clock is moved.
+    pub shift_seconds: i64,
+    /// The freezes in spite of which it goes on.
+    pub overridden: Vec<Frozen>,
+    /// The environment that it holds.
+    pub holds: Option<String>,
+}
+
 /// The first line of a snapshot.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Header {
@@ -117,7 +139,10 @@ struct Header {
     stream: StreamName,
     sequence: u64,
     chain: String,
+    /// The hash of what follows, and of `rest`.
     content: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest: Option<Rest>,
 }
 
 /// A state as the bytes of a snapshot.
@@ -125,6 +150,19 @@ struct Header {
 /// # Errors
 /// When it has no JSON form.
 pub fn encode<T: Snapshotted>(stream: &StreamName, chain: &ChainHash, state: &T) -> serde_json::Result<Vec<u8>> {
+    encode_at_rest(stream, chain, state, None)
+}
+
+/// The same of a state that rests, if it does.
+///
+/// # Errors
+/// When it has no JSON form.
+pub fn encode_at_rest<T: Snapshotted>(
+    stream: &StreamName,
+    chain: &ChainHash,
+    state: &T,
+    rest: Option<Rest>,
+) -> serde_json::Result<Vec<u8>> {
     let content = serde_json::to_vec(state)?;
     let header = Header {
         format: SNAPSHOT_FORMAT,
@@ -132,7 +170,8 @@ pub fn encode<T: Snapshotted>(stream: &StreamName, chain: &ChainHash, state: &T)
         stream: stream.clone(),
         sequence: state.sequence(),
         chain: hex(chain),
-        content: hex(Sha256::digest(&content)),
+        content: hash_of(rest.as_ref(), &content)?,
+        rest,
     };
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
@@ -146,6 +185,16 @@ pub fn encode<T: Snapshotted>(stream: &StreamName, chain: &ChainHash, state: &T)
 /// # Errors
 /// Why it can't be used, in words that follow its name.
 pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, String), String> {
+    let (header, content) = open(stream, bytes)?;
+    let state: T = serde_json::from_slice(content).map_err(|error| format!("its content is no state: {error}"))?;
+    if state.sequence() != header.sequence {
+        return Err("its content is of another sequence".to_owned());
+    }
+    Ok((state, header.chain))
+}
+
+/// The first line, and what follows it, if both are what was written about this stream by this program.
+fn open<'b>(stream: &StreamName, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), String> {
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     let (first, content) = (lines.next().unwrap_or_default(), lines.next().ok_or("it was cut off")?);
     let header: Header = serde_json::from_slice(first).map_err(|_| "its first line is not that of a snapshot")?;
@@ -155,14 +204,34 @@ pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, S
     if header.stream != *stream {
         return Err(format!("it is of {}", header.stream));
     }
-    if hex(Sha256::digest(content)) != header.content {
+    if hash_of(header.rest.as_ref(), content).ok().as_ref() != Some(&header.content) {
         return Err("its content is not what was written".to_owned());
     }
-    let state: T = serde_json::from_slice(content).map_err(|error| format!("its content is no state: {error}"))?;
-    if state.sequence() != header.sequence {
-        return Err("its content is of another sequence".to_owned());
+    Ok((header, content))
+}
+
+fn hash_of(rest: Option<&Rest>, content: &[u8]) -> serde_json::Result<String> {
+    let mut hash = Sha256::new();
+    if let Some(rest) = rest {
+        hash.update(serde_json::to_vec(rest)?);
     }
-    Ok((state, header.chain))
+    hash.update(content);
+    Ok(hex(hash.finalize()))
+}
+
+/// How a stream rests, with the sequence at which it does: if its snapshot says so, and nothing came after that in the journal.
+pub async fn at_rest(store: &Arc<dyn SnapshotStore>, journal: &dyn Journal, stream: &StreamName) -> Option<(Rest, u64)> {
+    let (store, of) = (store.clone(), stream.clone());
+    let reading = move || {
+        let bytes = store.read(&of).ok()??;
+        let (header, _) = open(&of, &bytes).ok()?;
+        Some((header.rest?, header.sequence, header.chain))
+    };
+    // What can't be read or used is found out by whoever reads it for its state, and said there.
+    let (rest, sequence, chain) = tokio::task::spawn_blocking(reading).await.ok()??;
+    let there = journal.chain(stream, sequence).await.ok()??;
+    let is_last = journal.head(stream).await.ok()? == sequence;
+    (is_last && hex(there) == chain).then_some((rest, sequence))
 }
 
 /// The latest snapshot of a stream, if there is one that fits the journal.

@@ -39,5 +39,6 @@ async fn figures(State(web): State<Web>, visitor: Visitor) -> Response {
     let open = web.conductor.with_registry(|registry| registry.open().filter(|(_, rollout)| !rollout.rehearsal).count());
     #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; nobody has 2^52 open rollouts")]
     metrics::gauge!("tminus_rollouts_open").set(open as f64);
+    metrics::gauge!("tminus_rollouts_asleep").set(f64::from(web.conductor.asleep()));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], metrics.render()).into_response()
 }

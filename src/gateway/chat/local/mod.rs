@@ -91,7 +91,7 @@ impl LocalRooms {
             for room in self.rooms.values() {
                 let mut transcript = room.transcript.lock().await;
                 if let Some(index) = transcript.to_write_down(LAST_SNAPSHOT_EVENTS) {
-                    self.writer.snapshots.hand_over(transcript.stream().clone(), index.clone()).await;
+                    self.writer.snapshots.hand_over(transcript.stream().clone(), index.clone(), None).await;
                     transcript.wrote_down();
                 }
             }
