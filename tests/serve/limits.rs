@@ -31,6 +31,18 @@ fn a_flood_of_one_is_turned_away_and_the_others_are_served() {
 }
 
 #[test]
+fn only_what_pages_load_is_not_counted() {
+    let house = House::new();
+    let serving = house.serve();
+    let stranger = Browser::at(&serving.url);
+    // One more than may come at once is enough where nothing is given back in between, far more where it is.
+    let until_refused = |path: &str| (0..2000).any(|_| stranger.get(path).status() == 429);
+    assert!(until_refused("/assets/nothing"), "what is not there is counted like everything");
+    assert_eq!(stranger.get("/log-in").status(), 429);
+    assert_eq!(stranger.get("/assets/app.css").status(), 200);
+}
+
+#[test]
 fn nobody_holds_more_live_streams_than_they_have_windows() {
     let house = House::new();
     let serving = house.serve();

@@ -27,6 +27,14 @@ fn strangers_see_the_way_in_and_nothing_else() {
     for open in ["/healthz", "/readyz", "/api/openapi.json", "/assets/app.css"] {
         assert_eq!(stranger.get(open).status(), 200, "{open}");
     }
+    // What only begins like an open address is none, and shows nobody's rooms and rollouts.
+    for near in ["/assets/x", "/assets/", "/assets/app.css/x", "/log-in/", "/log-in/a/b", "/log-in//", "/healthz/x"] {
+        let answer = stranger.get(near);
+        assert_eq!((answer.status().as_u16(), answer.headers()[LOCATION].as_bytes()), (303, &b"/log-in"[..]), "{near}");
+    }
+    let refused = stranger.get("/log-in/nothing");
+    assert_eq!(refused.status(), 410);
+    assert!(!refused.text().expect("a page").contains("/rooms/"));
     let page = stranger.get("/log-in").text().expect("a page");
     assert!(page.contains("Ask somebody who looks after this T-minus") && !page.contains("<form"), "{page}");
 }
@@ -210,6 +218,9 @@ fn a_screen_on_a_wall_shows_and_does_nothing() {
     assert_eq!(nowhere.status(), 404);
     let text = nowhere.text().expect("text");
     assert!(text.contains("There is no rollout `hello`") && !text.contains("/rooms/"), "{text}");
+    for near in ["/rollouts/wall", "/rollouts/a/b/wall", "/rollouts//wall", "/assets/x", "/log-in/a/b"] {
+        assert_eq!(wall.get(near).headers()[LOCATION].as_bytes(), b"/wall", "{near}");
+    }
     assert_eq!(wall.get("/api/history").status(), 403);
     assert_eq!(wall.get("/api/rollouts").status(), 403);
     for path in [ROOM, "/api/tokens", "/api/invites"] {

@@ -93,6 +93,14 @@ fn zone_named(name: &str) -> Result<Tz, Error> {
     name.parse().map_err(|_| Error::new(ErrorKind::InvalidOperation, format!("`{name}` is no time zone")))
 }
 
+/// What pages load, which anybody may. An address that only looks like one of these is none.
+const ASSETS: [&str; 5] = ["/assets/app.css", "/assets/app.js", "/assets/icon.svg", "/assets/wall.css", "/assets/wall.js"];
+
+/// Whether there is an asset at this address.
+pub(super) fn is_asset(path: &str) -> bool {
+    ASSETS.contains(&path)
+}
+
 pub(super) fn routes() -> Router<Web> {
     Router::new()
         .route("/", get(first_room))
@@ -364,6 +372,10 @@ pub(super) async fn nothing_here(web: &Web, visitor: Visitor) -> Response {
 }
 
 async fn missing(web: &Web, viewer: &Viewer, title: &str, says: &str, near: Option<Near>) -> Response {
+    // Who sees no rooms and rollouts does not see them at the side of a page that is not there.
+    if !viewer.visitor.is_inside() {
+        return login::plain(StatusCode::NOT_FOUND, title, says);
+    }
     let shell = match shell(web, viewer, "", None).await {
         Ok(shell) => shell,
         Err(problem) => return problem.into_response(),

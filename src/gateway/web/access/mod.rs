@@ -29,6 +29,7 @@ use crate::domain::people::{Directory, PersonId};
 use crate::engine::journal::chain::hex;
 
 use super::Web;
+use super::pages::is_asset;
 use super::problem::Problem;
 
 use self::grants::{Grant, GrantError, GrantKind, Grants, Holder};
@@ -186,6 +187,11 @@ impl Visitor {
         }
     }
 
+    /// Whether it is somebody who sees rooms and rollouts: everybody but strangers and screens on a wall.
+    pub(super) fn is_inside(&self) -> bool {
+        !self.is_wall() && !matches!(self, Self::Stranger(_))
+    }
+
     fn who(&self) -> Who {
         match self {
             Self::Anybody => Who::Anybody,
@@ -206,16 +212,22 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
     }
 }
 
-/// What anybody may see before they say who they are.
+/// What anybody may see before they say who they are: these very addresses. What only begins like one of them leads nowhere, and
+/// where there is nothing, strangers learn nothing either.
 fn is_open(path: &str) -> bool {
     let exact = ["/healthz", "/readyz", "/api/openapi.json", "/log-in"];
-    exact.contains(&path) || path.starts_with("/log-in/") || path.starts_with("/assets/")
+    exact.contains(&path) || is_asset(path) || path.strip_prefix("/log-in/").is_some_and(is_segment)
 }
 
 /// What a screen on a wall may see.
 fn is_on_the_wall(method: &Method, path: &str) -> bool {
-    let is_wall = path == "/wall" || (path.starts_with("/rollouts/") && path.ends_with("/wall"));
-    *method == Method::GET && (is_wall || path == "/api/stream")
+    let of_one = path.strip_prefix("/rollouts/").and_then(|rest| rest.strip_suffix("/wall")).is_some_and(is_segment);
+    *method == Method::GET && (path == "/wall" || of_one || path == "/api/stream")
+}
+
+/// One part of a path.
+fn is_segment(text: &str) -> bool {
+    !text.is_empty() && !text.contains('/')
 }
 
 /// Asks of every request where it was sent, by whom, whether its browser meant it, and whether it is one too many.
@@ -244,8 +256,7 @@ async fn admitted(web: &Web, head: &Parts) -> Result<Visitor, Box<Response>> {
     let address = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
     let visitor = visitor(web, headers, address).await.map_err(refused)?;
     if !web.demo {
-        let is_asset = path.starts_with("/assets/");
-        if !is_asset {
+        if !is_asset(path) {
             web.access.limits.check(&visitor.who(), changes).map_err(|pause| refused(too_many(pause)))?;
         }
         if changes && matches!(visitor, Visitor::Known { by: GrantKind::Session, .. }) {

@@ -43,6 +43,11 @@ impl LoginPage {
     }
 }
 
+/// A page of a few words, with nothing around it.
+pub(super) fn plain(status: StatusCode, title: &str, says: &str) -> Response {
+    LoginPage { title: title.to_owned(), says: says.to_owned(), ..LoginPage::default() }.respond(status)
+}
+
 /// For who comes without a link.
 async fn ask(State(web): State<Web>, visitor: Visitor) -> Response {
     if web.demo || visitor.person().is_some() || visitor.is_wall() {
