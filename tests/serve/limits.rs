@@ -86,6 +86,21 @@ fn a_body_without_end_is_not_read() {
 }
 
 #[test]
+fn who_connects_and_says_nothing_is_let_go() {
+    let house = House::new();
+    let serving = house.serve();
+    // Nothing at all, and the beginning of what could become either version of HTTP.
+    for begun in [&b""[..], b"PRI * HT"] {
+        let mut connection = TcpStream::connect(serving.url.trim_start_matches("http://")).expect("a connection");
+        connection.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
+        connection.write_all(begun).expect("the beginning");
+        let mut answer = Vec::new();
+        connection.read_to_end(&mut answer).expect("the server closes it");
+        assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
+    }
+}
+
+#[test]
 fn a_request_that_drips_in_is_ended() {
     let house = House::new();
     let serving = house.serve();

@@ -12,16 +12,20 @@ use axum_server::tls_rustls::RustlsConfig;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
 
 use crate::settings::TlsFiles;
 
-use super::bounded::Bounded;
+use super::bounded::{Bounded, Places};
 
 /// How long the head of a request may take to arrive: one that drips in holds a connection for no longer.
 pub const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
-/// How many connections there may be at once; the next ones are closed. Each takes a file handle, and the journal needs some.
+/// How many connections there may be at once; the next ones are closed.
 pub const CONNECTIONS_MAX: usize = 4096;
+/// How many of them one address may hold, or one network of IPv6: people behind one address are some hundred at most.
+pub const CONNECTIONS_PER_ADDRESS_MAX: usize = 512;
+/// How many file handles are kept for everything else: the journal, snapshots, log-ins, systems, commands. Each connection takes
+/// one, and where the machine gives few, there are fewer connections.
+pub const HANDLES_RESERVED: usize = 256;
 /// How many requests one connection of HTTP/2 may have under way.
 const STREAMS_PER_CONNECTION_MAX: u32 = 64;
 /// How often it is looked whether the certificate was renewed.
@@ -77,22 +81,55 @@ fn changed_at(files: &TlsFiles) -> Option<SystemTime> {
     changed(&files.certificate).max(changed(&files.key))
 }
 
+/// How many files this process may have open; nothing if there is no limit that one could ask for.
+#[cfg(unix)]
+fn handles() -> Option<u64> {
+    rustix::process::getrlimit(rustix::process::Resource::Nofile).current
+}
+
+#[cfg(not(unix))]
+fn handles() -> Option<u64> {
+    None
+}
+
+/// How many connections there may be where a process may have so many files open.
+fn connections_max(handles: Option<u64>) -> usize {
+    let handles = handles.and_then(|handles| usize::try_from(handles).ok()).unwrap_or(usize::MAX);
+    // Where the machine gives next to none, half of them.
+    CONNECTIONS_MAX.min(handles.saturating_sub(HANDLES_RESERVED).max(handles / 2))
+}
+
 /// Serves until the handle says otherwise.
 pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>, handle: Handle<SocketAddr>) -> io::Result<()> {
-    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let in_all = connections_max(handles());
+    // However few there are, one address does not hold all of them.
+    let places = Arc::new(Places::new(in_all, CONNECTIONS_PER_ADDRESS_MAX.min(in_all / 2)));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
     let builder = server.http_builder();
     builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
     builder.http2().timer(TokioTimer::new()).keep_alive_interval(HEAD_TIMEOUT).max_concurrent_streams(STREAMS_PER_CONNECTION_MAX);
     match tls {
-        None => server.map(|acceptor| Bounded::new(acceptor, places)).serve(service).await,
+        None => server.map(|acceptor| Bounded::new(acceptor, places, HEAD_TIMEOUT)).serve(service).await,
         Some(tls) => {
             let acceptor = axum_server::tls_rustls::RustlsAcceptor::new(tls.config.clone());
             let renewal = tokio::spawn(tls.renew());
-            let ended = server.acceptor(Bounded::new(acceptor, places)).serve(service).await;
+            let ended = server.acceptor(Bounded::new(acceptor, places, HEAD_TIMEOUT)).serve(service).await;
             renewal.abort();
             ended
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_handles_for_everything_else() {
+        assert_eq!(connections_max(None), CONNECTIONS_MAX);
+        assert_eq!(connections_max(Some(1 << 20)), CONNECTIONS_MAX);
+        assert_eq!(connections_max(Some(1024)), 1024 - HANDLES_RESERVED);
+        assert_eq!(connections_max(Some(256)), 128);
     }
 }

@@ -1,7 +1,7 @@
 //! How much one person may ask in a time, so that nobody's script, or stuck key, takes the page away from the others.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZeroU32;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,6 +31,15 @@ pub enum Who {
     Holder(String),
     /// A screen on a wall, by the hash of what it bears: each is one.
     Screen(String),
+}
+
+/// Whom an address stands for. With IPv6 everybody has a whole network (RFC 6177), so that is taken for one.
+#[must_use]
+pub fn block_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
+        v4 @ IpAddr::V4(_) => v4,
+    }
 }
 
 /// What was asked lately, by whom.

@@ -195,7 +195,7 @@ impl Visitor {
     fn who(&self) -> Who {
         match self {
             Self::Anybody => Who::Anybody,
-            Self::Stranger(address) => Who::Address(address.map(|address| address.ip())),
+            Self::Stranger(address) => Who::Address(address.map(|address| limits::block_of(address.ip()))),
             Self::Known { holder: Holder::Wall, secret, .. } => Who::Screen(hex(Sha256::digest(secret.as_bytes()))),
             Self::Known { holder, .. } => Who::Holder(holder.to_string()),
         }
