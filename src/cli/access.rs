@@ -13,8 +13,9 @@ use crate::domain::time::parse_duration;
 use crate::engine::clock::SystemClock;
 use crate::engine::ports::Clock as _;
 use crate::gateway::web::access::api::{check_lasts, link};
-use crate::gateway::web::access::grants::{GrantKind, Grants, Holder};
+use crate::gateway::web::access::grants::{GrantKind, Grants, Holder, Only, Wanted};
 use crate::settings::Files;
+use crate::telemetry;
 
 use super::serve::{ACCESS_DIR, URL_FILE};
 use super::{demo, say_out};
@@ -54,6 +55,9 @@ pub(super) struct TokenArgs {
     /// How long it works
     #[arg(long = "for", value_name = "TIME", default_value = "16h")]
     lasts: String,
+    /// The one thing it is good for: `export` takes the journal along, for backups by an operator's token, and does nothing else
+    #[arg(long, value_name = "WHAT", value_parser = ["export"])]
+    only: Option<String>,
     #[command(flatten)]
     place: Place,
 }
@@ -86,7 +90,7 @@ pub(super) fn invite(args: &InviteArgs) -> anyhow::Result<ExitCode> {
         None => Holder::Wall,
     };
     let url = args.place.url()?;
-    let (secret, expires_at) = args.place.issue(GrantKind::Invite, holder, &args.lasts)?;
+    let (secret, expires_at) = args.place.issue(GrantKind::Invite, holder, &args.lasts, None)?;
     say_out(&link(&url, &secret))?;
     eprintln!("It works once, until {}. Give it to nobody else.", expires_at.format("%Y-%m-%d %H:%M UTC"));
     Ok(ExitCode::SUCCESS)
@@ -94,7 +98,7 @@ pub(super) fn invite(args: &InviteArgs) -> anyhow::Result<ExitCode> {
 
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let holder = Holder::Person(args.place.person(&args.person)?);
-    let (secret, expires_at) = args.place.issue(GrantKind::Token, holder, &args.lasts)?;
+    let (secret, expires_at) = args.place.issue(GrantKind::Token, holder, &args.lasts, args.only.as_ref().map(|_| Only::Export))?;
     say_out(&secret)?;
     eprintln!("It works until {}. It is kept nowhere: put it into a secret store.", expires_at.format("%Y-%m-%d %H:%M UTC"));
     Ok(ExitCode::SUCCESS)
@@ -107,7 +111,9 @@ pub(super) fn access(args: &AccessArgs) -> anyhow::Result<ExitCode> {
             let listed = grants.list(SystemClock.now())?;
             for grant in &listed {
                 let until = grant.expires_at.format("%Y-%m-%d %H:%M UTC");
-                say_out(&format!("{:<24} {:<8} until {until}", grant.holder.to_string(), grant.kind.name()))?;
+                let only = if grant.only == Some(Only::Export) { ", for exports alone" } else { "" };
+                let by = grant.issued_by.as_ref().map(|by| format!(", given out by {by}")).unwrap_or_default();
+                say_out(&format!("{:<24} {:<8} until {until}{only}{by}", grant.holder.to_string(), grant.kind.name()))?;
             }
             if listed.is_empty() {
                 eprintln!("Nobody has a link, a log-in or a token. `tminus invite PERSON` gives out a link.");
@@ -122,6 +128,17 @@ pub(super) fn access(args: &AccessArgs) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Who types, as the machine knows them.
+#[cfg(unix)]
+fn typed_by() -> String {
+    format!("user {} at the command line", rustix::process::getuid().as_raw())
+}
+
+#[cfg(not(unix))]
+fn typed_by() -> String {
+    "somebody at the command line".to_owned()
 }
 
 impl Place {
@@ -164,10 +181,18 @@ impl Place {
         Ok(url.with_context(says)?.trim().to_owned())
     }
 
-    fn issue(&self, kind: GrantKind, holder: Holder, lasts: &str) -> anyhow::Result<(String, DateTime<Utc>)> {
+    fn issue(
+        &self,
+        kind: GrantKind,
+        holder: Holder,
+        lasts: &str,
+        only: Option<Only>,
+    ) -> anyhow::Result<(String, DateTime<Utc>)> {
         let lasts: TimeDelta =
             parse_duration(lasts).and_then(|seconds| check_lasts(seconds, kind)).map_err(anyhow::Error::msg)?;
-        let issued = self.grants()?.issue(kind, holder, lasts, SystemClock.now())?;
+        telemetry::start_logging()?;
+        let wanted = Wanted { kind, holder, lasts, issued_by: Some(typed_by()), only };
+        let issued = self.grants()?.issue_as(wanted, SystemClock.now())?;
         Ok((issued.secret, issued.grant.expires_at))
     }
 }

@@ -158,12 +158,23 @@ fn operators_let_people_in_and_out_and_others_do_not() {
         |request: reqwest::blocking::RequestBuilder| program.send(request.header(AUTHORIZATION, format!("Bearer {token}")));
     assert_eq!(bearing(program.request(ROOM).json(&json!({ "text": "/rollout start hello" }))).status(), 200);
     assert_eq!(bearing(program.request("/api/tokens").json(&json!({}))).status(), 403);
+    // Nor into a link by which it could log in and go on.
+    for body in [json!({ "person": "maria" }), json!({ "person": "ana" }), json!({})] {
+        assert_eq!(bearing(program.request("/api/invites").json(&body)).status(), 403, "{body}");
+    }
     assert_eq!(maria.post("/api/tokens", &json!({ "person": "ana" })).status(), 403);
 
     let listed = told(maria.get("/api/access"));
     let count = |person: &str| listed.as_array().into_iter().flatten().filter(|grant| grant["person"] == person).count();
     assert_eq!((count("maria"), count("ana")), (2, 2), "{listed}");
     assert!(!listed.to_string().contains(&token[4..]), "no secret is listed");
+    // Who let whom in is remembered, also of the log-in that came of a link, and stands in the log.
+    let by: Vec<_> = listed.as_array().into_iter().flatten().map(|grant| (&grant["person"], &grant["kind"], &grant["issued_by"])).collect();
+    assert!(by.contains(&(&json!("ana"), &json!("session"), &json!("maria"))), "{listed}");
+    assert!(by.contains(&(&json!("maria"), &json!("token"), &json!("maria"))), "{listed}");
+    assert!(house.tminus(&["access"]).1.contains("at the command line"), "{listed}");
+    let log = std::fs::read_to_string(house.data().join("log")).expect("a log");
+    assert!(log.contains("A new invite for ana, given out by maria") && log.contains("A new token for maria"), "{log}");
 
     // From the command line, while it runs: out at once, and everywhere.
     let (code, said, _) = house.tminus(&["access", "revoke", "ana"]);
@@ -175,6 +186,30 @@ fn operators_let_people_in_and_out_and_others_do_not() {
     let answer = maria.send(maria.request("/api/access/people/maria").header("origin", &serving.url));
     assert_eq!(answer.status(), 405, "taking back is a DELETE");
     assert_eq!(house.tminus(&["access"]).1.lines().count(), 2);
+}
+
+#[test]
+fn a_token_for_exports_does_nothing_else() {
+    let house = House::new();
+    let serving = house.serve();
+    let token = house.given(&["token", "maria", "--only", "export"]);
+    let program = Browser::at(&serving.url);
+    let look = |path: &str| {
+        let request = program.client.get(format!("{}{path}", serving.url));
+        program.send(request.header(AUTHORIZATION, format!("Bearer {token}"))).status().as_u16()
+    };
+    assert_eq!(look("/api/journal/export"), 200);
+    for path in ["/metrics", "/api/rollouts", "/api/access", "/", "/api/me", "/api/stream", "/api/journal/export/x"] {
+        assert_eq!(look(path), 403, "{path}");
+    }
+    let says = program.request(ROOM).header(AUTHORIZATION, format!("Bearer {token}")).json(&json!({ "text": "hello" }));
+    assert_eq!(program.send(says).status(), 403);
+    // It makes nobody an operator.
+    let anas = house.given(&["token", "ana", "--only", "export"]);
+    let request = program.client.get(format!("{}/api/journal/export", serving.url));
+    assert_eq!(program.send(request.header(AUTHORIZATION, format!("Bearer {anas}"))).status(), 403);
+    let (code, _, error) = house.tminus(&["token", "maria", "--only", "everything"]);
+    assert_eq!(code, Some(2), "{error}");
 }
 
 #[test]

@@ -26,6 +26,9 @@ pub(super) const EXPORTS_MAX: usize = 1;
 /// stopped reading would keep everybody else from it for as long as the connection stands.
 const PIECE_TIMEOUT: Duration = Duration::from_mins(1);
 
+/// Where the journal is taken along.
+pub(super) const EXPORT_PATH: &str = "/api/journal/export";
+
 pub(super) fn routes() -> Router<Web> {
     Router::new().route("/api/journal/export", get(export))
 }

@@ -14,7 +14,7 @@ use crate::gateway::web::api::find_person;
 use crate::gateway::web::problem::{Json, Problem};
 
 use super::Visitor;
-use super::grants::{Grant, GrantKind, Holder};
+use super::grants::{Grant, GrantKind, Holder, Only, Wanted};
 
 pub(in crate::gateway::web) fn routes() -> Router<Web> {
     Router::new()
@@ -72,14 +72,25 @@ async fn mint(State(web): State<Web>, visitor: Visitor, Json(body): Json<MintBod
             return Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, "`person` is missing: whose token is it to be?"));
         }
     };
-    // A token that could renew itself would never end.
-    if matches!(visitor, Visitor::Known { by: GrantKind::Token, .. }) {
-        return Err(Problem::new(StatusCode::FORBIDDEN, "A token gives out no tokens. Log in with a browser."));
-    }
+    no_token(&visitor)?;
     let lasts = lasts(body.lasts.as_deref(), GrantKind::Token)?;
     let (holder, now) = (Holder::Person(person.clone()), web.conductor.now());
-    let issued = web.access.with_grants(move |grants| grants.issue(GrantKind::Token, holder, lasts, now)).await?;
+    let wanted = Wanted { kind: GrantKind::Token, holder, lasts, issued_by: by(&visitor), only: None };
+    let issued = web.access.with_grants(move |grants| grants.issue_as(wanted, now)).await?;
     Ok(axum::Json(Minted { token: issued.secret, expires_at: issued.grant.expires_at }))
+}
+
+/// A token that could renew itself, by a token or by a link to log in with, would never end.
+fn no_token(visitor: &Visitor) -> Result<(), Problem> {
+    if matches!(visitor, Visitor::Known { by: GrantKind::Token, .. }) {
+        return Err(Problem::new(StatusCode::FORBIDDEN, "A token gives out no tokens and no links. Log in with a browser."));
+    }
+    Ok(())
+}
+
+/// Who gives something out, as it is remembered.
+fn by(visitor: &Visitor) -> Option<String> {
+    visitor.person().map(PersonId::to_string)
 }
 
 #[derive(Deserialize)]
@@ -101,13 +112,15 @@ async fn invite(State(web): State<Web>, visitor: Visitor, Json(body): Json<Invit
     if web.demo {
         return Err(Problem::new(StatusCode::CONFLICT, "Nobody logs in to a demo: everybody may be anybody."));
     }
+    no_token(&visitor)?;
     let holder = match &body.person {
         Some(named) => Holder::Person(find_person(&web, named)?.clone()),
         None => Holder::Wall,
     };
     let lasts = lasts(body.lasts.as_deref(), GrantKind::Invite)?;
     let now = web.conductor.now();
-    let issued = web.access.with_grants(move |grants| grants.issue(GrantKind::Invite, holder, lasts, now)).await?;
+    let wanted = Wanted { kind: GrantKind::Invite, holder, lasts, issued_by: by(&visitor), only: None };
+    let issued = web.access.with_grants(move |grants| grants.issue_as(wanted, now)).await?;
     let link = link(web.access.public_url.as_deref().unwrap_or_default(), &issued.secret);
     Ok(axum::Json(Invited { link, expires_at: issued.grant.expires_at }))
 }
@@ -146,16 +159,20 @@ struct GrantView {
     kind: GrantKind,
     issued_at: DateTime<Utc>,
     expires_at: DateTime<Utc>,
+    /// Who gave it out, or its link.
+    issued_by: Option<String>,
+    /// The one thing it is good for.
+    only: Option<Only>,
 }
 
 async fn list(State(web): State<Web>, visitor: Visitor) -> Result<axum::Json<Vec<GrantView>>, Problem> {
     visitor.operator()?;
-    let view = |Grant { kind, holder, issued_at, expires_at }| {
+    let view = |Grant { kind, holder, issued_at, expires_at, issued_by, only }| {
         let person = match holder {
             Holder::Person(person) => Some(person),
             Holder::Wall => None,
         };
-        GrantView { person, kind, issued_at, expires_at }
+        GrantView { person, kind, issued_at, expires_at, issued_by, only }
     };
     let now = web.conductor.now();
     let listed = web.access.with_grants(move |grants| grants.list(now)).await?;

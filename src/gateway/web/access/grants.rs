@@ -115,6 +115,35 @@ pub struct Grant {
     pub issued_at: DateTime<Utc>,
     /// From when on it is worth nothing.
     pub expires_at: DateTime<Utc>,
+    /// Who gave it out: a person's id, or where somebody typed it. Of a session, who gave out its link.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub issued_by: Option<String>,
+    /// The one thing that it is good for; everything that its holder may do, if nothing is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub only: Option<Only>,
+}
+
+/// What a token may be good for alone, so that whoever finds it can do nothing else with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Only {
+    /// Taking the journal along.
+    Export,
+}
+
+/// A grant as it is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// What it is for.
+    pub kind: GrantKind,
+    /// Who is let in.
+    pub holder: Holder,
+    /// How long.
+    pub lasts: TimeDelta,
+    /// See [`Grant::issued_by`].
+    pub issued_by: Option<String>,
+    /// See [`Grant::only`].
+    pub only: Option<Only>,
 }
 
 /// A grant with its secret, as its owner gets it, once.
@@ -164,6 +193,15 @@ impl Grants {
     /// # Errors
     /// See [`GrantError`].
     pub fn issue(&self, kind: GrantKind, holder: Holder, lasts: TimeDelta, now: DateTime<Utc>) -> Result<Issued, GrantError> {
+        self.issue_as(Wanted { kind, holder, lasts, issued_by: None, only: None }, now)
+    }
+
+    /// Gives out a new grant, and logs who gave whom what: with it, one acts as its holder.
+    ///
+    /// # Errors
+    /// See [`GrantError`].
+    pub fn issue_as(&self, wanted: Wanted, now: DateTime<Utc>) -> Result<Issued, GrantError> {
+        let Wanted { kind, holder, lasts, issued_by, only } = wanted;
         let mut held = self.worth(now)?;
         if held.len() >= GRANTS_MAX {
             return Err(GrantError::Full);
@@ -182,8 +220,13 @@ impl Grants {
         let mut bytes = [0; SECRET_BYTES];
         getrandom::fill(&mut bytes).map_err(GrantError::NoChance)?;
         let secret = format!("{}{}", kind.prefix(), hex(bytes));
-        let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()) };
+        let grant = Grant { kind, holder, issued_at: now, expires_at: now + lasts.min(kind.lasts_max()), issued_by, only };
         write(&self.path(kind, &secret), &grant)?;
+        let by = grant.issued_by.as_deref().unwrap_or("nobody who is named");
+        tracing::info!(
+            kind = kind.name(), holder = %grant.holder, issued_by = by, expires_at = %grant.expires_at.to_rfc3339(),
+            "A new {} for {}, given out by {by}", kind.name(), grant.holder
+        );
         Ok(Issued { secret, grant })
     }
 

@@ -29,10 +29,11 @@ use crate::domain::people::{Directory, PersonId};
 use crate::engine::journal::chain::hex;
 
 use super::Web;
+use super::export::EXPORT_PATH;
 use super::pages::is_asset;
 use super::problem::Problem;
 
-use self::grants::{Grant, GrantError, GrantKind, Grants, Holder};
+use self::grants::{Grant, GrantError, GrantKind, Grants, Holder, Only};
 use self::limits::{Limits, Who};
 
 /// The role of the installation that may let people in, read the figures and take the journal along.
@@ -144,6 +145,8 @@ pub(super) enum Visitor {
         by: GrantKind,
         /// That very grant.
         secret: String,
+        /// The one thing it is good for, if it is not good for everything.
+        only: Option<Only>,
     },
 }
 
@@ -342,9 +345,9 @@ async fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) ->
 async fn known(web: &Web, by: GrantKind, secret: &str) -> Result<Option<Visitor>, Problem> {
     let people = web.conductor.people();
     let grant = find(web, by, secret).await?.filter(|grant| is_known(&grant.holder, people));
-    Ok(grant.map(|Grant { holder, .. }| {
+    Ok(grant.map(|Grant { holder, only, .. }| {
         let is_operator = matches!(&holder, Holder::Person(id) if people.person(id).is_some_and(|p| p.roles.contains(OPERATOR)));
-        Visitor::Known { holder, is_operator, by, secret: secret.to_owned() }
+        Visitor::Known { holder, is_operator, by, secret: secret.to_owned(), only }
     }))
 }
 
@@ -370,6 +373,10 @@ fn enters(visitor: &Visitor, method: &Method, path: &str, headers: &HeaderMap) -
         Visitor::Stranger(_) => {
             let says = "Log in first: by your personal link in a browser, or with a token in `Authorization: Bearer …`.";
             Err(Box::new(Problem::new(StatusCode::UNAUTHORIZED, says).into_response()))
+        }
+        Visitor::Known { only: Some(Only::Export), .. } if !(*method == Method::GET && path == EXPORT_PATH) => {
+            let says = format!("This token is for `GET {EXPORT_PATH}`, and nothing else.");
+            Err(Box::new(Problem::new(StatusCode::FORBIDDEN, says).into_response()))
         }
         known if known.is_wall() && !is_on_the_wall(method, path) => Err(Box::new(if wants_page {
             Redirect::to("/wall").into_response()
@@ -398,7 +405,7 @@ mod tests {
     #[test]
     fn every_screen_on_a_wall_is_counted_by_itself_and_a_person_once() {
         let known = |holder: Holder, secret: &str| {
-            let visitor = Visitor::Known { holder, is_operator: false, by: GrantKind::Session, secret: secret.to_owned() };
+            let visitor = Visitor::Known { holder, is_operator: false, by: GrantKind::Session, secret: secret.to_owned(), only: None };
             visitor.who()
         };
         let maria = || Holder::Person(PersonId::new("maria"));

@@ -12,7 +12,7 @@ use chrono::TimeDelta;
 use serde::{Deserialize, Serialize};
 
 use crate::gateway::web::Web;
-use crate::gateway::web::access::grants::{Grant, GrantKind, Holder};
+use crate::gateway::web::access::grants::{Grant, GrantKind, Holder, Wanted};
 use crate::gateway::web::access::{OPERATOR, Visitor, find, is_known};
 use crate::gateway::web::problem::Problem;
 
@@ -124,7 +124,9 @@ async fn logged_in(web: &Web, visitor: &Visitor, invite: &str) -> Result<Option<
         let is_wall = grant.holder == Holder::Wall;
         let lasts = if is_wall { GrantKind::Session.lasts_max() } else { GrantKind::Session.lasts() };
         tracing::info!("{} logged in", grant.holder);
-        Ok(Some((grants.issue(GrantKind::Session, grant.holder, lasts, now)?, lasts, is_wall)))
+        let Grant { holder, issued_by, only, .. } = grant;
+        let wanted = Wanted { kind: GrantKind::Session, holder, lasts, issued_by, only };
+        Ok(Some((grants.issue_as(wanted, now)?, lasts, is_wall)))
     });
     let Some((issued, lasts, is_wall)) = entered.await? else { return Ok(None) };
     // Whoever this browser was before is not left logged in behind it.
