@@ -89,6 +89,7 @@ pub(super) fn invite(args: &InviteArgs) -> anyhow::Result<ExitCode> {
         Some(person) => Holder::Person(args.place.person(person)?),
         None => Holder::Wall,
     };
+    args.place.is_usable()?;
     let url = args.place.url()?;
     let (secret, expires_at) = args.place.issue(GrantKind::Invite, holder, &args.lasts, None)?;
     say_out(&link(&url, &secret))?;
@@ -143,11 +144,37 @@ fn typed_by() -> String {
 
 impl Place {
     fn grants(&self) -> anyhow::Result<Grants> {
+        self.is_usable()?;
+        let dir = self.data.join(ACCESS_DIR);
+        Grants::open(&dir).with_context(|| format!("{} can't be used", dir.display()))
+    }
+
+    fn is_usable(&self) -> anyhow::Result<()> {
         if !self.data.is_dir() {
             bail!("there is no data folder {}; name the one of the T-minus that is meant with --data DIR", self.data.display());
         }
-        let dir = self.data.join(ACCESS_DIR);
-        Grants::open(&dir).with_context(|| format!("{} can't be used", dir.display()))
+        self.is_own()
+    }
+
+    /// Refuses to leave files in somebody else's folder: T-minus, who runs as its owner, could not read them.
+    #[cfg(unix)]
+    fn is_own(&self) -> anyhow::Result<()> {
+        use std::os::unix::fs::MetadataExt as _;
+        let owner = std::fs::metadata(&self.data).with_context(|| format!("{} can't be looked at", self.data.display()))?.uid();
+        let own = rustix::process::geteuid().as_raw();
+        if owner != own {
+            bail!(
+                "the data folder {} belongs to user {owner}, and this is user {own}, whose files T-minus could not read. Type \
+                 `sudo -u '#{owner}' tminus …` instead",
+                self.data.display()
+            );
+        }
+        Ok(())
+    }
+
+    #[cfg(not(unix))]
+    fn is_own(&self) -> anyhow::Result<()> {
+        Ok(())
     }
 
     fn files(&self) -> anyhow::Result<Files> {

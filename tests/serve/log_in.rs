@@ -2,6 +2,7 @@
 
 use reqwest::header::{AUTHORIZATION, LOCATION, SET_COOKIE};
 use serde_json::json;
+use tminus::gateway::web::access::grants::GRANTS_MAX;
 
 use crate::{Browser, House, ROOM, told};
 
@@ -261,6 +262,53 @@ fn a_screen_on_a_wall_shows_and_does_nothing() {
     for path in [ROOM, "/api/tokens", "/api/invites"] {
         assert_eq!(wall.post(path, &json!({ "person": "maria", "text": "/rollout start hello" })).status(), 403, "{path}");
     }
+}
+
+#[test]
+fn a_link_is_kept_while_nobody_can_be_let_in() {
+    let house = House::new();
+    let serving = house.serve();
+    let link = house.given(&["invite", "ana"]);
+    // A file that nobody can read holds up nobody.
+    std::fs::create_dir(house.data().join("access/token-0.json")).expect("a folder");
+    let mut first = Browser::at(&serving.url);
+    assert_eq!(first.log_in(&link).status(), 303);
+    // Where there is no room for a session, the link stays good.
+    let link = house.given(&["invite", "ana"]);
+    let access = house.data().join("access");
+    let one = std::fs::read_dir(&access).expect("a folder").find_map(|entry| {
+        let path = entry.expect("an entry").path();
+        path.is_file().then_some(path)
+    });
+    let one = one.expect("a session or a link");
+    let others = (0..GRANTS_MAX).map(|number| access.join(format!("token-{number:x}x.json"))).collect::<Vec<_>>();
+    for other in &others {
+        std::fs::hard_link(&one, other).expect("a link to a file");
+    }
+    let mut second = Browser::at(&serving.url);
+    assert_eq!(second.log_in(&link).status(), 503);
+    for other in &others {
+        std::fs::remove_file(other).expect("removed");
+    }
+    assert_eq!(second.log_in(&link).status(), 303);
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_leaves_files_in_somebody_elses_folder() {
+    use std::os::unix::fs::MetadataExt as _;
+    let house = House::new();
+    let own = std::fs::metadata(house.data()).expect("a folder").uid();
+    // Only the one who may do everything can give a folder away.
+    if std::os::unix::fs::chown(house.data(), Some(own + 1), None).is_err() {
+        return;
+    }
+    for args in [&["invite", "ana"][..], &["token", "ana"], &["access"], &["access", "revoke", "ana"]] {
+        let (code, _, error) = house.tminus(args);
+        assert_eq!(code, Some(1), "{args:?}");
+        assert!(error.contains(&format!("sudo -u '#{}' tminus", own + 1)), "{error}");
+    }
+    assert!(!house.data().join("access").exists(), "nothing was left there");
 }
 
 #[test]

@@ -116,17 +116,24 @@ async fn logged_in(web: &Web, visitor: &Visitor, invite: &str) -> Result<Option<
     let (conductor, now, invite) = (web.conductor.clone(), web.conductor.now(), invite.to_owned());
     let entered = web.access.with_grants(move |grants| {
         let is_known = |grant: &Grant| is_known(&grant.holder, conductor.people());
-        // Where there is no room for a session, the link is kept for when there is.
         let Some(grant) = grants.find(GrantKind::Invite, &invite, now)?.filter(is_known) else { return Ok(None) };
-        grants.check_screens(&grant.holder, now)?;
-        let Some(grant) = grants.redeem(GrantKind::Invite, &invite, now)? else { return Ok(None) };
         // A screen on a wall is forgotten there for as long as may be.
         let is_wall = grant.holder == Holder::Wall;
         let lasts = if is_wall { GrantKind::Session.lasts_max() } else { GrantKind::Session.lasts() };
-        tracing::info!("{} logged in", grant.holder);
         let Grant { holder, issued_by, only, .. } = grant;
-        let wanted = Wanted { kind: GrantKind::Session, holder, lasts, issued_by, only };
-        Ok(Some((grants.issue_as(wanted, now)?, lasts, is_wall)))
+        let wanted = Wanted { kind: GrantKind::Session, holder: holder.clone(), lasts, issued_by, only };
+        // The session first: where there is no room for it, or no disk, the link is kept for when there is.
+        let issued = grants.issue_as(wanted, now)?;
+        match grants.redeem(GrantKind::Invite, &invite, now) {
+            Ok(Some(_)) => {}
+            // Somebody else was quicker, or the link would work again: nobody hears of this session.
+            lost => {
+                grants.redeem(GrantKind::Session, &issued.secret, now)?;
+                return lost.map(|_| None);
+            }
+        }
+        tracing::info!("{holder} logged in");
+        Ok(Some((issued, lasts, is_wall)))
     });
     let Some((issued, lasts, is_wall)) = entered.await? else { return Ok(None) };
     // Whoever this browser was before is not left logged in behind it.
