@@ -24,7 +24,7 @@ use crate::engine::ports::Clock as _;
 
 use super::client::{Api, Where};
 use super::demo::DATA_DEFAULT;
-use super::serve::JOURNAL_DIR;
+use super::serve::{JOURNAL_DIR, SNAPSHOTS_DIR};
 
 /// The longest report that is read, in bytes: that of a rollout of a thousand steps is far below it.
 const REPORT_BYTES_MAX: u64 = 16 * 1024 * 1024;
@@ -160,6 +160,8 @@ struct Verified {
     /// The hash at the place that a report names.
     chain_at: Option<ChainHash>,
     problems: Vec<String>,
+    /// What is said of snapshots, where there are any.
+    snapshots: Option<String>,
     /// What is said in the end when all is well, and when it is not.
     good: String,
     bad: &'static str,
@@ -188,6 +190,9 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     for problem in &verified.problems {
         println!("problem: {problem}");
     }
+    if let Some(said) = &verified.snapshots {
+        println!("note: {said}");
+    }
     let mut code = ExitCode::SUCCESS;
     if verified.problems.is_empty() {
         println!("{}", verified.good);
@@ -207,6 +212,22 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
     Ok(code)
 }
 
+/// What is said of snapshots: they are not what was verified.
+fn of_snapshots(data: &Path) -> Option<String> {
+    // Where there is no folder there is none.
+    let entries = std::fs::read_dir(data.join(SNAPSHOTS_DIR)).ok()?;
+    let names = entries.filter_map(|entry| entry.ok()?.path().extension().map(ToOwned::to_owned));
+    let count = names.filter(|extension| extension == "snapshot").count();
+    (count > 0).then(|| {
+        format!(
+            "{} a cache, not the journal, and not compared with it. Reports are not made of that. To have the next start do without: \
+             remove {}",
+            if count == 1 { "1 snapshot is".to_owned() } else { format!("{count} snapshots are") },
+            data.join(SNAPSHOTS_DIR).display()
+        )
+    })
+}
+
 fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Result<Verified> {
     let verified = verify_with(&journal_dir(data, NAME_IT)?, place);
     let verified = verified.map_err(|error| while_in_use(error, "What can be verified meanwhile is a backup: --file BACKUP"));
@@ -222,6 +243,7 @@ fn verify_folder(data: &Path, place: Option<(StreamName, u64)>) -> anyhow::Resul
         head: Some(store_head),
         chain_at,
         problems,
+        snapshots: of_snapshots(data),
         good: "ok: every record, chain and head is as it was written".to_owned(),
         bad: "Keep the folder as it is, and restore a backup into another one: tminus journal import BACKUP --data NEW-DIR",
     })
@@ -258,7 +280,7 @@ fn verify_file(file: &Path, place: Option<&(StreamName, u64)>) -> anyhow::Result
             chain_at = Some(exported.chain);
         }
     }
-    Ok(Verified { streams, head: None, chain_at, problems, good, bad: "This file can't be imported: take another backup." })
+    Ok(Verified { streams, head: None, chain_at, problems, snapshots: None, good, bad: "This file can't be imported: take another backup." })
 }
 
 /// What a report says of the journal, with its stream if that is one.

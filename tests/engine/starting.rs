@@ -12,6 +12,7 @@ use tminus::domain::registry::Registry;
 use tminus::domain::rollout::command::{CommandBody, RolloutId};
 use tminus::domain::rollout::state::State;
 use tminus::engine::conductor::read_rollout;
+use tminus::engine::journal::chain;
 use tminus::engine::journal::memory::MemoryJournal;
 use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tminus::engine::snapshots::{SNAPSHOT_EVENTS, SnapshotFolder, SnapshotStore, decode, encode};
@@ -221,6 +222,32 @@ async fn without_the_end(journal: &MemoryJournal, name: &str, lost: usize) -> Ar
         copy.append(vec![Append { stream: of, expected: 0, records }], 0).await.unwrap();
     }
     Arc::new(copy)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_report_says_what_the_journal_says_whatever_a_snapshot_claims() {
+    let (mut stage, dir) = stage().await;
+    let id = stage.start().await;
+    stage.does(&id, "sam", note("NO-GO, says Sam")).await.unwrap();
+    stage.close().await;
+    // Somebody changes it who knows how one is written: its own checksum fits, and so does the journal's chain.
+    rewrite(&dir, |bytes| {
+        let (mut state, chain) = decode::<State>(&stream("rollout/1"), &bytes).unwrap();
+        for note in &mut state.notes {
+            note.text = "GO, says Sam".into();
+        }
+        encode(&stream("rollout/1"), &chain::parse_hex(&chain).unwrap(), &state).unwrap()
+    });
+    stage.restart().await;
+    assert_eq!(state(&stage, &id).await.notes[0].text, "GO, says Sam", "it was begun from");
+    let (report, zone) = stage.conductor.report(&id).await.unwrap().unwrap();
+    assert!(report.journal.is_some());
+    let written = report.markdown(zone);
+    assert!(written.contains("NO-GO, says Sam"), "{written}");
+    let said = stage.does(&id, "sam", note("one more")).await.unwrap();
+    assert_eq!(said, "Noted.");
+    let (report, zone) = stage.conductor.report(&id).await.unwrap().unwrap();
+    assert!(report.markdown(zone).contains("one more"), "it is as of now");
 }
 
 #[tokio::test(start_paused = true)]

@@ -473,7 +473,7 @@ impl Conductor {
 
     /// A rollout that is over refuses everything, and says so itself; what it did before is answered as it was then.
     async fn refuse_closed(&self, id: &RolloutId, request: &Request) -> Result<Answer, Rejected> {
-        let Some(state) = self.load_closed(id).await? else {
+        let Some(state) = self.replayed(id).await? else {
             return Err(Refusal::new(RefusalKind::Unknown, format!("There is no rollout `{id}`.")).into());
         };
         if let Some((first, last)) = state.events_of(&request.id) {
@@ -514,25 +514,28 @@ impl Conductor {
                 Err(mpsc::error::TrySendError::Closed(_)) => {}
             }
         }
-        let Some(state) = self.load_closed(id).await? else { return Ok(None) };
+        let Some(state) = self.replayed(id).await? else { return Ok(None) };
         let now = state.ended.unwrap_or(state.last_at);
         Ok(Some(look(&state, &people, now)))
     }
 
     /// The report of a rollout as it stands, tied to the journal, with the zone in which it is written.
     ///
+    /// It is made of the rollout's events alone, read anew from the first, also while the rollout is open: what goes on here may have
+    /// begun from a snapshot, and the journal's chain says nothing of a snapshot's content.
+    ///
     /// # Errors
     /// When the journal can't be read; `Ok(None)` when there is no such rollout.
     pub async fn report(&self, id: &RolloutId) -> Result<Option<(Report, Tz)>, Rejected> {
-        let written =
-            |state: &State, people: &Directory, _| (report(state, people), state.runbook.timezone, state.number, state.sequence);
-        let Some((mut report, zone, number, sequence)) = self.look(id, written).await? else { return Ok(None) };
-        let proof = proof_at(self.shared.journal.as_ref(), number, sequence).await;
-        report.journal = proof.map_err(|error| Rejected::Unreadable(error.to_string()))?;
-        Ok(Some((report, zone)))
+        let Some(state) = self.replayed(id).await? else { return Ok(None) };
+        let proof = proof_of(self.shared.journal.as_ref(), &state).await;
+        let journal = proof.map_err(|error| Rejected::Unreadable(error.to_string()))?;
+        let report = Report { journal, ..report(&state, &self.shared.plan.people) };
+        Ok(Some((report, state.runbook.timezone)))
     }
 
-    async fn load_closed(&self, id: &RolloutId) -> Result<Option<State>, Rejected> {
+    /// A rollout as its events say, whatever else is known of it.
+    async fn replayed(&self, id: &RolloutId) -> Result<Option<State>, Rejected> {
         let Some(number) = self.shared.registry().rollouts.get(id).map(|rollout| rollout.number) else { return Ok(None) };
         let state = load(self.shared.journal.as_ref(), number).await.map_err(|error| Rejected::Unreadable(error.to_string()))?;
         Ok(Some(state))
