@@ -11,6 +11,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use futures_util::stream::{self, StreamExt as _};
 
+use crate::domain::problem::visible;
 use crate::domain::proof::Proof;
 use crate::engine::backups::{Backup, back_up, keep_export};
 use crate::engine::clock::SystemClock;
@@ -188,14 +189,14 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         println!("head of the chain: {head}");
     }
     for problem in &verified.problems {
-        println!("problem: {problem}");
+        println!("problem: {}", visible(problem));
     }
     if let Some(said) = &verified.snapshots {
         println!("note: {said}");
     }
     let mut code = ExitCode::SUCCESS;
     if verified.problems.is_empty() {
-        println!("{}", verified.good);
+        println!("{}", visible(&verified.good));
     } else {
         println!("{}. {}", counted(verified.problems.len() as u64, "problem"), verified.bad);
         code = ExitCode::FAILURE;
@@ -204,7 +205,7 @@ fn verify(args: &VerifyArgs) -> anyhow::Result<ExitCode> {
         match held_against(proof, &verified) {
             Ok(said) => println!("ok: {said}"),
             Err(said) => {
-                println!("problem: {said}");
+                println!("problem: {}", visible(&said));
                 code = ExitCode::FAILURE;
             }
         }
@@ -314,7 +315,10 @@ fn held_against(proof: &Proof, verified: &Verified) -> Result<String, String> {
                 1 => "1 event came after it".to_owned(),
                 count => format!("{count} events came after it"),
             };
-            Ok(format!("{stream} holds the very events, up to {sequence}, that the report was made of; {since}"))
+            Ok(format!(
+                "{stream} holds the very events, up to {sequence}, that the report was made of; {since}. Its words were not compared: \
+                 `tminus report` writes them anew"
+            ))
         }
         Some(there) => Err(format!(
             "{stream} has another history than the report was made of: at event {sequence} its chain is {there}, not {hash}"

@@ -86,7 +86,8 @@ impl Problem {
 }
 
 /// A text as it can be shown: what would move the cursor or colour the terminal stands there as a sign of its own.
-fn visible(text: &str) -> String {
+#[must_use]
+pub fn visible(text: &str) -> String {
     text.chars().map(|c| if c.is_control() && c != '\t' { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }
 

@@ -58,7 +58,7 @@ impl Proof {
         }
         if report.trim_start().starts_with('{') {
             let Written { stream, sequence, hash } = serde_json::from_str::<OfReport>(report).map_err(|_| NoProof::Json)?.journal;
-            return Ok(Self { stream, sequence, hash });
+            return Self { stream, sequence, hash }.if_possible().ok_or(NoProof::Json);
         }
         // Only the last line counts: what people wrote stands above it.
         report.trim_end().lines().next_back().and_then(|line| Self::parse(line.trim())).ok_or(NoProof::Text)
@@ -68,7 +68,15 @@ impl Proof {
         let (stream, rest) = line.strip_prefix(LINE_START)?.split_once(UPTO)?;
         let (sequence, hash) = rest.split_once(HASH)?;
         let code = |text: &str| Some(text.strip_prefix('`')?.strip_suffix('`')?.to_owned());
-        Some(Self { stream: code(stream)?, sequence: sequence.parse().ok()?, hash: code(hash)? })
+        Self { stream: code(stream)?, sequence: sequence.parse().ok()?, hash: code(hash)? }.if_possible()
+    }
+
+    /// Nothing if no journal has such a stream or such a hash. A report may come from anybody, and what it names is printed.
+    fn if_possible(self) -> Option<Self> {
+        let is_hash = self.hash.len() == 64 && self.hash.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        let is_name = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-_./".contains(&b);
+        let is_stream = !self.stream.is_empty() && self.stream.bytes().all(is_name);
+        (is_hash && is_stream).then_some(self)
     }
 }
 
@@ -85,6 +93,12 @@ mod tests {
         assert_eq!(Proof::find(&format!("{}\n- and more\n", proof.line())), Err(NoProof::Text));
         let json = serde_json::json!({ "id": "x", "journal": proof }).to_string();
         assert_eq!(Proof::find(&json), Ok(proof));
+        // What no journal has is no proof, and is never shown to anybody's terminal.
+        for (stream, hash) in [("rollout/\u{1b}[2J", "9f".repeat(32)), ("", "9f".repeat(32)), ("rollout/12", "9F".repeat(32))] {
+            let forged = Proof { stream: stream.into(), sequence: 1, hash };
+            assert_eq!(Proof::find(&forged.line()), Err(NoProof::Text), "{forged:?}");
+            assert_eq!(Proof::find(&serde_json::json!({ "journal": forged }).to_string()), Err(NoProof::Json), "{forged:?}");
+        }
         for (text, expected) in
             [("{}", NoProof::Json), ("", NoProof::Text), ("Journal: `a` up to event x, chain `b`", NoProof::Text)]
         {

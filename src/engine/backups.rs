@@ -208,7 +208,7 @@ fn make_ready(to: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let Some(rest) = name.to_str().and_then(|name| name.strip_prefix(NAME_START)) else { continue };
-        // A time, a process, and what it is.
+        // A time, a number, and what it is.
         let Some((time, rest)) = rest.split_once(NAME_END).filter(|(_, rest)| !rest.is_empty()) else { continue };
         if time_of(time).is_none() {
             continue;

@@ -74,6 +74,7 @@ fn an_export_is_imported_elsewhere_and_rollouts_go_on() {
             let (code, said, error) = here(&[&["journal", "verify", "--report", file], &place[..]].concat());
             assert_eq!(code, Some(0), "{said}{error}");
             assert!(said.contains("that the report was made of; nothing came after it"), "{said}");
+            assert!(said.contains("Its words were not compared"), "{said}");
         }
     }
 

@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::pin::pin;
-use std::process;
 
 use futures_util::stream::{Stream, StreamExt as _};
 use tokio::task;
@@ -49,8 +48,7 @@ where
     let failed = |error| E::from(WriteFileError::Io { path: path.to_owned(), error });
     let mut pieces = pin!(pieces);
     // Dropped when this is given up half-way, it removes what was written.
-    let part = Part::new(path);
-    let mut file = part.create().map_err(failed)?;
+    let (part, mut file) = Part::create(path).map_err(failed)?;
     while let Some(chunk) = pieces.next().await {
         let chunk = chunk.map_err(|error| E::from(WriteFileError::Read(error)))?;
         // The disk may be slow, and other tasks of this thread have something better to do.
@@ -79,18 +77,19 @@ struct Part {
 }
 
 impl Part {
-    fn new(path: &Path) -> Self {
+    /// Makes one that was not there, under a name that nobody knows before: in a folder where others may write, what they leave
+    /// under the name of a file to come would be written through. A journal is nobody else's business.
+    fn create(path: &Path) -> io::Result<(Self, File)> {
+        let mut bytes = [0; 8];
+        getrandom::fill(&mut bytes).map_err(io::Error::other)?;
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        Self { path: path.with_file_name(format!("{name}.{}{PART_SUFFIX}", process::id())) }
-    }
-
-    /// A journal is nobody else's business.
-    fn create(&self) -> io::Result<File> {
+        let path = path.with_file_name(format!("{name}.{:016x}{PART_SUFFIX}", u64::from_ne_bytes(bytes)));
         let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true);
+        options.write(true).create_new(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        options.open(&self.path)
+        let file = options.open(&path)?;
+        Ok((Self { path }, file))
     }
 
     fn keep(self, path: &Path) -> io::Result<()> {
@@ -107,5 +106,21 @@ impl Drop for Part {
             }
             _ => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_is_written_under_a_name_of_its_own() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("all.jsonl");
+        let (one, _) = Part::create(&path).unwrap();
+        let (other, _) = Part::create(&path).unwrap();
+        assert_ne!(one.path, other.path);
+        drop((one, other));
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0);
     }
 }

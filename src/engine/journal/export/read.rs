@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
 
+use crate::domain::problem::visible;
+
 use super::super::chain::{self, ChainHash};
 use super::super::{PAYLOAD_BYTES_MAX, RECORD_ID_BYTES_MAX, Record, StreamName};
 use super::{EndLine, FORMAT_VERSION, Header, LINE_BYTES_MAX, RecordLine, TITLE};
@@ -106,7 +108,7 @@ impl<R: BufRead> Reader<R> {
             let name = name.filter(|name| streams.last().is_none_or(|(before, ..)| before < name));
             let known = name.zip(chain::parse_hex(&line.chain)).filter(|_| line.records > 0);
             let (name, chain) =
-                known.ok_or_else(|| damaged(format!("`{}` is not a stream that can stand there", line.stream)))?;
+                known.ok_or_else(|| damaged(format!("`{}` is not a stream that can stand there", visible(&line.stream))))?;
             streams.push((name, line.records, chain));
         }
         let chain = streams.first().map_or_else(ChainHash::default, |(name, ..)| chain::beginning(name));
@@ -155,7 +157,10 @@ impl<R: BufRead> Reader<R> {
             let (found, expected) = ((&read.stream, read.sequence), (name, self.sequence + 1));
             return Err(damaged(format!(
                 "record {} of {} stands where record {} of {} belongs: lines are missing or were moved",
-                found.1, found.0, expected.1, expected.0
+                found.1,
+                visible(found.0),
+                expected.1,
+                expected.0
             )));
         }
         let payload = payload(&read).ok_or_else(|| damaged("its event can't be read".to_owned()))?;
