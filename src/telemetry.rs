@@ -1,6 +1,6 @@
 //! What operators see: log lines and figures. Messages read alone, fields make them searchable; no secrets, no addresses.
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal, Write};
 
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use tracing_subscriber::EnvFilter;
@@ -15,14 +15,42 @@ pub fn start_logging() -> anyhow::Result<()> {
         Err(_) => EnvFilter::new("info"),
     };
     // Colours are for people at a terminal, not for files.
-    let colours = std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(colours);
+    let colours = io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none();
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(|| OneLine(io::stderr())).with_ansi(colours);
     let set = if std::env::var("TMINUS_LOG_FORMAT").is_ok_and(|format| format == "json") {
         lines.json().try_init()
     } else {
         lines.with_target(false).try_init()
     };
     set.map_err(|error| anyhow::anyhow!("logging can't be set up: {error}"))
+}
+
+/// Writes each event as one line, whatever is said in it: what people and systems wrote stands in messages, and with a line break of
+/// theirs it could pass for a line of ours. Escape sequences are made harmless before, where the colours are added.
+struct OneLine<W>(W);
+
+impl<W: Write> Write for OneLine<W> {
+    /// Takes an event as a whole, as it comes from the formatter.
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let line = event.strip_suffix(b"\n").unwrap_or(event);
+        if !line.iter().any(|byte| matches!(byte, b'\n' | b'\r')) {
+            return self.0.write_all(event).map(|()| event.len());
+        }
+        let mut escaped = Vec::with_capacity(event.len() + 16);
+        for byte in line {
+            match byte {
+                b'\n' => escaped.extend(br"\n"),
+                b'\r' => escaped.extend(br"\r"),
+                byte => escaped.push(*byte),
+            }
+        }
+        escaped.push(b'\n');
+        self.0.write_all(&escaped).map(|()| event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
 }
 
 /// How long things take, in seconds: from what the page cache answers to what people notice, up to where requests end.
@@ -93,3 +121,37 @@ const COUNTED_FROM_ZERO: &[&str] = &[
     "tminus_snapshots_ignored_total",
     "tminus_snapshots_failed_total",
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Mutex};
+
+    #[test]
+    fn an_event_is_one_line_whatever_it_says() {
+        let lines = |says: &str| {
+            let written = Arc::new(Mutex::new(Vec::new()));
+            let shared = written.clone();
+            let subscriber = tracing_subscriber::fmt().with_writer(move || OneLine(Shared(shared.clone()))).with_ansi(false).finish();
+            tracing::subscriber::with_default(subscriber, || tracing::info!(field = says, "Started: {says}"));
+            String::from_utf8(written.lock().unwrap().clone()).unwrap()
+        };
+        let forged = lines("title\n2026-11-21T00:00:00Z  INFO maria logged in\r\n\u{1b}[2Jgone");
+        assert_eq!(forged.matches('\n').count(), 1, "{forged:?}");
+        assert!(forged.ends_with('\n') && forged.contains(r"title\n2026"), "{forged:?}");
+        assert!(!forged.contains('\r') && !forged.contains('\u{1b}'), "{forged:?}");
+        assert_eq!(lines("as it is").matches("as it is").count(), 2);
+    }
+
+    struct Shared(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Shared {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            self.0.lock().unwrap().write(bytes)
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+}

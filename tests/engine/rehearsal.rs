@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use tminus::domain::people::PersonId;
-use tminus::domain::rollout::command::{CommandBody, CommandId, RolloutId, StepRef};
-use tminus::engine::conductor::Said;
+use tminus::domain::rollout::command::{Actor, CommandBody, CommandId, RolloutId, StepRef};
+use tminus::engine::conductor::{Advance, Said};
 
 use crate::stage::{ROOM, Stage, ack};
 
@@ -80,4 +80,31 @@ async fn a_rehearsal_and_its_checklists_reach_nothing_also_over_a_restart() {
     let real = start(&stage, "start test").await;
     stage.does(&real, "ana", ack()).await.unwrap();
     stage.until_called("start tests attempt 1").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_rollouts_are_in_earnest_only_clocks_of_rehearsals_are_moved() {
+    let mut stage = Stage::with_all(&[PARENT, CHILD]).await;
+    // Begun in a demo, where clocks can be moved.
+    let begun = start(&stage, "start test").await;
+    let advance = async |stage: &Stage, id: &RolloutId, command: &str| {
+        let actor = Actor::Person(PersonId::new("ana"));
+        stage.conductor.advance(id, CommandId(command.into()), actor, Advance::By(60)).await
+    };
+    advance(&stage, &begun, "a1").await.unwrap();
+    stage.restart_in_earnest().await;
+    stage.until_loaded(&begun).await;
+    let refused = advance(&stage, &begun, "a2").await.unwrap_err().to_string();
+    assert!(refused.contains("is no rehearsal"), "{refused}");
+    let typed = Said {
+        id: CommandId("a3".into()),
+        person: PersonId::new("ana"),
+        room: ROOM.into(),
+        text: format!("advance 1h {begun}"),
+        fields: BTreeMap::new(),
+    };
+    stage.conductor.hear(typed).await.unwrap_err();
+    assert_eq!(stage.happened(&begun).await.iter().filter(|kind| *kind == "clock-advanced").count(), 1);
+    let rehearsal = start(&stage, "start test rehearsal").await;
+    advance(&stage, &rehearsal, "a4").await.unwrap();
 }

@@ -271,6 +271,12 @@ impl Stage {
         panic!("waited in vain for {count} to rest: {} do", self.conductor.asleep());
     }
 
+    /// The process starts again in earnest: clocks are real.
+    pub async fn restart_in_earnest(&mut self) {
+        self.plan.clock = ClockKind::Real;
+        self.restart().await;
+    }
+
     /// The process is told to stop, and everything that it owes the disk is there.
     pub async fn close(&self) {
         self.outbox.abort();

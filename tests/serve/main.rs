@@ -217,3 +217,27 @@ fn a_rollout_is_run_by_people_who_logged_in_and_goes_on_after_a_crash() {
     let (code, said, _) = house.tminus(&["journal", "verify", "--data", house.data().to_str().expect("UTF-8")]);
     assert_eq!(code, Some(0), "{said}");
 }
+
+#[test]
+fn what_people_type_begins_no_line_of_the_log() {
+    let house = House::new();
+    let runbook = "
+runbook: named
+title: 'Release {{ version }}'
+inputs: { version: {} }
+rooms: [rollouts]
+phases: [{ phase: one, steps: [{ task: x }] }]
+";
+    house.write("config/runbooks/named.yaml", runbook);
+    let serving = house.serve();
+    let mut ana = Browser::at(&serving.url);
+    ana.log_in(&house.given(&["invite", "ana"]));
+    let forged = "4.3\n2026-11-21T12:00:00Z  INFO FORGED logged in";
+    let body = json!({ "text": "/rollout start named", "fields": { "version": forged } });
+    assert_eq!(ana.post(ROOM, &body).status(), 200);
+    let rollouts = told(ana.get("/api/rollouts"));
+    assert_eq!(rollouts[0]["title"], forged.replace('\n', " ").replacen("4.3", "Release 4.3", 1), "{rollouts}");
+    let log = std::fs::read_to_string(house.data().join("log")).expect("a log");
+    let line = log.lines().find(|line| line.contains("FORGED")).expect("it is logged that it began");
+    assert!(line.contains("Started named-"), "{log}");
+}

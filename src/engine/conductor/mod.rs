@@ -393,6 +393,13 @@ impl Conductor {
     }
 
     async fn advance_one(&self, id: &RolloutId, command: CommandId, actor: Actor, advance: Advance) -> Result<Answer, Rejected> {
+        // A rollout that was begun in a demo has a clock that can be moved. Where rollouts are in earnest, people count on theirs.
+        let is_earnest = self.shared.plan.clock == ClockKind::Real;
+        let is_no_rehearsal = self.shared.registry().rollouts.get(id).is_some_and(|rollout| !rollout.rehearsal);
+        if is_earnest && is_no_rehearsal {
+            let says = format!("{id} is no rehearsal, and only their clocks are moved here.");
+            return Err(Refusal::new(RefusalKind::NotAllowed, says).into());
+        }
         let seconds = match advance {
             Advance::By(seconds) => seconds,
             Advance::ToNext => 1,

@@ -292,7 +292,8 @@ pub(super) fn begin(shared: &Shared, registry: &Registry, starting: &Starting) -
     let title = template::render(&runbook.title, Landing::Plain, &scope_of_inputs(runbook, &starting.values))
         .map_err(|problem| Refusal::new(RefusalKind::Invalid, format!("The title can't be written: {problem}.")))?;
     // It stands in every card, answer and line about the rollout.
-    let title: String = title.chars().filter(|c| !is_deceptive(*c)).collect();
+    let one_line = title.chars().filter(|c| !is_deceptive(*c)).map(|c| if c.is_control() { ' ' } else { c });
+    let title: String = one_line.collect();
     let title = shorten(&title, TITLE_CHARS_MAX);
     // Whatever names the rollout says what it is.
     let title = if starting.rehearsal { format!("{REHEARSAL}: {title}") } else { title };
