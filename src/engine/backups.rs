@@ -203,7 +203,8 @@ pub fn file_name(at: DateTime<Utc>) -> String {
 
 /// Makes the folder, and removes what a process left in it that was killed while it made a backup.
 fn make_ready(to: &Path) -> io::Result<()> {
-    fs::create_dir_all(to)?;
+    // Everything that anybody said is in it.
+    super::files::make_private_all(to)?;
     for entry in fs::read_dir(to)? {
         let entry = entry?;
         let name = entry.file_name();

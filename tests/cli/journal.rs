@@ -53,6 +53,12 @@ fn an_export_is_imported_elsewhere_and_rollouts_go_on() {
     assert_eq!(code, Some(0), "{error}");
     assert!(said.contains("Never let this one and the one it came from run at the same time."), "{said}");
     assert_eq!(files(&dir.path().join("new/deep")), ["journal"]);
+    #[cfg(unix)]
+    for made in ["new", "new/deep", "new/deep/journal"] {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = fs::metadata(dir.path().join(made)).expect(made).permissions().mode();
+        assert_eq!(mode & 0o777, 0o700, "{made} is its owner's alone");
+    }
     let (code, said, _) = here(&["journal", "verify", "--data", "new/deep"]);
     assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("ok: every record, chain and head is as it was written"), "{said}");

@@ -88,7 +88,7 @@ async fn where_rollouts_are_in_earnest_only_clocks_of_rehearsals_are_moved() {
     // Begun in a demo, where clocks can be moved.
     let begun = start(&stage, "start test").await;
     let advance = async |stage: &Stage, id: &RolloutId, command: &str| {
-        let actor = Actor::Person(PersonId::new("ana"));
+        let actor = Actor::Person { id: PersonId::new("ana"), roles: std::collections::BTreeSet::default() };
         stage.conductor.advance(id, CommandId(command.into()), actor, Advance::By(60)).await
     };
     advance(&stage, &begun, "a1").await.unwrap();

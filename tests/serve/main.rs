@@ -8,6 +8,8 @@ mod limits;
 mod log_in;
 mod tls;
 
+#[cfg(unix)]
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
@@ -52,6 +54,8 @@ impl House {
         let house = Self { dir: tempfile::tempdir().expect("a folder") };
         std::fs::create_dir_all(house.config().join("config/runbooks")).expect("a folder");
         std::fs::create_dir(house.data()).expect("a folder");
+        #[cfg(unix)]
+        std::fs::set_permissions(house.data(), PermissionsExt::from_mode(0o700)).expect("a mode");
         house.write("config/people.yaml", PEOPLE);
         house.write("config/tminus.yaml", settings);
         house.write("config/runbooks/hello.yaml", RUNBOOK);
@@ -240,4 +244,29 @@ phases: [{ phase: one, steps: [{ task: x }] }]
     let log = std::fs::read_to_string(house.data().join("log")).expect("a log");
     let line = log.lines().find(|line| line.contains("FORGED")).expect("it is logged that it began");
     assert!(line.contains("Started named-"), "{log}");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_data_folder_is_its_owners_alone() {
+    let house = House::new();
+    // Files are named with what others may do with them; within a folder of their own that is nothing anyway.
+    let serving = house.serve();
+    assert!(serving.stop(), "it ends well");
+    let mode = |name: &str| std::fs::metadata(house.data().join(name)).expect(name).permissions().mode() & 0o777;
+    assert_eq!(["snapshots", "access"].map(mode), [0o700, 0o700]);
+    assert_eq!(["url", "pretended.jsonl", "snapshots/registry.snapshot"].map(mode), [0o600; 3]);
+    let set = |mode: u32| std::fs::set_permissions(house.data(), PermissionsExt::from_mode(mode)).expect("a mode");
+    for mode in [0o770, 0o707, 0o777] {
+        set(mode);
+        let (code, _, error) = house.tminus(&["serve", "--listen", "127.0.0.1:0"]);
+        assert_eq!(code, Some(1), "{mode:o}");
+        assert!(error.contains("could let themselves in") && error.contains("chmod 700"), "{error}");
+    }
+    // What can only be read is said, and served.
+    set(0o755);
+    let serving = house.serve();
+    let log = std::fs::read_to_string(house.data().join("log")).expect("a log");
+    assert!(log.contains("can look into the data folder"), "{log}");
+    drop(serving);
 }

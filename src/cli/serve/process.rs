@@ -1,7 +1,7 @@
 //! A process from its start to its end, in whatever manner it runs.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +10,7 @@ use chrono::TimeDelta;
 
 use crate::cli::journal::make_data_folder;
 use crate::engine::clock::SystemClock;
+use crate::engine::files::{self, Readers};
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::engine::scratch::SledScratch;
 use crate::engine::snapshots::SnapshotFolder;
@@ -49,6 +50,7 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
         tracing::warn!("{}:{}: {}", warning.file, warning.place.line, warning.what);
     }
     make_data_folder(&data)?;
+    check_data_folder(&data, manner)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
         // Bound first: when the port is taken, the journal need not be opened at all.
@@ -79,7 +81,8 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
             metrics: Some(metrics),
         };
         let running = start(setup, listener).await?;
-        if let Err(error) = std::fs::write(in_folder(URL_FILE), format!("{public_url}\n")) {
+        let (file, unfinished) = (in_folder(URL_FILE), in_folder(URL_FILE).with_extension("new"));
+        if let Err(error) = files::replace(&file, &unfinished, format!("{public_url}\n").as_bytes(), Readers::Owner) {
             tracing::warn!("Where the page is reached can't be written down for `tminus invite`: {error}");
         }
         println!("remembers in: {}", data.display());
@@ -95,6 +98,31 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
     // What still hangs then is a snapshot on a disk that does not answer: without it the next start reads more.
     runtime.shutdown_timeout(END_TIMEOUT);
     ended
+}
+
+/// Refuses a data folder into which others on the machine can write: they could let themselves in. In a demo everybody may be anybody
+/// anyway, so there it is only said, like a folder that others can read.
+#[cfg(unix)]
+fn check_data_folder(data: &Path, manner: Manner) -> anyhow::Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let metadata = std::fs::metadata(data).with_context(|| format!("the data folder {} can't be looked at", data.display()))?;
+    let mode = metadata.permissions().mode();
+    let help = format!("`chmod 700 {}` closes it; or name a folder in it, which is made for its owner alone", data.display());
+    if mode & 0o022 != 0 && manner == Manner::Serve {
+        anyhow::bail!(
+            "others on this machine can write to the data folder {}, and could let themselves in. {help}",
+            data.display()
+        );
+    }
+    if mode & 0o077 != 0 {
+        tracing::warn!("Others on this machine can look into the data folder {}. {help}", data.display());
+    }
+    Ok(())
+}
+
+#[cfg(not(unix))]
+fn check_data_folder(_data: &Path, _manner: Manner) -> anyhow::Result<()> {
+    Ok(())
 }
 
 /// Tells systemd, where it asked to be told (`Type=notify`).

@@ -164,7 +164,7 @@ impl Built {
         let mut built = Self { dir: built_dir, made };
         let failed = |error: io::Error| ImportError::Store { dir: dir.to_owned(), what: error.to_string() };
         if let Some(parent) = parent {
-            fs::create_dir_all(parent).map_err(failed)?;
+            files::make_private_all(parent).map_err(failed)?;
         }
         let made = files::make_private(&built.dir);
         made.map_err(|error| {

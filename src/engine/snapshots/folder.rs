@@ -26,7 +26,7 @@ impl SnapshotFolder {
     /// # Errors
     /// When it can't be made.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        fs::create_dir_all(dir)?;
+        files::make_private_all(dir)?;
         Ok(Self { dir: dir.to_owned() })
     }
 
@@ -58,7 +58,7 @@ impl SnapshotStore for SnapshotFolder {
     fn write(&self, stream: &StreamName, snapshot: &[u8]) -> io::Result<()> {
         let path = self.path(stream);
         let new_path = self.dir.join(format!("{}{NEW_SUFFIX}", file_name(stream)));
-        files::replace(&path, &new_path, snapshot, Readers::Usual)
+        files::replace(&path, &new_path, snapshot, Readers::Owner)
     }
 
     fn keep_only(&self, prefix: &str, streams: &BTreeSet<StreamName>) -> io::Result<()> {

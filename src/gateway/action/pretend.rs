@@ -82,7 +82,11 @@ impl Ledger {
     /// # Errors
     /// When the file can't be opened or read.
     pub fn open(path: &Path) -> std::io::Result<Arc<Self>> {
-        let file = OpenOptions::new().create(true).append(true).read(true).open(path)?;
+        let mut options = OpenOptions::new();
+        options.create(true).append(true).read(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let file = options.open(path)?;
         let mut begun = HashMap::new();
         for line in BufReader::new(&file).split(b'\n') {
             // A line that was cut off by a crash, perhaps in the middle of a character, was never acted on.

@@ -49,7 +49,7 @@ pub(super) fn read(dir: &Path) -> io::Result<Option<StoreHead>> {
 
 /// Replaces it, durably.
 pub(super) fn write(dir: &Path, head: StoreHead) -> io::Result<()> {
-    files::replace(&path(dir), &dir.join(NEW_FILE_NAME), format(head).as_bytes(), Readers::Usual)
+    files::replace(&path(dir), &dir.join(NEW_FILE_NAME), format(head).as_bytes(), Readers::Owner)
 }
 
 /// The thread that keeps the side file up to date.
