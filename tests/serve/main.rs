@@ -183,6 +183,11 @@ fn it_does_not_start_where_nobody_could_use_it_or_others_could_listen() {
     refused(&house, "no room is local");
     let house = House::with("rooms: { rollouts: { local: true } }\nweb: { public_url: 'http://rollouts.example.com' }\n");
     refused(&house, "log-ins would cross the network unencrypted");
+    let house =
+        House::with("rooms: { rollouts: { local: true } }\nweb: { listen: '0.0.0.0:0', public_url: 'http://localhost:8080' }\n");
+    let (code, _, error) = house.tminus(&["serve"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("log-ins would cross it unencrypted"), "{error}");
     let (code, _, error) = House::new().tminus(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("does not know where it is reached"), "{error}");

@@ -52,7 +52,17 @@ fn can_serve(settings: &Settings, listen: Option<SocketAddr>) -> anyhow::Result<
         return Ok(());
     }
     match &web.public_url {
-        Some(url) if url.is_https() || url.is_loopback() => Ok(()),
+        Some(url) if url.is_https() => Ok(()),
+        // Where it is reached says nothing of who else reaches it.
+        Some(url) if url.is_loopback() => match listen.or(web.listen) {
+            Some(address) if !address.ip().is_loopback() => bail!(
+                "T-minus is to listen on {address}, which a network reaches, and log-ins would cross it unencrypted: `web.public_url` is \
+                 {}. Listen on 127.0.0.1, give it `tls`, or put it behind a proxy that has a certificate and write `https://…`; \
+                 `allow_http: true` allows it all the same",
+                url.as_str()
+            ),
+            _ => Ok(()),
+        },
         Some(url) => bail!(
             "`web.public_url` is {}: log-ins would cross the network unencrypted. Give it `tls`, or put it behind a proxy that has a \
              certificate and write `https://…`; `allow_http: true` allows it all the same",
