@@ -3,6 +3,8 @@
 use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
+use ipnet::IpNet;
+
 use crate::domain::section::{Located, Report, Section};
 
 /// How the page is had.
@@ -16,6 +18,8 @@ pub struct WebSettings {
     pub tls: Option<TlsFiles>,
     /// Whether log-ins may cross a network unencrypted.
     pub allow_http: bool,
+    /// The proxies that say truly from where a request came.
+    pub trusted_proxies: Vec<IpNet>,
 }
 
 /// A certificate and its key, as PEM files.
@@ -121,6 +125,7 @@ pub(super) fn read(report: &Report, top: &mut Section<'_, '_>) -> WebSettings {
         Some(TlsFiles { certificate: path(certificate?), key: path(key?) })
     });
     let allow_http = web.flag("allow_http");
+    let trusted_proxies = web.texts("trusted_proxies").into_iter().filter_map(|proxy| network(report, proxy)).collect();
     if let (Some(written), Some(url)) = (written, &public_url) {
         if tls.is_some() && !url.is_https() {
             let help = format!("write `https://{}`", url.authority());
@@ -132,7 +137,17 @@ pub(super) fn read(report: &Report, top: &mut Section<'_, '_>) -> WebSettings {
         }
     }
     web.close(&[]);
-    WebSettings { listen, public_url, tls, allow_http }
+    WebSettings { listen, public_url, tls, allow_http, trusted_proxies }
+}
+
+/// An address, or a network.
+fn network(report: &Report, written: Located<'_>) -> Option<IpNet> {
+    let parsed = written.text.parse().or_else(|_| written.text.parse::<IpAddr>().map(IpNet::from)).ok();
+    if parsed.is_none() {
+        let help = "write it like `127.0.0.1` or `10.1.0.0/16`";
+        report.error_help(written.place, format!("`{}` is no address and no network", written.text), help);
+    }
+    parsed
 }
 
 #[cfg(test)]

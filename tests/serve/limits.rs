@@ -43,6 +43,24 @@ fn only_what_pages_load_is_not_counted() {
 }
 
 #[test]
+fn behind_a_proxy_strangers_are_told_apart_and_machines_are_not_counted() {
+    let flooded = |settings: &str| {
+        let house = House::with(&format!("rooms: {{ rollouts: {{ local: true }} }}\n{settings}"));
+        let serving = house.serve();
+        let stranger = Browser::at(&serving.url);
+        let log_in = |from: &str| {
+            let request = stranger.request("/log-in").header("origin", &serving.url).header("x-forwarded-for", from);
+            stranger.send(request.form(&[("invite", "tmi_0")])).status().as_u16()
+        };
+        assert!((0..200).any(|_| log_in("192.0.2.1") == 429));
+        assert!((0..500).all(|_| stranger.get("/readyz").status() == 200), "machines are not counted");
+        log_in("192.0.2.2")
+    };
+    assert_eq!(flooded(""), 429, "whoever asks could say so");
+    assert_eq!(flooded("web: { trusted_proxies: [127.0.0.1] }\n"), 410, "the link is none, and it was looked at");
+}
+
+#[test]
 fn nobody_holds_more_live_streams_than_they_have_windows() {
     let house = House::new();
     let serving = house.serve();

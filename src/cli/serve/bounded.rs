@@ -11,12 +11,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum_server::accept::Accept;
+use ipnet::IpNet;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::Sleep;
 use tower::Service;
 
-use crate::gateway::web::access::limits::block_of;
+use crate::gateway::web::access::limits::{block_of, is_within};
 
 /// How a connection of HTTP/2 begins (RFC 9113, 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -25,6 +26,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 pub(super) struct Places {
     in_all: usize,
     per_address: usize,
+    /// Whose connections are many people's.
+    proxies: Arc<[IpNet]>,
     taken: Mutex<Taken>,
 }
 
@@ -35,16 +38,17 @@ struct Taken {
 }
 
 impl Places {
-    pub(super) fn new(in_all: usize, per_address: usize) -> Self {
-        Self { in_all, per_address, taken: Mutex::default() }
+    pub(super) fn new(in_all: usize, per_address: usize, proxies: Arc<[IpNet]>) -> Self {
+        Self { in_all, per_address, proxies, taken: Mutex::default() }
     }
 
     /// A place, if there is one left for that address.
     fn take(places: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let is_bounded = !is_within(&places.proxies, address);
         let address = block_of(address);
         let mut taken = places.taken();
         let of_one = taken.by.get(&address).copied().unwrap_or_default();
-        if taken.in_all >= places.in_all || of_one >= places.per_address {
+        if taken.in_all >= places.in_all || (is_bounded && of_one >= places.per_address) {
             return None;
         }
         taken.in_all += 1;
@@ -214,7 +218,7 @@ mod tests {
 
     #[test]
     fn one_address_takes_only_so_many_places_and_gives_them_back() {
-        let places = Arc::new(Places::new(5, 3));
+        let places = Arc::new(Places::new(5, 3, Arc::default()));
         let take = |text: &str| Places::take(&places, address(text));
         let held: Vec<_> = (0..3).map(|_| take("192.0.2.1").unwrap()).collect();
         assert!(take("192.0.2.1").is_none());
@@ -229,8 +233,16 @@ mod tests {
     }
 
     #[test]
+    fn a_proxy_takes_places_for_many_and_never_more_than_there_are() {
+        let places = Arc::new(Places::new(5, 1, vec!["127.0.0.1/32".parse().unwrap()].into()));
+        let held: Vec<_> = (0..5).map(|_| Places::take(&places, address("127.0.0.1")).unwrap()).collect();
+        assert!(Places::take(&places, address("127.0.0.1")).is_none());
+        drop(held);
+    }
+
+    #[test]
     fn whoever_has_a_network_of_its_own_is_one() {
-        let places = Arc::new(Places::new(5, 1));
+        let places = Arc::new(Places::new(5, 1, Arc::default()));
         let held = Places::take(&places, address("2001:db8::1")).unwrap();
         assert!(Places::take(&places, address("2001:db8::ffff")).is_none());
         assert!(Places::take(&places, address("2001:db8:0:1::1")).is_some());

@@ -11,6 +11,7 @@ use axum::Router;
 use axum_server::tls_rustls::RustlsConfig;
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
+use ipnet::IpNet;
 use tokio::net::TcpListener;
 
 use crate::settings::TlsFiles;
@@ -99,11 +100,18 @@ fn connections_max(handles: Option<u64>) -> usize {
     CONNECTIONS_MAX.min(handles.saturating_sub(HANDLES_RESERVED).max(handles / 2))
 }
 
-/// Serves until the handle says otherwise.
-pub(super) async fn serve(listener: TcpListener, router: Router, tls: Option<Tls>, handle: Handle<SocketAddr>) -> io::Result<()> {
+/// Serves until the handle says otherwise. Through each of these proxies many come, so there is no bound on what they hold of all
+/// connections.
+pub(super) async fn serve(
+    listener: TcpListener,
+    router: Router,
+    tls: Option<Tls>,
+    proxies: Arc<[IpNet]>,
+    handle: Handle<SocketAddr>,
+) -> io::Result<()> {
     let in_all = connections_max(handles());
     // However few there are, one address does not hold all of them.
-    let places = Arc::new(Places::new(in_all, CONNECTIONS_PER_ADDRESS_MAX.min(in_all / 2)));
+    let places = Arc::new(Places::new(in_all, CONNECTIONS_PER_ADDRESS_MAX.min(in_all / 2), proxies));
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     let mut server = Server::<SocketAddr>::from_listener(listener).handle(handle);
     let builder = server.http_builder();

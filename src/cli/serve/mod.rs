@@ -16,6 +16,7 @@ use std::time::Duration;
 use anyhow::Context;
 use axum_server::Handle;
 use chrono::TimeDelta;
+use ipnet::IpNet;
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, watch};
@@ -192,7 +193,8 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
     if let Some(Backups { to, at, keep }) = settings.backups.clone() {
         tokio::spawn(backups::run(backups::Plan { to, at, keep }, kept, told_time, closing.subscribe()));
     }
-    let access = Access::new(grants, public_url);
+    let proxies: Arc<[IpNet]> = settings.web.trusted_proxies.clone().into();
+    let access = Access::new(grants, public_url).behind(proxies.clone());
     tokio::spawn(sweep(scratch.clone(), access.clone(), conductor.clone(), closing.subscribe()));
     let hosts = settings.web.public_url.iter().map(|url| PublicUrl::host(url).to_owned()).collect();
     let closed = closing.subscribe();
@@ -212,7 +214,7 @@ pub async fn start(setup: Setup, listener: TcpListener) -> anyhow::Result<Runnin
         closing: closed,
     });
     let server_handle = Handle::new();
-    let serving = listen::serve(listener, web::router(web.clone()), tls, server_handle.clone());
+    let serving = listen::serve(listener, web::router(web.clone()), tls, proxies, server_handle.clone());
     let server = tokio::spawn(async move {
         if let Err(error) = serving.await {
             tracing::error!("The page stopped: {error}");

@@ -62,6 +62,11 @@ pub(super) fn settings() -> Value {
             key("public_url", text(), "Where it is reached, like https://rollouts.example.com"),
             key("tls", tls, "With which certificate it speaks TLS itself; none where a proxy does"),
             key("allow_http", flag(), "Whether log-ins may cross a network unencrypted"),
+            key(
+                "trusted_proxies",
+                texts(),
+                "Addresses or networks of proxies, like 127.0.0.1 or 10.1.0.0/16, whose X-Forwarded-For says who asks",
+            ),
         ],
     );
     let freeze = object(

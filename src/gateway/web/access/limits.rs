@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use governor::clock::{Clock, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota};
+use ipnet::IpNet;
 
 /// How much one may look, a second: a page looks again at most ten times a second, and people have several open.
 pub const LOOKS_PER_SECOND: NonZeroU32 = NonZeroU32::new(40).expect("it is not zero");
@@ -40,6 +41,13 @@ pub fn block_of(address: IpAddr) -> IpAddr {
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX))),
         v4 @ IpAddr::V4(_) => v4,
     }
+}
+
+/// Whether an address is in one of these networks.
+#[must_use]
+pub fn is_within(networks: &[IpNet], address: IpAddr) -> bool {
+    let address = address.to_canonical();
+    networks.iter().any(|network| network.contains(&address))
 }
 
 /// What was asked lately, by whom.

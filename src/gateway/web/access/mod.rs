@@ -12,7 +12,7 @@ pub mod grants;
 pub mod limits;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::{ConnectInfo, FromRequestParts, Request, State};
@@ -23,6 +23,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Redirect, Response};
 use chrono::{DateTime, TimeDelta, Utc};
 use cookie::{Cookie, SameSite};
+use ipnet::IpNet;
 use sha2::{Digest as _, Sha256};
 
 use crate::domain::people::{Directory, PersonId};
@@ -38,6 +39,8 @@ use self::limits::{Limits, Who};
 
 /// The role of the installation that may let people in, read the figures and take the journal along.
 pub const OPERATOR: &str = "operator";
+/// Where proxies say from where they had a request.
+const FORWARDED_FOR: &str = "x-forwarded-for";
 /// How a token is borne (RFC 6750).
 const SCHEME: &str = "Bearer";
 /// The cookie of a session where the page is encrypted: browsers take it from this very host only.
@@ -52,13 +55,37 @@ pub struct Access {
     /// Where pages are reached: scheme and authority.
     pub public_url: Option<String>,
     limits: Arc<Limits>,
+    /// Whose word is taken for where a request came from.
+    proxies: Arc<[IpNet]>,
 }
 
 impl Access {
     /// Access by what was given out.
     #[must_use]
     pub fn new(grants: Grants, public_url: Option<String>) -> Self {
-        Self { grants, public_url, limits: Arc::new(Limits::default()) }
+        Self { grants, public_url, limits: Arc::new(Limits::default()), proxies: Arc::default() }
+    }
+
+    /// The same behind proxies that say where a request came from.
+    #[must_use]
+    pub fn behind(self, proxies: Arc<[IpNet]>) -> Self {
+        Self { proxies, ..self }
+    }
+
+    /// From where a request came. Each proxy adds at the end from where it had it, so what stands before an address that is no
+    /// proxy of ours is only what somebody claims.
+    fn origin(&self, headers: &HeaderMap, peer: IpAddr) -> IpAddr {
+        let said = headers.get_all(FORWARDED_FOR).iter().filter_map(|value| value.to_str().ok());
+        let said: Vec<&str> = said.flat_map(|value| value.split(',')).map(str::trim).collect();
+        let mut origin = peer;
+        for hop in said.into_iter().rev() {
+            if !limits::is_within(&self.proxies, origin) {
+                break;
+            }
+            let Ok(hop) = hop.parse() else { break };
+            origin = hop;
+        }
+        origin
     }
 
     /// Forgets what has expired, and who was quiet for a while.
@@ -134,7 +161,7 @@ pub(super) enum Visitor {
     /// Whoever the request says, because this is a demo.
     Anybody,
     /// Somebody who did not say who they are, at an address.
-    Stranger(Option<SocketAddr>),
+    Stranger(Option<IpAddr>),
     /// Somebody known.
     Known {
         /// Who, or what.
@@ -198,7 +225,7 @@ impl Visitor {
     fn who(&self) -> Who {
         match self {
             Self::Anybody => Who::Anybody,
-            Self::Stranger(address) => Who::Address(address.map(|address| limits::block_of(address.ip()))),
+            Self::Stranger(address) => Who::Address(address.map(limits::block_of)),
             Self::Known { holder: Holder::Wall, secret, .. } => Who::Screen(hex(Sha256::digest(secret.as_bytes()))),
             Self::Known { holder, .. } => Who::Holder(holder.to_string()),
         }
@@ -220,6 +247,12 @@ impl<S: Send + Sync> FromRequestParts<S> for Visitor {
 fn is_open(path: &str) -> bool {
     let exact = ["/healthz", "/readyz", "/api/openapi.json", "/log-in"];
     exact.contains(&path) || is_asset(path) || path.strip_prefix("/log-in/").is_some_and(is_segment)
+}
+
+/// What machines ask all the time, and what costs next to nothing to answer: no flood of somebody else's makes them take this process
+/// for dead.
+fn is_for_machines(path: &str) -> bool {
+    path == "/healthz" || path == "/readyz"
 }
 
 /// What a screen on a wall may see.
@@ -256,10 +289,11 @@ async fn admitted(web: &Web, head: &Parts) -> Result<Visitor, Box<Response>> {
     if changes {
         own_origin(web, headers, host).map_err(refused)?;
     }
-    let address = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0);
+    let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|info| info.0.ip());
+    let address = peer.map(|peer| web.access.origin(headers, peer));
     let visitor = visitor(web, headers, address).await.map_err(refused)?;
     if !web.demo {
-        if !is_asset(path) {
+        if !is_asset(path) && !is_for_machines(path) {
             web.access.limits.check(&visitor.who(), changes).map_err(|pause| refused(too_many(pause)))?;
         }
         if changes && matches!(visitor, Visitor::Known { by: GrantKind::Session, .. }) {
@@ -275,7 +309,7 @@ async fn admitted(web: &Web, head: &Parts) -> Result<Visitor, Box<Response>> {
 /// A page elsewhere can reach us by a name of its own: it is not answered.
 fn known_host(web: &Web, host: &str) -> Result<(), Problem> {
     let bare = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit())).map_or(host, |(bare, _)| bare);
-    let is_address = bare.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>().is_ok();
+    let is_address = bare.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>().is_ok();
     let is_local = bare == "localhost" || bare.ends_with(".localhost");
     if is_address || is_local || web.hosts.iter().any(|known| known.eq_ignore_ascii_case(bare)) {
         return Ok(());
@@ -316,7 +350,7 @@ fn too_many(pause: std::time::Duration) -> Problem {
 }
 
 /// Who a request is from. A token that is worth nothing is refused; a cookie that is worth nothing is none.
-async fn visitor(web: &Web, headers: &HeaderMap, address: Option<SocketAddr>) -> Result<Visitor, Problem> {
+async fn visitor(web: &Web, headers: &HeaderMap, address: Option<IpAddr>) -> Result<Visitor, Problem> {
     if let Some(said) = headers.get(header::AUTHORIZATION) {
         let said = said.to_str().ok().and_then(|said| said.trim().split_once(' '));
         // The name of a scheme is written in any case (RFC 9110, 11.1).
@@ -401,6 +435,26 @@ impl From<GrantError> for Problem {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_a_proxy_of_ours_says_where_a_request_came_from() {
+        let dir = tempfile::tempdir().unwrap();
+        let access = Access::new(Grants::open(dir.path()).unwrap(), None);
+        let access = access.behind(vec!["127.0.0.1/32".parse().unwrap(), "10.0.0.0/8".parse().unwrap()].into());
+        let origin = |peer: &str, said: &[&'static str]| {
+            let said = said.iter().map(|said| (FORWARDED_FOR.parse().unwrap(), HeaderValue::from_static(said)));
+            access.origin(&said.collect(), peer.parse().unwrap()).to_string()
+        };
+        assert_eq!(origin("127.0.0.1", &["192.0.2.7"]), "192.0.2.7");
+        assert_eq!(origin("::ffff:127.0.0.1", &["2001:db8::7"]), "2001:db8::7");
+        // What was claimed before the last one is not believed, and a proxy behind a proxy is passed over.
+        assert_eq!(origin("127.0.0.1", &["198.51.100.1, 192.0.2.7"]), "192.0.2.7");
+        assert_eq!(origin("127.0.0.1", &["198.51.100.1, 192.0.2.7", "10.1.1.1"]), "192.0.2.7");
+        // Nobody else is asked, and what is no address is none.
+        assert_eq!(origin("192.0.2.9", &["192.0.2.7"]), "192.0.2.9");
+        assert_eq!(origin("127.0.0.1", &[]), "127.0.0.1");
+        assert_eq!(origin("127.0.0.1", &["192.0.2.7, unknown"]), "127.0.0.1");
+    }
 
     #[test]
     fn every_screen_on_a_wall_is_counted_by_itself_and_a_person_once() {
