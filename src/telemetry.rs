@@ -132,7 +132,8 @@ mod tests {
         let lines = |says: &str| {
             let written = Arc::new(Mutex::new(Vec::new()));
             let shared = written.clone();
-            let subscriber = tracing_subscriber::fmt().with_writer(move || OneLine(Shared(shared.clone()))).with_ansi(false).finish();
+            let subscriber =
+                tracing_subscriber::fmt().with_writer(move || OneLine(Shared(shared.clone()))).with_ansi(false).finish();
             tracing::subscriber::with_default(subscriber, || tracing::info!(field = says, "Started: {says}"));
             String::from_utf8(written.lock().unwrap().clone()).unwrap()
         };

@@ -99,7 +99,8 @@ pub(super) fn invite(args: &InviteArgs) -> anyhow::Result<ExitCode> {
 
 pub(super) fn token(args: &TokenArgs) -> anyhow::Result<ExitCode> {
     let holder = Holder::Person(args.place.person(&args.person)?);
-    let (secret, expires_at) = args.place.issue(GrantKind::Token, holder, &args.lasts, args.only.as_ref().map(|_| Only::Export))?;
+    let (secret, expires_at) =
+        args.place.issue(GrantKind::Token, holder, &args.lasts, args.only.as_ref().map(|_| Only::Export))?;
     say_out(&secret)?;
     eprintln!("It works until {}. It is kept nowhere: put it into a secret store.", expires_at.format("%Y-%m-%d %H:%M UTC"));
     Ok(ExitCode::SUCCESS)
@@ -208,13 +209,7 @@ impl Place {
         Ok(url.with_context(says)?.trim().to_owned())
     }
 
-    fn issue(
-        &self,
-        kind: GrantKind,
-        holder: Holder,
-        lasts: &str,
-        only: Option<Only>,
-    ) -> anyhow::Result<(String, DateTime<Utc>)> {
+    fn issue(&self, kind: GrantKind, holder: Holder, lasts: &str, only: Option<Only>) -> anyhow::Result<(String, DateTime<Utc>)> {
         let lasts: TimeDelta =
             parse_duration(lasts).and_then(|seconds| check_lasts(seconds, kind)).map_err(anyhow::Error::msg)?;
         telemetry::start_logging()?;

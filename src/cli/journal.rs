@@ -281,7 +281,15 @@ fn verify_file(file: &Path, place: Option<&(StreamName, u64)>) -> anyhow::Result
             chain_at = Some(exported.chain);
         }
     }
-    Ok(Verified { streams, head: None, chain_at, problems, snapshots: None, good, bad: "This file can't be imported: take another backup." })
+    Ok(Verified {
+        streams,
+        head: None,
+        chain_at,
+        problems,
+        snapshots: None,
+        good,
+        bad: "This file can't be imported: take another backup.",
+    })
 }
 
 /// What a report says of the journal, with its stream if that is one.

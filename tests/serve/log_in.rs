@@ -170,7 +170,8 @@ fn operators_let_people_in_and_out_and_others_do_not() {
     assert_eq!((count("maria"), count("ana")), (2, 2), "{listed}");
     assert!(!listed.to_string().contains(&token[4..]), "no secret is listed");
     // Who let whom in is remembered, also of the log-in that came of a link, and stands in the log.
-    let by: Vec<_> = listed.as_array().into_iter().flatten().map(|grant| (&grant["person"], &grant["kind"], &grant["issued_by"])).collect();
+    let by: Vec<_> =
+        listed.as_array().into_iter().flatten().map(|grant| (&grant["person"], &grant["kind"], &grant["issued_by"])).collect();
     assert!(by.contains(&(&json!("ana"), &json!("session"), &json!("maria"))), "{listed}");
     assert!(by.contains(&(&json!("maria"), &json!("token"), &json!("maria"))), "{listed}");
     assert!(house.tminus(&["access"]).1.contains("at the command line"), "{listed}");

@@ -229,7 +229,8 @@ mod tests {
         assert!(take("192.0.2.1").is_some());
         drop(take("2001:db8::3").unwrap());
         drop(others);
-        assert_eq!((places.taken().in_all, places.taken().by.len()), (0, 0));
+        let taken = places.taken();
+        assert_eq!((taken.in_all, taken.by.len()), (0, 0));
     }
 
     #[test]

@@ -459,7 +459,8 @@ mod tests {
     #[test]
     fn every_screen_on_a_wall_is_counted_by_itself_and_a_person_once() {
         let known = |holder: Holder, secret: &str| {
-            let visitor = Visitor::Known { holder, is_operator: false, by: GrantKind::Session, secret: secret.to_owned(), only: None };
+            let visitor =
+                Visitor::Known { holder, is_operator: false, by: GrantKind::Session, secret: secret.to_owned(), only: None };
             visitor.who()
         };
         let maria = || Holder::Person(PersonId::new("maria"));
