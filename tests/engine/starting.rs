@@ -232,11 +232,11 @@ async fn a_report_says_what_the_journal_says_whatever_a_snapshot_claims() {
     stage.close().await;
     // Somebody changes it who knows how one is written: its own checksum fits, and so does the journal's chain.
     rewrite(&dir, |bytes| {
-        let (mut state, chain) = decode::<State>(&stream("rollout/1"), &bytes).unwrap();
-        for note in &mut state.notes {
+        let (mut claimed, chain) = decode::<State>(&stream("rollout/1"), &bytes).unwrap();
+        for note in &mut claimed.notes {
             note.text = "GO, says Sam".into();
         }
-        encode(&stream("rollout/1"), &chain::parse_hex(&chain).unwrap(), &state).unwrap()
+        encode(&stream("rollout/1"), &chain::parse_hex(&chain).unwrap(), &claimed).unwrap()
     });
     stage.restart().await;
     assert_eq!(state(&stage, &id).await.notes[0].text, "GO, says Sam", "it was begun from");
