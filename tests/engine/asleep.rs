@@ -34,9 +34,9 @@ async fn resting() -> (Stage, RolloutId, TempDir) {
 
 /// What the rollout is, and that it is what the journal says.
 async fn state(stage: &Stage, id: &RolloutId) -> State {
-    let state = stage.conductor.look(id, |state, _, _| state.clone()).await.unwrap().unwrap();
-    assert_eq!(state, read_rollout(stage.journal.as_ref(), id).await.unwrap().unwrap());
-    state
+    let looked_at = stage.conductor.look(id, |state, _, _| state.clone()).await.unwrap().unwrap();
+    assert_eq!(looked_at, read_rollout(stage.journal.as_ref(), id).await.unwrap().unwrap());
+    looked_at
 }
 
 async fn nudges(stage: &Stage, id: &RolloutId) -> usize {
@@ -136,8 +136,8 @@ async fn while_people_look_on_it_stays_awake() {
     stage.until_asleep(1).await;
     stage.does(&id, "sam", note("here")).await.unwrap();
     stage.until_all_shown(&id).await;
-    for _ in 0..3 {
-        tokio::time::sleep(REST_AFTER - Duration::from_secs(1)).await;
+    for _ in 0..4 {
+        tokio::time::sleep(REST_AFTER / 2).await;
         assert_eq!(stage.conductor.asleep(), 0);
         state(&stage, &id).await;
     }
