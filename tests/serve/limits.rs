@@ -38,8 +38,9 @@ fn only_what_pages_load_is_not_counted() {
     // One more than may come at once is enough where nothing is given back in between, far more where it is.
     let until_refused = |path: &str| (0..2000).any(|_| stranger.get(path).status() == 429);
     assert!(until_refused("/assets/nothing"), "what is not there is counted like everything");
-    assert_eq!(stranger.get("/log-in").status(), 429);
-    assert_eq!(stranger.get("/assets/app.css").status(), 200);
+    // Time gives some back at any moment, so what is counted is refused now and then, and what is not counted never is.
+    assert!(until_refused("/log-in"));
+    assert!((0..200).all(|_| stranger.get("/assets/app.css").status() == 200));
 }
 
 #[test]
@@ -53,12 +54,12 @@ fn behind_a_proxy_strangers_are_told_apart_and_machines_are_not_counted() {
             stranger.send(request.form(&[("invite", "tmi_0")])).status().as_u16()
         };
         assert!((0..200).any(|_| log_in("192.0.2.1") == 429));
-        let other = log_in("192.0.2.2");
+        let others: Vec<u16> = (0..10).map(|_| log_in("192.0.2.2")).collect();
         assert!((0..500).all(|_| stranger.get("/readyz").status() == 200), "machines are not counted");
-        other
+        others
     };
-    assert_eq!(flooded(""), 429, "whoever asks could say so");
-    assert_eq!(flooded("web: { trusted_proxies: [127.0.0.1] }\n"), 410, "the link is none, and it was looked at");
+    assert!(flooded("").contains(&429), "whoever asks could say so");
+    assert_eq!(flooded("web: { trusted_proxies: [127.0.0.1] }\n"), [410; 10], "the link is none, and it was looked at");
 }
 
 #[test]
