@@ -27,7 +27,7 @@ pub fn print_facts(folder: &Path) {
     let memory = line_of("/proc/meminfo", "MemTotal").unwrap_or_default();
     println!("machine: {} cores of {cpu}, {memory}, Linux {}", cores(), kernel.trim());
     println!("disk: {} on {}", folder.display(), file_system(folder));
-    println!("build: {}, without LTO", if cfg!(debug_assertions) { "debug: figures mean nothing" } else { "the bench profile" });
+    println!("build: {}", if cfg!(debug_assertions) { "debug: figures mean nothing" } else { "the bench profile (thin LTO)" });
     let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
     println!("load before: {}\n", load.split(' ').take(3).collect::<Vec<_>>().join(" "));
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use crate::domain::message::card::{AWAITED_NAMES_MAX, ROSTER_AWAITED_MAX};
+use crate::domain::message::card::ROSTER_AWAITED_MAX;
 use crate::domain::message::template::escape_markdown;
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::rollout::effect::Recipient;
@@ -11,6 +11,9 @@ use crate::domain::rollout::state::{EnvironmentStage, PhaseState, State, StepSta
 use crate::domain::rollout::{may_override, next_move, step_moves, waits_for_opening};
 use crate::domain::runbook::model::StepKind;
 use crate::domain::time::{say_between, say_time};
+
+/// How many awaited people of a very long roster an answer names: whoever pressed a button reads a line, not a list.
+const ANSWERED_NAMES_MAX: usize = 5;
 
 /// A rollout, the people, and the moment at which is spoken.
 #[derive(Clone, Copy, Debug)]
@@ -94,7 +97,7 @@ impl Voice<'_> {
     #[must_use]
     pub fn still_awaited(&self, index: usize) -> Option<String> {
         let (_, step) = self.state.step(index).filter(|(_, step)| step.status.is_open())?;
-        let count = if step.people.len() <= ROSTER_AWAITED_MAX { usize::MAX } else { AWAITED_NAMES_MAX };
+        let count = if step.people.len() <= ROSTER_AWAITED_MAX { usize::MAX } else { ANSWERED_NAMES_MAX };
         let mut awaited = step.awaited();
         let mut names: Vec<String> = awaited.by_ref().take(count).map(|id| self.call(id)).collect();
         if awaited.next().is_some() {

@@ -29,7 +29,7 @@ const ROSTER_NAMES_MAX: usize = 20;
 /// Up to so many names of a roster all who are awaited are named; above, only the first.
 pub(in crate::domain) const ROSTER_AWAITED_MAX: usize = 60;
 /// How many awaited people are named then.
-pub(in crate::domain) const AWAITED_NAMES_MAX: usize = 15;
+const AWAITED_NAMES_MAX: usize = 15;
 /// How many characters of a step's sentence a button shows; Slack takes 75 in all.
 const BUTTON_TITLE_CHARS_MAX: usize = 48;
 

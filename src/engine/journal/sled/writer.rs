@@ -14,7 +14,8 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::thread;
+use std::time::{Duration, SystemTime};
 
 use ::sled::{Db, Tree};
 use tokio::sync::{mpsc, oneshot};
@@ -35,6 +36,10 @@ use super::open::Disk;
 const COMMIT_APPENDS_MAX: usize = 512;
 /// How many bytes a commit takes at most, but for its last append: keeps it within a segment or two.
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// With so many appends in the last commit, the next one waits for company: as many as `PostgreSQL` has siblings by default.
+const SIBLINGS_MIN: usize = 5;
+/// How long it waits: a fraction of what a commit takes, whose cost it spares those that would have needed one of their own.
+const COMMIT_DELAY: Duration = Duration::from_micros(200);
 /// What a stream that is added to, and a record, cost beside their names, ids and payloads; roughly.
 const OVERHEAD_BYTES: usize = 100;
 
@@ -77,8 +82,14 @@ impl Writer {
     /// Serves until all senders are gone and the queue is empty, then leaves nothing unsynced.
     pub(super) fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut queued = Vec::with_capacity(COMMIT_APPENDS_MAX);
+        let mut served_count = 0;
         while let Some(first) = requests.blocking_recv() {
+            // Who writes alone never waits.
+            if served_count >= SIBLINGS_MIN && !requests.is_closed() {
+                thread::sleep(COMMIT_DELAY);
+            }
             take_queued(first, &mut requests, &mut queued);
+            served_count = queued.len();
             self.serve(&mut queued);
         }
         // The records are durable already: this is for the index, which spares the next opening some work.
