@@ -10,6 +10,8 @@
 //! `cargo bench --bench journal`, with `TMINUS_BENCH_DIR` naming a folder on the disk that is meant (else the
 //! system's folder for temporary files).
 
+mod support;
+
 use std::env;
 use std::fs::File;
 use std::io::Write as _;
@@ -24,6 +26,8 @@ use tminus::engine::journal::{Append, Journal, NewRecord, StreamName};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+
+use support::machine::file_system;
 
 /// A typical event: a step completed, with who, when and why.
 const PAYLOAD_BYTES: usize = 400;
@@ -220,18 +224,4 @@ fn rate(count: u64, started: Instant) -> f64 {
 fn median(values: &mut [f64]) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
-}
-
-/// The kind of file system a path is on, where that is easy to find out.
-fn file_system(path: &Path) -> String {
-    let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let mount = mounts
-        .lines()
-        .filter_map(|line| {
-            let mut fields = line.split(' ').skip(1);
-            Some((fields.next()?, fields.next()?))
-        })
-        .filter(|(point, _)| path.starts_with(point))
-        .max_by_key(|(point, _)| point.len());
-    mount.map_or_else(|| "an unknown file system".to_owned(), |(_, kind)| kind.to_owned())
 }
