@@ -61,7 +61,7 @@ pub(super) fn spawn_asleep(shared: &Arc<Shared>, id: RolloutId, number: u32, res
         shift,
         overriding,
         taken_up_at: sequence,
-        // It came to rest only when all of it was shown; rooms that are others now make another plan.
+        // It came to rest only when every room showed all of it; rooms that are others now make another plan.
         shown: shared
             .registry()
             .rollouts
@@ -114,28 +114,7 @@ fn conduct(
 ) -> impl Future<Output = ()> + Send + use<> {
     state.runbook = shared.runbooks.shared(state.runbook);
     let (shift, overriding, clock, messages) = open_inbox(shared, &state.id, state.shift_seconds, overridden_by(&state));
-    let conducted = Conducted {
-        clock,
-        taken_up_at,
-        snapshot_at,
-        shared: shared.clone(),
-        state,
-        shift,
-        overriding,
-        dispatched: HashSet::new(),
-        tidied_at: DISPATCHED_MIN,
-        registry_asked: HashSet::new(),
-        progress: HashMap::new(),
-        checks: HashMap::new(),
-        shown: BTreeMap::new(),
-        dirty: true,
-        woken_until: None,
-        retry: false,
-        ask_later: false,
-        settling: Vec::new(),
-        refreshed: None,
-        rested: None,
-    };
+    let conducted = Conducted::of(shared.clone(), state, (taken_up_at, snapshot_at), (shift, overriding, clock));
     live(Life::Awake(Box::new(conducted)), messages)
 }
 
@@ -258,28 +237,41 @@ impl Conducted {
         };
         state.runbook = shared.runbooks.shared(state.runbook);
         let is_refresh = refresh.is_some_and(|refresh| refresh <= clock.now());
-        Some(Self {
-            refreshed: is_refresh.then(|| state.not_before(clock.now())),
-            dirty: is_refresh,
-            clock,
-            taken_up_at,
-            snapshot_at,
+        let refreshed = is_refresh.then(|| state.not_before(clock.now()));
+        let began = Self::of(shared, state, (taken_up_at, snapshot_at), (shift, overriding, clock));
+        // It came to rest only when every room showed all of it.
+        Some(Self { refreshed, dirty: is_refresh, shown, rested, ..began })
+    }
+
+    /// One of which nothing is in anybody's hands yet, and no room shows anything.
+    fn of(
+        shared: Arc<Shared>,
+        state: State,
+        (taken_up_at, snapshot_at): (u64, u64),
+        (shift, overriding, clock): (watch::Sender<i64>, watch::Sender<Vec<Frozen>>, RolloutClock),
+    ) -> Self {
+        Self {
             shared,
             state,
+            clock,
             shift,
             overriding,
+            taken_up_at,
+            snapshot_at,
             dispatched: HashSet::new(),
             tidied_at: DISPATCHED_MIN,
             registry_asked: HashSet::new(),
             progress: HashMap::new(),
             checks: HashMap::new(),
-            shown,
+            shown: BTreeMap::new(),
+            dirty: true,
             woken_until: None,
             retry: false,
             ask_later: false,
             settling: Vec::new(),
-            rested,
-        })
+            refreshed: None,
+            rested: None,
+        }
     }
 
     /// Takes what comes in until the rollout is over or the process ends; or until it rests, which comes back.
