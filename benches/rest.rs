@@ -43,7 +43,9 @@ fn main() -> Outcome<ExitCode> {
     let empty_dir = folder.join("rest-empty");
     remove(&empty_dir)?;
     // As after a long life: what the program wrote down at its last clean end is there.
-    Process::tminus(&fixture.data(), Some(&fixture.config()))?.stop()?;
+    let before = Process::tminus(&fixture.data(), Some(&fixture.config()))?;
+    before.until_quiet()?;
+    before.stop()?;
     println!("{OPEN} open rollouts, and an empty folder with what is built in; {} s, all at once\n", REST.as_secs());
     let open = Process::tminus(&fixture.data(), Some(&fixture.config()))?;
     let empty = Process::tminus(&empty_dir, None::<&Path>)?;

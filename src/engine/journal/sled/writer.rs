@@ -38,8 +38,11 @@ const COMMIT_APPENDS_MAX: usize = 512;
 const COMMIT_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// With so many appends in the last commit, the next one waits for company: as many as `PostgreSQL` has siblings by default.
 const SIBLINGS_MIN: usize = 5;
-/// How long it waits: a fraction of what a commit takes, whose cost it spares those that would have needed one of their own.
+/// How long it waits, and again as long as more came meanwhile: a fraction of what a commit takes, whose cost it spares those that
+/// would have needed one of their own.
 const COMMIT_DELAY: Duration = Duration::from_micros(200);
+/// How often it waits at most, so that nobody waits for a crowd that never ends.
+const COMMIT_DELAYS_MAX: usize = 20;
 /// What a stream that is added to, and a record, cost beside their names, ids and payloads; roughly.
 const OVERHEAD_BYTES: usize = 100;
 
@@ -85,8 +88,8 @@ impl Writer {
         let mut served_count = 0;
         while let Some(first) = requests.blocking_recv() {
             // Who writes alone never waits.
-            if served_count >= SIBLINGS_MIN && !requests.is_closed() {
-                thread::sleep(COMMIT_DELAY);
+            if served_count >= SIBLINGS_MIN {
+                wait_for_company(&requests);
             }
             take_queued(first, &mut requests, &mut queued);
             served_count = queued.len();
@@ -236,6 +239,21 @@ impl Accepted {
             }
         }
         Ok(())
+    }
+}
+
+/// Waits as long as more keeps coming: one sync for all of them is cheaper for each of them.
+fn wait_for_company(requests: &mpsc::Receiver<Request>) {
+    let mut queued_count = requests.len();
+    for _ in 0..COMMIT_DELAYS_MAX {
+        if requests.is_closed() || queued_count >= COMMIT_APPENDS_MAX {
+            return;
+        }
+        thread::sleep(COMMIT_DELAY);
+        if requests.len() == queued_count {
+            return;
+        }
+        queued_count = requests.len();
     }
 }
 
