@@ -113,6 +113,27 @@ async fn what_somebody_said_who_went_away_stands_there_and_nobody_else_is_in_its
     assert_eq!(*changes.borrow(), 3, "pages are told of all of it");
 }
 
+#[tokio::test(start_paused = true)]
+async fn who_looks_does_not_wait_for_who_writes_but_who_looks_for_something_does() {
+    let journal = Arc::new(Late { journal: MemoryJournal::new(), answers: watch::Sender::new(true) });
+    let rooms = Arc::new(open(journal.clone(), &[ROOM, "direct-maria"], Arc::new(NoSnapshots)).await);
+    assert_eq!(say(&rooms, "a", None).await, Ok(1));
+    journal.answers.send_replace(false);
+    let (saying, delivering) = (rooms.clone(), rooms.clone());
+    let saying = tokio::spawn(async move { say(&saying, "b", None).await });
+    let delivering = tokio::spawn(async move { delivering.deliver(&delivery(1)).await });
+    journal.journal.follow().wait_for(|commit| *commit == 3).await.unwrap();
+    // Both are in the journal and not acknowledged: they do not stand there yet.
+    let looked = timeout(Duration::from_secs(30), texts(&rooms)).await;
+    assert_eq!(looked.expect("the disk is not waited for"), ["a"]);
+    assert_eq!(rooms.rollout_of(ROOM, 2).await, Ok(Belongs::NoMessage));
+    assert!(timeout(Duration::from_secs(30), rooms.find(&delivery(1))).await.is_err(), "neither there nor absent");
+    journal.answers.send_replace(true);
+    assert_eq!(rooms.find(&delivery(1)).await, Found::There { reference: "1".into() });
+    assert_eq!((saying.await.unwrap(), delivering.await.unwrap()), (Ok(2), Sent::Delivered { reference: "1".into() }));
+    assert_eq!(texts(&rooms).await, ["a", "b"]);
+}
+
 #[tokio::test]
 async fn a_message_of_unknown_fate_stands_there_once() {
     for fault in [Fault::UnknownWritten, Fault::UnknownNotWritten] {

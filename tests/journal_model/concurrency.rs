@@ -138,3 +138,19 @@ fn close(journal: Arc<SledJournal>) {
     let journal = Arc::into_inner(journal).expect("all writers have ended");
     journal.close();
 }
+
+/// What nobody waits for may wait for others, and not for ever: also where nobody else comes.
+#[tokio::test]
+async fn what_nobody_waits_for_is_written_without_company_too() {
+    let dir = TempDir::new().unwrap();
+    let journal = open(dir.path()).unwrap();
+    for expected in 0..3 {
+        journal.append_patiently(vec![append_to("registry", expected, &[b"alone"])], 0).await.unwrap();
+    }
+    // In the order in which it came, with what somebody does wait for.
+    let patient = journal.append_patiently(vec![append_to("registry", 3, &[b"patient"])], 0);
+    let urgent = journal.append(vec![append_to("registry", 4, &[b"urgent"])], 0);
+    let (patient, urgent) = tokio::join!(patient, urgent);
+    assert_eq!((patient, urgent), (Ok(()), Ok(())));
+    assert_eq!(journal.head(&stream("registry")).await, Ok(5));
+}

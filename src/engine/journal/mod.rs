@@ -194,6 +194,14 @@ pub trait Journal: Send + Sync + 'static {
     /// See [`AppendError`].
     async fn append(&self, appends: Vec<Append>, epoch: u64) -> Result<(), AppendError>;
 
+    /// The same where nobody waits for the answer: it may take some milliseconds longer, to be written together with others.
+    ///
+    /// # Errors
+    /// See [`AppendError`].
+    async fn append_patiently(&self, appends: Vec<Append>, epoch: u64) -> Result<(), AppendError> {
+        self.append(appends, epoch).await
+    }
+
     /// Up to `limit` records of a stream from sequence `from` on (1 is the first), checked against their checksums.
     /// An unknown stream has no records, and only durable records are seen.
     ///

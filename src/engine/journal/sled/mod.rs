@@ -124,9 +124,21 @@ impl SledJournal {
         let closed = || AppendError::Poisoned("it was closed".to_owned());
         let requests = self.requests().ok_or_else(closed)?;
         let (answer, answered) = oneshot::channel();
-        requests.blocking_send(Request { appends, answer }).map_err(|_| closed())?;
+        requests.blocking_send(Request { appends, is_patient: false, answer }).map_err(|_| closed())?;
         drop(requests);
         answered.blocking_recv().unwrap_or_else(|_| Err(AppendError::Unknown("the writer ended before it answered".to_owned())))
+    }
+
+    async fn ask(&self, appends: Vec<Append>, is_patient: bool) -> Result<(), AppendError> {
+        check(&appends)?;
+        let closed = || AppendError::Poisoned("it was closed".to_owned());
+        let requests = self.requests().ok_or_else(closed)?;
+        let (answer, answered) = oneshot::channel();
+        let request = Request { appends, is_patient, answer };
+        requests.send(request).await.map_err(|_| closed())?;
+        // Not needed while waiting, and the writer ends only when all are gone.
+        drop(requests);
+        answered.await.unwrap_or_else(|_| Err(AppendError::Unknown("the writer ended before it answered".to_owned())))
     }
 
     fn requests(&self) -> Option<mpsc::Sender<Request>> {
@@ -149,15 +161,11 @@ impl Drop for SledJournal {
 impl Journal for SledJournal {
     /// The lock on the folder is the fence here, so the epoch is not looked at.
     async fn append(&self, appends: Vec<Append>, _epoch: u64) -> Result<(), AppendError> {
-        check(&appends)?;
-        let closed = || AppendError::Poisoned("it was closed".to_owned());
-        let requests = self.requests().ok_or_else(closed)?;
-        let (answer, answered) = oneshot::channel();
-        let request = Request { appends, answer };
-        requests.send(request).await.map_err(|_| closed())?;
-        // Not needed while waiting, and the writer ends only when all are gone.
-        drop(requests);
-        answered.await.unwrap_or_else(|_| Err(AppendError::Unknown("the writer ended before it answered".to_owned())))
+        self.ask(appends, false).await
+    }
+
+    async fn append_patiently(&self, appends: Vec<Append>, _epoch: u64) -> Result<(), AppendError> {
+        self.ask(appends, true).await
     }
 
     /// On a thread where blocking is allowed: pages that are not in memory are read from the disk, and checking a

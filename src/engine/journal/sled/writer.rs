@@ -41,14 +41,16 @@ const SIBLINGS_MIN: usize = 5;
 /// How long it waits, and again as long as more came meanwhile: a fraction of what a commit takes, whose cost it spares those that
 /// would have needed one of their own.
 const COMMIT_DELAY: Duration = Duration::from_micros(200);
-/// How often it waits at most, so that nobody waits for a crowd that never ends.
-const COMMIT_DELAYS_MAX: usize = 20;
+/// How often it waits at most, so that nobody waits for a crowd that never ends; and what nobody waits for, for company.
+const COMMIT_DELAYS_MAX: usize = 15;
 /// What a stream that is added to, and a record, cost beside their names, ids and payloads; roughly.
 const OVERHEAD_BYTES: usize = 100;
 
 /// One append on its way to the writer.
 pub(super) struct Request {
     pub(super) appends: Vec<Append>,
+    /// Nobody waits for it: it is written with what comes next.
+    pub(super) is_patient: bool,
     pub(super) answer: oneshot::Sender<Result<(), AppendError>>,
 }
 
@@ -87,11 +89,8 @@ impl Writer {
         let mut queued = Vec::with_capacity(COMMIT_APPENDS_MAX);
         let mut served_count = 0;
         while let Some(first) = requests.blocking_recv() {
-            // Who writes alone never waits.
-            if served_count >= SIBLINGS_MIN {
-                wait_for_company(&requests);
-            }
-            take_queued(first, &mut requests, &mut queued);
+            queued.push(first);
+            gather(&mut requests, &mut queued, served_count);
             served_count = queued.len();
             self.serve(&mut queued);
         }
@@ -106,7 +105,7 @@ impl Writer {
     fn serve(&mut self, queued: &mut Vec<Request>) {
         let mut accepted = Accepted::default();
         let mut answers = Vec::with_capacity(queued.len());
-        for Request { appends, answer } in queued.drain(..) {
+        for Request { appends, answer, .. } in queued.drain(..) {
             let result = accepted.add(&self.durable, appends);
             answers.push((answer, result));
         }
@@ -242,32 +241,35 @@ impl Accepted {
     }
 }
 
-/// Waits as long as more keeps coming: one sync for all of them is cheaper for each of them.
-fn wait_for_company(requests: &mpsc::Receiver<Request>) {
-    let mut queued_count = requests.len();
+/// What is written together: what has queued up, and what comes while it pays to wait. Whoever is waited for and was alone the
+/// last time never waits; what nobody waits for waits until somebody else has to be served.
+fn gather(requests: &mut mpsc::Receiver<Request>, queued: &mut Vec<Request>, served_count: usize) {
+    let mut bytes_count = queued.iter().map(request_bytes).sum();
+    // What is there at first counts as having just come.
+    let mut known_count = 0;
     for _ in 0..COMMIT_DELAYS_MAX {
-        if requests.is_closed() || queued_count >= COMMIT_APPENDS_MAX {
+        let has_room = take_queued(requests, queued, &mut bytes_count);
+        let is_patient = queued.iter().all(|request| request.is_patient);
+        let is_growing = served_count >= SIBLINGS_MIN && queued.len() > known_count;
+        if !has_room || requests.is_closed() || !(is_patient || is_growing) {
             return;
         }
+        known_count = queued.len();
         thread::sleep(COMMIT_DELAY);
-        if requests.len() == queued_count {
-            return;
-        }
-        queued_count = requests.len();
     }
+    take_queued(requests, queued, &mut bytes_count);
 }
 
-/// The first request and what has queued up behind it, within the limits of one commit.
-fn take_queued(first: Request, requests: &mut mpsc::Receiver<Request>, queued: &mut Vec<Request>) {
-    let mut bytes_count = request_bytes(&first);
-    queued.push(first);
-    while queued.len() < COMMIT_APPENDS_MAX && bytes_count < COMMIT_BYTES_MAX {
+/// Takes what has queued up, within the limits of one commit. False when there is no more room in it.
+fn take_queued(requests: &mut mpsc::Receiver<Request>, queued: &mut Vec<Request>, bytes_count: &mut usize) -> bool {
+    while queued.len() < COMMIT_APPENDS_MAX && *bytes_count < COMMIT_BYTES_MAX {
         let Ok(next) = requests.try_recv() else {
-            break;
+            return true;
         };
-        bytes_count += request_bytes(&next);
+        *bytes_count += request_bytes(&next);
         queued.push(next);
     }
+    false
 }
 
 fn request_bytes(request: &Request) -> usize {

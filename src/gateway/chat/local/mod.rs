@@ -15,9 +15,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
 use futures_util::stream::{self, StreamExt as _, TryStreamExt as _};
-use tokio::sync::{Mutex, OwnedMutexGuard, watch};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
@@ -46,6 +45,9 @@ pub struct LocalRooms {
 
 struct Room {
     info: RoomInfo,
+    /// Who has it writes there.
+    turn: Arc<Mutex<()>>,
+    /// Never held while the disk is waited for: who looks sees what stands there, also while somebody writes.
     transcript: Arc<Mutex<Transcript>>,
 }
 
@@ -110,16 +112,20 @@ impl LocalRooms {
         self.writer.journal.as_ref()
     }
 
-    /// A room as the journal has it.
-    async fn enter(&self, room: &str) -> Result<OwnedMutexGuard<Transcript>, RoomError> {
-        let mut transcript = self.room(room)?.transcript.clone().lock_owned().await;
-        if transcript.is_behind() {
-            let known = transcript.sequence();
-            let caught_up = transcript.catch_up(self.journal()).await;
-            self.writer.tell(&transcript, known);
-            caught_up?;
+    /// A room as the journal has it, but for what somebody is writing just now.
+    async fn enter(&self, room: &str) -> Result<MutexGuard<'_, Transcript>, RoomError> {
+        let room = self.room(room)?;
+        let mut transcript = room.transcript.lock().await;
+        if transcript.is_behind() && room.turn.try_lock().is_ok() {
+            self.writer.catch_up(&mut transcript).await?;
         }
         Ok(transcript)
+    }
+
+    /// A room when nobody is writing there.
+    async fn enter_after_writing(&self, room: &str) -> Result<MutexGuard<'_, Transcript>, RoomError> {
+        drop(self.room(room)?.turn.lock().await);
+        self.enter(room).await
     }
 
     /// Writes what is decided over a room as it stands; answers what was decided with it. It is carried out also when whoever
@@ -129,9 +135,13 @@ impl LocalRooms {
         room: &str,
         decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send + 'static,
     ) -> Result<T, RoomError> {
-        let mut transcript = self.enter(room).await?;
-        let writer = self.writer.clone();
-        let writing = tokio::spawn(async move { writer.write(&mut transcript, decide).await });
+        let room = self.room(room)?;
+        let turn = room.turn.clone().lock_owned().await;
+        let (writer, transcript) = (self.writer.clone(), room.transcript.clone());
+        let writing = tokio::spawn(async move {
+            let _turn = turn;
+            writer.write(&transcript, decide).await
+        });
         writing.await.unwrap_or_else(|gone| Err(RoomError::Unclear(gone.to_string())))
     }
 }
@@ -139,38 +149,50 @@ impl LocalRooms {
 impl Writer {
     async fn write<T>(
         &self,
-        transcript: &mut Transcript,
+        room: &Mutex<Transcript>,
         decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send,
     ) -> Result<T, RoomError> {
-        let (at, known) = (self.clock.now(), transcript.sequence());
-        let written = self.decide_and_record(transcript, at, decide).await;
-        if let Some(index) = transcript.to_write_down(SNAPSHOT_EVENTS)
-            && self.snapshots.offer(transcript.stream().clone(), index)
-        {
-            transcript.wrote_down();
+        let at = self.clock.now();
+        let mut transcript = room.lock().await;
+        if transcript.is_behind() {
+            self.catch_up(&mut transcript).await?;
         }
-        self.tell(transcript, known);
-        written
-    }
-
-    async fn decide_and_record<T>(
-        &self,
-        transcript: &mut Transcript,
-        at: DateTime<Utc>,
-        decide: impl Fn(&Transcript) -> (Vec<RoomEvent>, T) + Send,
-    ) -> Result<T, RoomError> {
         let mut attempts = 0;
         loop {
-            let (events, answer) = decide(transcript);
+            let (events, answer) = decide(&transcript);
             if events.is_empty() {
                 return Ok(answer);
             }
             attempts += 1;
-            match transcript.record(self.journal.as_ref(), at, events).await {
+            let entry = transcript.begin(at, events)?;
+            drop(transcript);
+            // Nobody waits for what stands in a room as they do for the answer to a press.
+            let appended = self.journal.append_patiently(vec![entry.append.clone()], 0).await;
+            transcript = room.lock().await;
+            let known = transcript.sequence();
+            let written = transcript.end(self.journal.as_ref(), entry, appended).await;
+            self.write_down(&mut transcript);
+            self.tell(&transcript, known);
+            match written {
                 Ok(()) => return Ok(answer),
                 Err(unwritten) if unwritten.again && attempts < WRITE_ATTEMPTS_MAX => {}
                 Err(unwritten) => return Err(unwritten.error),
             }
+        }
+    }
+
+    async fn catch_up(&self, transcript: &mut Transcript) -> Result<(), RoomError> {
+        let known = transcript.sequence();
+        let caught_up = transcript.catch_up(self.journal.as_ref()).await;
+        self.tell(transcript, known);
+        caught_up
+    }
+
+    fn write_down(&self, transcript: &mut Transcript) {
+        if let Some(index) = transcript.to_write_down(SNAPSHOT_EVENTS)
+            && self.snapshots.offer(transcript.stream().clone(), index)
+        {
+            transcript.wrote_down();
         }
     }
 
@@ -185,7 +207,7 @@ impl Writer {
 async fn open(info: RoomInfo, journal: &dyn Journal, store: &Arc<dyn SnapshotStore>) -> Result<(String, Room), RoomError> {
     let limits = if info.hosts { Limits::HOSTING } else { Limits::LISTENING };
     let transcript = Transcript::load(journal, store, &info.id, limits).await?;
-    Ok((info.id.clone(), Room { info, transcript: Arc::new(Mutex::new(transcript)) }))
+    Ok((info.id.clone(), Room { info, turn: Arc::default(), transcript: Arc::new(Mutex::new(transcript)) }))
 }
 
 /// Forgets the snapshots of rooms that are not configured any more.

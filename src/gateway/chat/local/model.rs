@@ -16,7 +16,7 @@ use crate::engine::journal::{Journal as _, StreamName};
 use crate::engine::ports::{Author, Belongs, RoomMessage};
 use crate::engine::snapshots::{NoSnapshots, SnapshotStore, Snapshotted as _, encode};
 
-use super::transcript::{Index, Limits, Post, RoomEvent, Transcript};
+use super::transcript::{Index, Limits, Post, RoomEvent, Transcript, Unwritten};
 
 const ROOM: &str = "rollouts";
 const LIMITS: Limits = Limits { mark_messages: 3, read_records: 4, read_messages: 5, latest: 4, delivered: 2, said: 2 };
@@ -192,13 +192,19 @@ impl World {
             return;
         }
         self.now += TimeDelta::seconds(1);
-        if let Err(unwritten) = self.transcript.record(&self.journal, self.now, events.clone()).await {
+        if let Err(unwritten) = self.write(events.clone()).await {
             assert!(unwritten.again, "{unwritten:?}");
-            self.transcript.record(&self.journal, self.now, events.clone()).await.unwrap();
+            self.write(events.clone()).await.unwrap();
         }
         for event in &events {
             self.model.apply(self.now, event);
         }
+    }
+
+    async fn write(&mut self, events: Vec<RoomEvent>) -> Result<(), Unwritten> {
+        let entry = self.transcript.begin(self.now, events).unwrap();
+        let appended = self.journal.append(vec![entry.append.clone()], 0).await;
+        self.transcript.end(&self.journal, entry, appended).await
     }
 
     async fn write_down(&mut self) {

@@ -68,7 +68,8 @@ impl Courier for LocalRooms {
     }
 
     async fn find(&self, delivery: &Delivery) -> Found {
-        let transcript = match self.enter(&room_of(&delivery.to)).await {
+        // What is on its way there is neither there nor absent.
+        let transcript = match self.enter_after_writing(&room_of(&delivery.to)).await {
             Ok(transcript) => transcript,
             Err(RoomError::Unknown(_)) => return Found::Absent,
             Err(error) => return Found::CannotTell { why: error.to_string() },

@@ -145,10 +145,16 @@ pub(super) struct Transcript {
     index: Index,
     /// The newest messages, as far as somebody looked at them or they came since.
     latest: VecDeque<RoomMessage>,
-    /// Whether the journal may have more of this room than is known here: an append began, and nobody knows how it ended.
+    /// Whether the journal may have more of this room than is known here: an append began, and how it ended is not known yet.
     is_behind: bool,
     /// Up to which record the index was written down last.
     snapshot_at: u64,
+}
+
+/// What is being written.
+pub(super) struct Entry {
+    pub append: Append,
+    recorded: Vec<Recorded>,
 }
 
 /// Why something does not stand in a room, as far as is known.
@@ -227,27 +233,31 @@ impl Transcript {
         StreamName::new(format!("{ROOMS}{room}"))
     }
 
-    /// Appends to the room's stream; on success the room has changed.
-    pub async fn record(&mut self, journal: &dyn Journal, at: DateTime<Utc>, events: Vec<RoomEvent>) -> Result<(), Unwritten> {
-        let unwritten = |error| Unwritten { error, again: false };
+    /// Begins to write: what is answered is for the journal, and then for [`end`](Self::end). One at a time; until its end the room
+    /// is behind, and shows what it showed before.
+    pub fn begin(&mut self, at: DateTime<Utc>, events: Vec<RoomEvent>) -> Result<Entry, RoomError> {
         let recorded: Vec<Recorded> = events.into_iter().map(|event| Recorded { v: ROOM_EVENT_VERSION, at, event }).collect();
         let expected = self.index.sequence;
         let mut records = Vec::with_capacity(recorded.len());
         for (index, one) in recorded.iter().enumerate() {
-            let payload = serde_json::to_vec(one).map_err(|error| unwritten(RoomError::Store(error.to_string())))?;
+            let payload = serde_json::to_vec(one).map_err(|error| RoomError::Store(error.to_string()))?;
             records.push(NewRecord { id: format!("{}#{index}", expected + 1), payload });
         }
-        let append = Append { stream: self.stream.clone(), expected, records: records.clone() };
         self.is_behind = true;
-        match journal.append(vec![append], 0).await {
+        Ok(Entry { append: Append { stream: self.stream.clone(), expected, records }, recorded })
+    }
+
+    /// Ends it with what the journal answered; on success the room has changed.
+    pub async fn end(&mut self, journal: &dyn Journal, entry: Entry, appended: Result<(), AppendError>) -> Result<(), Unwritten> {
+        match appended {
             Ok(()) => {
-                for one in recorded {
+                for one in entry.recorded {
                     self.take(one);
                 }
                 self.is_behind = false;
                 Ok(())
             }
-            Err(error) => self.look_for(journal, expected, &records, error).await,
+            Err(error) => self.look_for(journal, entry.append.expected, &entry.append.records, error).await,
         }
     }
 
