@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, bail};
 
 use crate::domain::problem::Severity;
-use crate::settings::Files;
+use crate::settings::{Files, slack_channel, telegram_group};
 
 /// How many people are asked for: more are written into the file.
 const PEOPLE_MAX: usize = 50;
@@ -30,7 +30,7 @@ struct Answers {
     room: String,
     /// The channel in Slack, the chat in Telegram.
     slack: Option<String>,
-    telegram: Option<String>,
+    telegram: Option<i64>,
     people: Vec<Named>,
 }
 
@@ -81,19 +81,18 @@ fn asked(answers: &mut dyn BufRead, is_person: bool) -> anyhow::Result<Answers> 
         let fits = said.len() <= 80 && said.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
         if fits { Ok(said.to_owned()) } else { Err("Up to 80 lower-case letters, digits and hyphens.".to_owned()) }
     })?;
-    let mut id_on = |platform: &str, example: &str| -> anyhow::Result<Option<String>> {
-        if !platforms.iter().any(|named| named == platform) {
-            return Ok(None);
-        }
-        let question = format!("Which id does it have on {platform}? Like {example}");
-        let id = questions.ask(&question, "", |said| {
-            let is_one = !said.is_empty() && said.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-');
-            if is_one { Ok(said.to_owned()) } else { Err("Letters, digits and hyphens.".to_owned()) }
-        })?;
-        Ok(Some(id))
-    };
-    let slack = id_on("slack", "C0123ABCD")?;
-    let telegram = id_on("telegram", "-1001234567890")?;
+    let is_on = |platform: &str| platforms.iter().any(|named| named == platform);
+    let form = |help: &str| format!("It is {help}.");
+    let mut slack = None;
+    if is_on("slack") {
+        let question = "Which channel is it in Slack? Its id, like C0123ABCD";
+        slack = Some(questions.ask(question, "", |said| slack_channel(said).map_err(form))?);
+    }
+    let mut telegram = None;
+    if is_on("telegram") {
+        let question = "Which group is it in Telegram? Its id, like -1001234567890";
+        telegram = Some(questions.ask(question, "", |said| telegram_group(said).map_err(form))?);
+    }
     let first =
         questions.ask("Who looks after T-minus? Short name and full name: maria Maria Keller", "", |said| named(said, &[]))?;
     let mut people = vec![first];
@@ -165,10 +164,11 @@ fn quoted(text: &str) -> String {
 
 fn settings(answers: &Answers) -> String {
     let mut room = String::new();
-    for (platform, id) in [("slack", &answers.slack), ("telegram", &answers.telegram)] {
-        if let Some(id) = id {
-            let _ = write!(room, "{platform}: {}, ", quoted(id));
-        }
+    if let Some(id) = &answers.slack {
+        let _ = write!(room, "slack: {id}, ");
+    }
+    if let Some(id) = answers.telegram {
+        let _ = write!(room, "telegram: {id}, ");
     }
     format!(
         "# Where the conversation takes place, where announcements go, what actions run against.\n\
@@ -271,7 +271,8 @@ mod tests {
             ("\n\nmaria\n", "And the full name after it"),
             ("\n\nmaria M\nmaria M\n", "maria is somebody else already"),
             ("", "the answers end before: Who looks after T-minus?"),
-            ("slack\n\n\n", "Letters, digits and hyphens"),
+            ("slack\n\n#rollouts\n", "It is its id, like `C0123ABCD`"),
+            ("telegram\n\n12\n", "It is a negative number"),
         ] {
             let error = answer(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?}: {error}");

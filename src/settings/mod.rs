@@ -1,6 +1,7 @@
 //! `config/` and `messages/` as typed settings, once: every problem of every file at once, or none.
 
 mod files;
+mod places;
 mod reading;
 mod recurring;
 mod web;
@@ -14,16 +15,20 @@ use crate::domain::calendar::Calendar;
 use crate::domain::catalogue::Kind;
 use crate::domain::digest::Digest;
 use crate::domain::freeze::Freezes;
-use crate::domain::people::Directory;
+use crate::domain::people::{Directory, PersonId};
 use crate::domain::problem::{Problem, Severity};
+use crate::domain::runbook::Destinations;
 use crate::domain::runbook::check::{self, Outline, Surroundings, check};
-use crate::domain::runbook::model::{Address, MessageTemplate, Platform, Runbook};
+use crate::domain::runbook::model::{Address, MessageTemplate, Runbook};
 use crate::gateway::action::http::{Allowed, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use self::files::{MESSAGES_DIR, PEOPLE, RUNBOOKS, TMINUS};
 
 pub use self::files::Files;
+pub use self::places::{
+    AddressPlaces, Handles, MAILBOXES_MAX, RoomPlaces, SlackMember, TelegramChat, slack_channel, telegram_group,
+};
 pub use self::web::{PublicUrl, TlsFiles, WebSettings};
 
 /// Everything configured.
@@ -31,10 +36,12 @@ pub use self::web::{PublicUrl, TlsFiles, WebSettings};
 pub struct Settings {
     /// People and teams.
     pub people: Directory,
-    /// The rooms that host the conversation, by name, with the platforms that they are on.
-    pub rooms: BTreeMap<String, Vec<Platform>>,
-    /// The addresses announcements can go to, by name.
-    pub addresses: BTreeSet<String>,
+    /// How people are reached and known on platforms. Live, like the people themselves.
+    pub handles: BTreeMap<PersonId, Handles>,
+    /// The rooms that host the conversation, by name, with where they are.
+    pub rooms: BTreeMap<String, RoomPlaces>,
+    /// The addresses announcements can go to, by name, with where they are.
+    pub addresses: BTreeMap<String, AddressPlaces>,
     /// How the page is had.
     pub web: WebSettings,
     /// The systems.
@@ -121,6 +128,17 @@ impl System {
 }
 
 impl Settings {
+    /// Everything that can be announced to: addresses, and rooms.
+    #[must_use]
+    pub fn destinations(&self) -> Destinations {
+        let rooms = self.rooms.iter().map(|(name, places)| (name.clone(), places.platforms().collect()));
+        let mut destinations = Destinations(rooms.collect());
+        for (name, places) in &self.addresses {
+            destinations.0.entry(name.clone()).or_default().extend(places.platforms());
+        }
+        destinations
+    }
+
     /// Every address that any runbook or digest announces to.
     #[must_use]
     pub fn announced_to(&self) -> BTreeSet<Address> {
@@ -212,7 +230,7 @@ impl Files {
             messages,
             runbooks: outlines.values().cloned().collect(),
             rooms: settings.rooms.keys().cloned().collect(),
-            addresses: settings.addresses.clone(),
+            destinations: settings.destinations(),
         };
         let mut first_of: BTreeMap<&str, &str> = BTreeMap::new();
         for (path, text) in self.below(RUNBOOKS) {

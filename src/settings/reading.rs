@@ -9,7 +9,6 @@ use chrono_tz::Tz;
 use crate::domain::catalogue::{KINDS, Kind};
 use crate::domain::people::{Directory, PERSON_ID_CHARS_MAX, Person, PersonId, ROOM_OF_PERSON};
 use crate::domain::problem::Problem;
-use crate::domain::runbook::model::Platform;
 use crate::domain::section::{Located, Report, Section, entries_of, text_of, texts_of};
 use crate::domain::time::{parse_duration, say_seconds};
 use crate::domain::yaml::{self, Node, Value};
@@ -17,7 +16,8 @@ use crate::gateway::action::http::{Allowed, Secret, SecretHeader};
 use crate::gateway::action::pretend::Script;
 
 use super::files::{PEOPLE, TMINUS};
-use super::{Means, Programs, Settings, System, recurring, web};
+use super::places::{Handles, Taken};
+use super::{Means, Programs, Settings, System, places, recurring, web};
 
 /// The longest time-out of a request: longer ones hold a connection that nobody waits for.
 const HTTP_TIMEOUT_SECONDS_MAX: i64 = 3600;
@@ -42,8 +42,9 @@ pub(super) fn read_people(text: &str, settings: &mut Settings, problems: &mut Ve
     let mut teams = BTreeMap::new();
     if let Some(mut top) = open(&report, &node, "the people file") {
         let mut taken: BTreeMap<String, Located<'_>> = BTreeMap::new();
+        let (mut handles, mut known) = (BTreeMap::new(), Taken::default());
         for (id, node) in top.entries("people") {
-            let person = read_person(&report, id, node);
+            let read = read_person(&report, id, node, &mut known);
             if let Some(first) = taken.insert(id.text.to_lowercase(), id) {
                 report.error_help(
                     id.place,
@@ -51,8 +52,11 @@ pub(super) fn read_people(text: &str, settings: &mut Settings, problems: &mut Ve
                     "capitals alone tell nobody apart: T-minus writes to both in one room",
                 );
             }
-            people.extend(person);
+            let Some((person, reached)) = read else { continue };
+            handles.insert(person.id.clone(), reached);
+            people.push(person);
         }
+        settings.handles = handles;
         for (name, node) in top.entries("teams") {
             let members = texts_of(&report, node, "teams");
             for member in &members {
@@ -82,7 +86,7 @@ fn check_person_id(report: &Report, id: Located<'_>) {
     }
 }
 
-fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> {
+fn read_person<'n>(report: &Report, id: Located<'n>, node: &'n Node, known: &mut Taken<'n>) -> Option<(Person, Handles)> {
     check_person_id(report, id);
     let mut section = Section::open(report, node, "a person")?;
     let name = section.needed("name").map(|name| name.text.to_owned());
@@ -94,12 +98,9 @@ fn read_person(report: &Report, id: Located<'_>, node: &Node) -> Option<Person> 
         found
     });
     let roles = section.texts("roles").iter().map(|role| role.text.to_owned()).collect();
-    // Handles on platforms: checked to be texts here, used by the platforms.
-    for handle in ["email", "slack", "telegram"] {
-        section.text(handle);
-    }
+    let handles = places::read_handles(report, id.text, &mut section, known);
     section.close(&[]);
-    Some(Person { id: PersonId::new(id.text), name: name?, timezone, roles })
+    Some((Person { id: PersonId::new(id.text), name: name?, timezone, roles }, handles))
 }
 
 /// Reads the settings file; answers whether there was anything to read settings from. Names of people are looked up only where
@@ -108,24 +109,19 @@ pub(super) fn read_tminus(text: &str, knows_people: bool, settings: &mut Setting
     let report = Report::on(TMINUS);
     let Some(node) = parse(TMINUS, text, problems) else { return false };
     if let Some(mut top) = open(&report, &node, "the settings") {
+        let mut hosting = Taken::default();
         for (name, node) in top.entries("rooms") {
             if let Some(mut room) = Section::open(&report, node, "a room") {
-                let mut platforms = Vec::new();
-                platforms.extend(room.text("slack").map(|_| Platform::Slack));
-                platforms.extend(room.text("telegram").map(|_| Platform::Telegram));
-                platforms.extend(room.flag("local").then_some(Platform::Local));
+                let places = places::read_room(&report, name.text, &mut room, &mut hosting);
                 room.close(&[]);
-                settings.rooms.extend(stream_safe(&report, name).map(|name| (name, platforms)));
+                settings.rooms.extend(stream_safe(&report, name).map(|name| (name, places)));
             }
         }
         for (name, node) in top.entries("addresses") {
             if let Some(mut address) = Section::open(&report, node, "an address") {
-                address.texts("slack");
-                address.texts("telegram");
-                address.texts("email");
-                address.flag("local");
+                let places = places::read_address(&report, &mut address);
                 address.close(&[]);
-                settings.addresses.extend(stream_safe(&report, name));
+                settings.addresses.extend(stream_safe(&report, name).map(|name| (name, places)));
             }
         }
         settings.web = web::read(&report, &mut top);

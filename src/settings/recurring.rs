@@ -55,6 +55,7 @@ pub(super) fn read_freezes(report: &Report, top: &mut Section<'_, '_>, people: O
 
 /// Reads the digests. They go to addresses, and to rooms.
 pub(super) fn read_digests(report: &Report, top: &mut Section<'_, '_>, settings: &Settings) -> Vec<Digest> {
+    let destinations = settings.destinations();
     let mut names = BTreeSet::new();
     let mut digests = Vec::new();
     for node in top.items("digests") {
@@ -64,10 +65,7 @@ pub(super) fn read_digests(report: &Report, top: &mut Section<'_, '_>, settings:
         let mut to = Vec::new();
         for located in section.texts("to") {
             let Some(address) = read_address(report, located) else { continue };
-            let known = || settings.addresses.iter().chain(settings.rooms.keys()).map(String::as_str);
-            if !known().any(|known| known == address.name) {
-                report.unknown(located.place, "address", &address.name, known());
-            }
+            destinations.check(report, &address, located.place);
             to.push(address);
         }
         if !section.has("to") {

@@ -1,6 +1,7 @@
 //! What is said about runbooks that are not right: every problem at once, each with its place and what would be right.
 
-use tminus::settings::Files;
+use tminus::domain::people::PersonId;
+use tminus::settings::{Files, SlackMember, TelegramChat};
 
 fn problems(yaml: &str) -> String {
     let files = Files::embedded().with("config/runbooks/test.yaml", yaml);
@@ -459,8 +460,9 @@ fn a_flood_of_errors_is_cut_and_a_text_without_measure_is_refused() {
 audiences: { watch: ['slack:x'] }
 phases: [{ phase: one, steps: [{ announce: note, to: [watch] }] }]
 ";
-    let files =
-        Files::default().with("config/tminus.yaml", "addresses: { x: {} }\n").with("config/runbooks/test.yaml", announces);
+    let files = Files::default()
+        .with("config/tminus.yaml", "addresses: { x: { slack: C0 } }\n")
+        .with("config/runbooks/test.yaml", announces);
     let names = |count: usize| (0..count).fold(String::new(), |all, i| all + &format!("{{{{ n{i} }}}} "));
     let all = said(&files.clone().with("messages/note.md", &names(500)));
     assert_eq!(all.matches("error: unknown name").count(), 200);
@@ -517,4 +519,81 @@ fn a_short_name_names_one_person_and_one_room() {
         assert_eq!(said.matches("can't be the name of a room or address").count(), 1, "{said}");
         assert!(said.contains("config/tminus.yaml:2:3") && said.contains("in which T-minus writes to one person"), "{said}");
     }
+}
+
+#[test]
+fn where_rooms_addresses_and_people_are_is_checked() {
+    let said = |file: &str, text: &str| said(&Files::default().with(file, text));
+    for (place, what) in [
+        ("slack: '#rollouts'", "`#rollouts` is not the id of a channel in Slack"),
+        ("slack: D0123ABCD", "`D0123ABCD` is not the id of a channel in Slack"),
+        ("telegram: rollouts", "`rollouts` is not the id of a group in Telegram"),
+        ("telegram: 12345", "`12345` is not the id of a group in Telegram"),
+    ] {
+        let said = said("config/tminus.yaml", &format!("rooms: {{ rollouts: {{ {place} }} }}\n"));
+        assert!(said.contains(what), "{said}");
+    }
+    let many: Vec<String> = (0..51).map(|number| format!("a{number}@example.com")).collect();
+    for (place, what) in [
+        ("slack: [C0123ABCD, C0456ABCD]", "an address is one channel on a platform"),
+        ("telegram: '@x'", "`@x` is not the name of a channel in Telegram"),
+        ("email: [maria]", "`maria` is not a mail address"),
+        ("email: \"a@b\\r\\nBcc: c@d\"", "is not a mail address"),
+        ("email: [a@example.com, A@example.com]", "`A@example.com` stands twice"),
+        (&format!("email: [{}]", many.join(", ")), "an address has at most 50 mail addresses"),
+    ] {
+        let said = said("config/tminus.yaml", &format!("addresses: {{ watch: {{ {place} }} }}\n"));
+        assert!(said.contains(what), "{said}");
+    }
+    let rooms = "rooms:\n  one: { slack: C0123ABCD, telegram: -1001 }\n  two: { slack: C0123ABCD, telegram: -1001 }\n";
+    let twice = said("config/tminus.yaml", rooms);
+    assert!(twice.contains("`C0123ABCD` is one's already") && twice.contains("`-1001` is one's already"), "{twice}");
+    let people =
+        "people:\n  ana: { name: Ana, slack: U0123ABCD }\n  tom: { name: Tom, slack: U0123ABCD, telegram: '@tom', email: x }\n";
+    let said = said("config/people.yaml", people);
+    assert!(said.contains("`U0123ABCD` is ana's already"), "{said}");
+    assert!(said.contains("whoever has it there would be both of them"), "{said}");
+    assert!(said.contains("`@tom` is not the id of somebody in Telegram"), "{said}");
+    assert!(said.contains("`x` is not a mail address"), "{said}");
+}
+
+#[test]
+fn what_is_configured_is_had_as_it_is() {
+    let files = Files::default()
+        .with("config/people.yaml", "people: { ana: { name: Ana, slack: T0AB/U0CD, telegram: 7, email: ana@example.com } }\n")
+        .with(
+            "config/tminus.yaml",
+            "rooms: { rollouts: { slack: C0123ABCD, telegram: -1001, local: true } }
+addresses: { watch: { telegram: '@watchers', email: [a@example.com, b@example.com] } }
+",
+        );
+    let settings = files.settings().unwrap_or_else(|no| panic!("{no}"));
+    let room = &settings.rooms["rollouts"];
+    assert_eq!((room.slack.as_deref(), room.telegram, room.local), (Some("C0123ABCD"), Some(-1001), true));
+    let watch = &settings.addresses["watch"];
+    assert_eq!(watch.telegram, Some(TelegramChat::Name("@watchers".into())));
+    assert_eq!(watch.email, ["a@example.com", "b@example.com"]);
+    let ana = &settings.handles[&PersonId::new("ana")];
+    let slack = SlackMember { team: Some("T0AB".into()), user: "U0CD".into() };
+    assert_eq!((ana.slack.as_ref(), ana.telegram, ana.email.as_deref()), (Some(&slack), Some(7), Some("ana@example.com")));
+}
+
+#[test]
+fn an_address_is_used_where_it_is() {
+    let announces = |to: &str| {
+        let text = format!(
+            "runbook: test\naudiences: {{ watch: ['{to}'] }}\nphases: [{{ phase: one, steps: [{{ announce: note, to: [watch] }}] }}]\n"
+        );
+        let tminus = "rooms: { rollouts: { local: true } }\naddresses: { watch: { slack: C0123ABCD }, empty: {} }\n";
+        let files = Files::default().with("config/tminus.yaml", tminus).with("messages/note.md", "note");
+        said(&files.with("config/runbooks/test.yaml", &text))
+    };
+    for good in ["slack:watch", "local:rollouts"] {
+        assert_eq!(announces(good), "", "{good}");
+    }
+    let said = announces("email:watch");
+    assert!(said.contains("`watch` is nowhere on E-mail"), "{said}");
+    assert!(said.contains("add `email` to it in config/tminus.yaml, or write `slack:watch`"), "{said}");
+    assert!(announces("slack:empty").contains("add `slack` to it in config/tminus.yaml"));
+    assert!(announces("slack:nobody").contains("unknown address `nobody`"));
 }

@@ -7,8 +7,9 @@ use proptest::prelude::*;
 use tminus::domain::catalogue::Kind;
 use tminus::domain::message::template::{self, Landing};
 use tminus::domain::rollout::scope::{scope, scope_of_inputs, scope_with_outputs};
+use tminus::domain::runbook::Destinations;
 use tminus::domain::runbook::check::{Surroundings, check};
-use tminus::domain::runbook::model::{Call, MessageTemplate, Runbook, StepKind};
+use tminus::domain::runbook::model::{Call, MessageTemplate, Platform, Runbook, StepKind};
 use tminus::domain::runbook::names::{Function, Member, Name, OUTPUTS};
 use tminus::settings::Files;
 
@@ -52,6 +53,7 @@ fn surroundings(message: &str) -> Surroundings {
         systems: BTreeMap::from([("aws".to_owned(), Kind::named("aws").expect("a kind"))]),
         messages: BTreeMap::from([("all".to_owned(), message.into())]),
         rooms: BTreeSet::from(["room".to_owned()]),
+        destinations: Destinations(BTreeMap::from([("room".to_owned(), BTreeSet::from([Platform::Local]))])),
         ..Surroundings::default()
     }
 }

@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::domain::runbook::model::Platform;
 use crate::settings::{Files, Settings};
 use crate::telemetry;
 
@@ -42,7 +41,7 @@ fn can_serve(settings: &Settings, listen: Option<SocketAddr>) -> anyhow::Result<
     if settings.people.people().next().is_none() {
         bail!("nobody is configured in config/people.yaml, so nobody could log in; `tminus init` writes a beginning");
     }
-    if !settings.rooms.values().any(|platforms| platforms.contains(&Platform::Local)) {
+    if !settings.rooms.values().any(|places| places.local) {
         bail!(
             "no room is local, so there is nowhere to start a rollout; write `rooms: {{ rollouts: {{ local: true }} }}` in config/tminus.yaml"
         );

@@ -19,7 +19,7 @@ use super::Manner;
 pub fn room_infos(settings: &Settings, people: &Directory, manner: Manner) -> Vec<RoomInfo> {
     let hosts = |name: &str| RoomInfo { id: name.to_owned(), title: name.to_owned(), hosts: true, person: None };
     let is_ours = |platform: Platform| manner == Manner::Demo || platform == Platform::Local;
-    let hosting = settings.rooms.iter().filter(|(_, platforms)| manner == Manner::Demo || platforms.contains(&Platform::Local));
+    let hosting = settings.rooms.iter().filter(|(_, places)| manner == Manner::Demo || places.local);
     let mut rooms: Vec<RoomInfo> = hosting.map(|(name, _)| hosts(name)).collect();
     if rooms.is_empty() && manner == Manner::Demo {
         rooms.push(hosts("rollouts"));
@@ -44,8 +44,7 @@ pub fn room_infos(settings: &Settings, people: &Directory, manner: Manner) -> Ve
 
 /// What is configured and not reached, a sentence each.
 pub(super) fn unreached(settings: &Settings) -> Vec<String> {
-    let elsewhere = |platforms: &[Platform]| !platforms.contains(&Platform::Local);
-    let rooms = settings.rooms.iter().filter(|(_, platforms)| elsewhere(platforms));
+    let rooms = settings.rooms.iter().filter(|(_, places)| !places.local);
     let rooms =
         rooms.map(|(name, _)| format!("The room {name} is not `local`, and no other platform is connected; it hosts nothing"));
     let is_off = |address: &Address| address.platform != Platform::Local;

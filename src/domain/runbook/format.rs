@@ -1,5 +1,7 @@
 //! The shapes of the runbook format: fields, addresses, durations, ids. What refers to what is [`super::check`]'s business.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::domain::conversation::form::{Field, FieldKind, compile_pattern};
 use crate::domain::problem::Place;
 use crate::domain::runbook::names::slug;
@@ -148,6 +150,28 @@ pub(super) fn address(report: &Report, node: &Node) -> Option<(Address, Place)> 
         _ => (text_of(report, node, "audiences")?, false),
     };
     Some((Address { must, ..read_address(report, located)? }, located.place))
+}
+
+/// What can be announced to, by name: addresses and rooms, with the platforms that they are on.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Destinations(pub BTreeMap<String, BTreeSet<Platform>>);
+
+impl Destinations {
+    /// Whether an address leads somewhere. One that does not would only be found out when everybody waits for it.
+    pub fn check(&self, report: &Report, address: &Address, place: Place) {
+        let Some(platforms) = self.0.get(&address.name) else {
+            return report.unknown(place, "address", &address.name, self.0.keys().map(String::as_str));
+        };
+        if platforms.contains(&address.platform) {
+            return;
+        }
+        let (name, key) = (&address.name, address.platform.name());
+        let help = match platforms.iter().next() {
+            Some(platform) => format!("add `{key}` to it in config/tminus.yaml, or write `{}:{name}`", platform.name()),
+            None => format!("add `{key}` to it in config/tminus.yaml"),
+        };
+        report.error_help(place, format!("`{name}` is nowhere on {}", address.platform.title()), help);
+    }
 }
 
 /// Reads `slack:NAME`.

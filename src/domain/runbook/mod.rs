@@ -6,4 +6,4 @@ pub mod model;
 pub mod names;
 pub mod step;
 
-pub use self::format::read_address;
+pub use self::format::{Destinations, read_address};

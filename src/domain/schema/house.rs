@@ -5,7 +5,12 @@ use serde_json::{Value, json};
 use crate::domain::catalogue::KINDS;
 use crate::domain::people::{PERSON_ID_CHARS_MAX, ROOM_OF_PERSON};
 
-use super::{duration, flag, key, list, map, needed, object, of, one_of, text, texts};
+use super::{duration, flag, key, list, map, needed, object, of, one_of, pattern, text, texts};
+
+/// The id of a channel, as Slack has it.
+const SLACK_CHANNEL: &str = "^[CG][A-Z0-9]{1,23}$";
+/// The id of a member, with the workspace's where it is not the bot's own.
+const SLACK_MEMBER: &str = "^([TE][A-Z0-9]{1,23}/)?[UW][A-Z0-9]{1,23}$";
 
 pub(super) fn people() -> Value {
     let person = object(
@@ -13,7 +18,11 @@ pub(super) fn people() -> Value {
         [
             needed("name", text(), "The full name"),
             key("email", text(), "Where mail reaches them"),
-            key("slack", text(), "Their member id in Slack"),
+            key(
+                "slack",
+                pattern(SLACK_MEMBER),
+                "Their member id in Slack, like U0123ABCD; T0123ABCD/U0123ABCD in another workspace",
+            ),
             key("telegram", text(), "Their user id in Telegram"),
             key("timezone", text(), "Where they are, like Europe/Berlin: nobody is reminded at night"),
             key("roles", texts(), "What they are, wherever a runbook names the role"),
@@ -34,17 +43,17 @@ pub(super) fn settings() -> Value {
     let room = object(
         "One room.",
         [
-            key("slack", text(), "The channel in Slack"),
-            key("telegram", text(), "The chat in Telegram"),
+            key("slack", pattern(SLACK_CHANNEL), "The id of the channel in Slack, like C0123ABCD"),
+            key("telegram", text(), "The id of the group in Telegram, like -1001234567890"),
             key("local", flag(), "Whether it is a room of T-minus itself, too"),
         ],
     );
     let address = object(
         "One address for announcements.",
         [
-            key("slack", texts(), "Channels in Slack"),
-            key("telegram", texts(), "Chats in Telegram"),
-            key("email", texts(), "Mail addresses"),
+            key("slack", pattern(SLACK_CHANNEL), "The id of a channel in Slack, like C0123ABCD"),
+            key("telegram", text(), "A chat in Telegram: its id, or the name of a public channel, like @andromeda_rollouts"),
+            key("email", texts(), "Mail addresses: each gets it"),
             key("local", flag(), "Whether it is a room of T-minus itself, written as local:NAME in runbooks"),
         ],
     );

@@ -15,7 +15,7 @@ use crate::domain::problem::{Place, Problem};
 use crate::domain::section::{Located, Report, Section};
 use crate::domain::yaml::{self, Node, Value};
 
-use super::format::{self, later};
+use super::format::{self, Destinations, later};
 use super::model::{Input, MessageTemplate, Phase, PhaseTime, Runbook, Step, StepKind};
 use super::names;
 
@@ -37,8 +37,8 @@ pub struct Surroundings {
     pub runbooks: BTreeMap<String, Outline>,
     /// The names of rooms.
     pub rooms: BTreeSet<String>,
-    /// The names of addresses.
-    pub addresses: BTreeSet<String>,
+    /// What can be announced to.
+    pub destinations: Destinations,
 }
 
 /// What other runbooks can refer to in one, read before any is checked.

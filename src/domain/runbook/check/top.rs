@@ -97,10 +97,7 @@ impl Checker<'_> {
             };
             let mut addresses = Vec::new();
             for (address, place) in nodes.into_iter().filter_map(|node| format::address(self.report, node)) {
-                let known = || self.surroundings.addresses.iter().chain(&self.surroundings.rooms).map(String::as_str);
-                if !known().any(|k| k == address.name) {
-                    self.report.unknown(place, "address", &address.name, known());
-                }
+                self.surroundings.destinations.check(self.report, &address, place);
                 addresses.push(address);
             }
             if addresses.is_empty() {
