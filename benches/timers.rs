@@ -44,7 +44,7 @@ const PHASES: u32 = 10;
 /// How far apart the phases of a rollout are: what is due is spread over ten times as long.
 const APART_SECONDS: u32 = 6;
 /// How long after the rollouts began the first timer is due: the cards are posted until then.
-const LEAD: TimeDelta = TimeDelta::seconds(25);
+const LEAD: TimeDelta = TimeDelta::seconds(60);
 /// How long is waited for what is late.
 const GRACE: Duration = Duration::from_secs(15);
 const GOAL_MS: f64 = 100.0;
@@ -137,6 +137,9 @@ async fn timers(dir: &Path) -> Outcome<Figures> {
         snapshots: Arc::new(SnapshotFolder::open(&dir.join(SNAPSHOTS_DIR))?),
         metrics: None,
     };
+    if now() > first {
+        return Err(format!("the rollouts took longer than {} s to begin", LEAD.num_seconds()).into());
+    }
     let running = serve::start(setup, TcpListener::bind(("127.0.0.1", 0)).await?).await?;
     if now() > first {
         return Err("the first timer was due before everything was ready".into());
