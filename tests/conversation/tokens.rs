@@ -23,6 +23,7 @@ async fn a_token_decides_who_acts_and_nothing_else_does() {
     // Her own name is no contradiction; anybody else's is, and so is a name that nobody has.
     let say = |person: &str| json!({ "person": person, "text": "/rollout note seen" });
     assert_eq!(bearing(&app, token, &messages, &say("maria")).await.0, 200);
+    app.logged("Maria noted: seen").await;
     let before = app.get(&messages).await;
     for other in ["ana", "nobody"] {
         let (status, problem) = bearing(&app, token, &messages, &say(other)).await;
