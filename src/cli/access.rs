@@ -18,7 +18,7 @@ use crate::settings::Files;
 use crate::telemetry;
 
 use super::serve::{ACCESS_DIR, URL_FILE};
-use super::{demo, say_out};
+use super::{demo, folder, say_out};
 
 /// Whose access, and where it is remembered.
 #[derive(Debug, clap::Args)]
@@ -154,28 +154,7 @@ impl Place {
         if !self.data.is_dir() {
             bail!("there is no data folder {}; name the one of the T-minus that is meant with --data DIR", self.data.display());
         }
-        self.is_own()
-    }
-
-    /// Refuses to leave files in somebody else's folder: T-minus, who runs as its owner, could not read them.
-    #[cfg(unix)]
-    fn is_own(&self) -> anyhow::Result<()> {
-        use std::os::unix::fs::MetadataExt as _;
-        let owner = std::fs::metadata(&self.data).with_context(|| format!("{} can't be looked at", self.data.display()))?.uid();
-        let own = rustix::process::geteuid().as_raw();
-        if owner != own {
-            bail!(
-                "the data folder {} belongs to user {owner}, and this is user {own}, whose files T-minus could not read. Type \
-                 `sudo -u '#{owner}' tminus …` instead",
-                self.data.display()
-            );
-        }
-        Ok(())
-    }
-
-    #[cfg(not(unix))]
-    fn is_own(&self) -> anyhow::Result<()> {
-        Ok(())
+        folder::is_own(&self.data)
     }
 
     fn files(&self) -> anyhow::Result<Files> {

@@ -15,16 +15,16 @@ use crate::domain::problem::visible;
 use crate::domain::proof::Proof;
 use crate::engine::backups::{Backup, back_up, keep_export};
 use crate::engine::clock::SystemClock;
-use crate::engine::files;
 use crate::engine::journal::chain::{self, ChainHash};
 use crate::engine::journal::export::{Exporter, Header, Reader, WriteFileError, chunks, write_file};
 use crate::engine::journal::import::import;
-use crate::engine::journal::sled::{OpenError, SledJournal, SledOptions, StoreHead, VerifyReport, verify_with};
+use crate::engine::journal::sled::{OpenError, SledJournal, StoreHead, VerifyReport, verify_with};
 use crate::engine::journal::{ReadError, StreamName};
 use crate::engine::ports::Clock as _;
 
 use super::client::{Api, Where};
 use super::demo::DATA_DEFAULT;
+use super::folder::{self, NAME_IT, journal_dir};
 use super::serve::{JOURNAL_DIR, SNAPSHOTS_DIR};
 
 /// The longest report that is read, in bytes: that of a rollout of a thousand steps is far below it.
@@ -129,29 +129,6 @@ pub(super) fn run(command: &Command) -> anyhow::Result<ExitCode> {
         Command::Backup(args) => backup(args),
     }
 }
-
-/// Makes the data folder where it is not there.
-pub(super) fn make_data_folder(data: &Path) -> anyhow::Result<()> {
-    if data.is_file() {
-        anyhow::bail!("{} is a file, not a folder. {NAME_IT}", data.display());
-    }
-    // Others on the machine have no business in it: whoever may write there may let people in.
-    files::make_private_all(data).with_context(|| format!("the data folder {} can't be made", data.display()))
-}
-
-/// The folder of the journal within a data folder that is there.
-pub(super) fn journal_dir(data: &Path, help: &str) -> anyhow::Result<PathBuf> {
-    if data.is_file() {
-        anyhow::bail!("{} is a file, not a folder. {help}", data.display());
-    }
-    let dir = data.join(JOURNAL_DIR);
-    if !dir.exists() {
-        anyhow::bail!("{} holds no journal. {help}", data.display());
-    }
-    Ok(dir)
-}
-
-const NAME_IT: &str = "Name the data folder with --data DIR.";
 
 /// What was verified: of a folder or of a file.
 struct Verified {
@@ -380,6 +357,9 @@ fn bring_back(args: &ImportArgs) -> anyhow::Result<ExitCode> {
     let reader = open_export(&args.file)?;
     let (written, imported) = (reader.header().written, said(reader.header()));
     let dir = args.data.join(JOURNAL_DIR);
+    if args.data.is_dir() {
+        folder::is_own(&args.data)?;
+    }
     let report = import(reader, &dir, &|| false).with_context(|| format!("{} was not imported", args.file.display()))?;
     println!("imported {imported} into {}", dir.display());
     println!("head of the chain: {}", report.store_head);
@@ -428,8 +408,7 @@ fn open_export(file: &Path) -> anyhow::Result<Reader<BufReader<File>>> {
 
 /// Opens the journal of a data folder that nothing else works on.
 fn open(data: &Path) -> anyhow::Result<SledJournal> {
-    let opened = SledJournal::open(&journal_dir(data, NAME_IT)?, &SledOptions::default());
-    opened.map_err(|error| {
+    folder::open_journal(data, NAME_IT)?.map_err(|error| {
         while_in_use(error, "Ask that one: --url URL. Or have it make backups itself: `backups:` in config/tminus.yaml")
     })
 }

@@ -5,6 +5,7 @@ mod check;
 mod client;
 mod completions;
 mod demo;
+mod folder;
 mod init;
 mod journal;
 mod ready;

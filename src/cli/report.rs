@@ -12,11 +12,10 @@ use crate::domain::report::{Report, report};
 use crate::domain::rollout::command::RolloutId;
 use crate::domain::rollout::state::State;
 use crate::engine::conductor::{proof_of, read_rollout};
-use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::settings::Files;
 
 use super::client::{Api, Where};
-use super::journal::journal_dir;
+use super::folder;
 use super::say_out;
 
 /// Which rollout, and where it is read from.
@@ -85,13 +84,12 @@ impl Which {
     }
 
     fn read_folder(&self, data: &Path, write: Write<'_>) -> anyhow::Result<String> {
-        let dir = journal_dir(data, "Name the data folder with --data DIR, or a running T-minus with --url URL.")?;
         let files = match &self.config {
             Some(dir) => Files::read(dir)?,
             None => Files::embedded(),
         };
         let people = files.settings()?.people;
-        let journal = SledJournal::open(&dir, &SledOptions::default())
+        let journal = folder::open_journal(data, "Name the data folder with --data DIR, or a running T-minus with --url URL.")?
             .context("the journal can't be read; while a process works on it, ask that one: --url http://…")?;
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let id = RolloutId(self.id.clone());

@@ -204,3 +204,87 @@ fn a_folder_that_was_refused_is_as_it_was() {
     refused(dir.path(), "data");
     assert!(content(&data) == before);
 }
+
+/// Gives a folder and what is in it to another user, which only the one may do who may do everything.
+#[cfg(unix)]
+fn given_away(dir: &Path) -> Option<u32> {
+    use std::os::unix::fs::{MetadataExt as _, lchown};
+    let other = fs::metadata(dir).expect("a folder").uid() + 1;
+    for entry in fs::read_dir(dir).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            given_away(&path)?;
+        } else {
+            lchown(&path, Some(other), None).ok()?;
+        }
+    }
+    lchown(dir, Some(other), None).ok()?;
+    Some(other)
+}
+
+#[cfg(unix)]
+#[test]
+fn nobody_opens_the_journal_in_somebody_elses_folder() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    journal(&data);
+    let Some(other) = given_away(&data) else {
+        // Without that right there is a folder of somebody else's on every machine.
+        assert!(refused(dir.path(), "/").contains("belongs to user 0"));
+        return;
+    };
+    let before = content(&data);
+    for command in [
+        &["report", "andromeda-staging-4.3"][..],
+        &["print", "andromeda-staging-4.3"],
+        &["journal", "export", "-o", "out.jsonl"],
+        &["journal", "backup", "--to", "backups"],
+        &["demo", "--listen", "127.0.0.1:0"],
+        &["serve", "--config", env!("CARGO_MANIFEST_DIR"), "--listen", "127.0.0.1:0"],
+    ] {
+        let (code, _, error) = tminus(dir.path(), &[command, &["--data", "data"]].concat());
+        assert_eq!(code, Some(1), "{command:?}: {error}");
+        assert!(error_of(&error).contains(&format!("belongs to user {other}")), "{command:?}: {error}");
+        assert!(error_of(&error).contains(&format!("sudo -u '#{other}' tminus")), "{command:?}: {error}");
+    }
+    let (code, _, error) = tminus(dir.path(), &["journal", "import", "data/all.jsonl", "--data", "data"]);
+    assert_eq!(code, Some(1));
+    assert!(error_of(&error).contains(&format!("belongs to user {other}")), "{error}");
+    // Looking changes nothing, so that needs no more than reading.
+    let (code, said, error) = tminus(dir.path(), &["journal", "verify", "--data", "data"]);
+    assert_eq!(code, Some(0), "{said}{error}");
+    assert!(content(&data) == before, "nothing was left there");
+}
+
+#[test]
+fn a_folder_of_other_things_is_not_begun_in() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for folder in ["Documents", "Pictures", ".cache", "config"] {
+        fs::create_dir_all(dir.path().join("home").join(folder)).expect("a folder");
+    }
+    let error = refused(dir.path(), "home");
+    assert!(error.starts_with("home holds folders that are not T-minus' (`Documents`, `Pictures`), and no journal."), "{error}");
+    assert!(error.ends_with("such as home/tminus-data"), "{error}");
+    assert!(!dir.path().join("home/journal").exists() && !dir.path().join("home/access").exists());
+    // What a mount, a shell or an operator leaves in a folder that is meant for it is in nobody's way.
+    let data = dir.path().join("data");
+    for folder in ["lost+found", "config", "backups", "access", ".snapshot"] {
+        fs::create_dir_all(data.join(folder)).expect("a folder");
+    }
+    fs::write(data.join("cert.pem"), "x").expect("written");
+    drop(demo::Demo::start(&data, "127.0.0.1:0").expect("it starts"));
+    // And where a journal is, what stands beside it is the operator's matter.
+    fs::create_dir(data.join("letters")).expect("a folder");
+    drop(demo::Demo::start(&data, "127.0.0.1:0").expect("it starts again"));
+}
+
+#[test]
+fn where_it_cannot_listen_nothing_is_left() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = taken.local_addr().expect("an address").to_string();
+    let (code, _, error) = tminus(dir.path(), &["demo", "--listen", &address, "--data", "data"]);
+    assert_eq!(code, Some(1));
+    assert!(error_of(&error).starts_with(&format!("can't listen on {address}; choose another")), "{error}");
+    assert!(!dir.path().join("data").exists());
+}

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::TimeDelta;
 
-use crate::cli::journal::make_data_folder;
+use crate::cli::folder;
 use crate::engine::clock::SystemClock;
 use crate::engine::files::{self, Readers};
 use crate::engine::journal::sled::{SledJournal, SledOptions};
@@ -49,15 +49,15 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
     for warning in &settings.warnings {
         tracing::warn!("{}:{}: {}", warning.file, warning.place.line, warning.what);
     }
-    make_data_folder(&data)?;
-    check_data_folder(&data, manner)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let ended = runtime.block_on(async {
-        // Bound first: when the port is taken, the journal need not be opened at all.
+        // Bound first: when the port is taken, the data folder need not be made, nor the journal opened.
         let listen = listen.or(settings.web.listen).unwrap_or(LISTEN_DEFAULT);
         let listener = tokio::net::TcpListener::bind(listen)
             .await
             .with_context(|| format!("can't listen on {listen}; choose another address with --listen ADDR"))?;
+        folder::make(&data)?;
+        check_data_folder(&data, manner)?;
         let address = listener.local_addr()?;
         let scheme = if settings.web.tls.is_some() && manner == Manner::Serve { "https" } else { "http" };
         let here = format!("{scheme}://{address}");
