@@ -15,6 +15,8 @@ use crate::domain::rollout::effect::{Action, Delivery};
 use crate::domain::rollout::event::ActionOutcome;
 use crate::domain::runbook::model::Venue;
 
+use super::snapshots::Lost;
+
 /// Where the time comes from.
 #[async_trait]
 pub trait Clock: Send + Sync + 'static {
@@ -249,6 +251,9 @@ pub enum RoomError {
     /// Announcements arrive in this room, and nobody talks in it.
     #[error("the room `{0}` only receives announcements")]
     ListensOnly(String),
+    /// The journal is not the one any more that snapshots were made of.
+    #[error("{0}")]
+    Lost(Lost),
     /// The store did not take it.
     #[error("the room could not be written: {0}")]
     Store(String),

@@ -288,3 +288,67 @@ fn where_it_cannot_listen_nothing_is_left() {
     assert!(error_of(&error).starts_with(&format!("can't listen on {address}; choose another")), "{error}");
     assert!(!dir.path().join("data").exists());
 }
+
+/// Copies a folder of files and folders.
+fn copy(from: &Path, to: &Path) {
+    let status = std::process::Command::new("cp").arg("-r").arg(from).arg(to).status();
+    assert!(status.is_ok_and(|status| status.success()));
+}
+
+#[cfg(unix)]
+#[test]
+fn a_journal_that_is_older_than_its_snapshots_or_gone_is_not_started_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    journal(&data);
+    copy(&data.join("journal"), &dir.path().join("old"));
+    let demo = demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts");
+    let (code, ..) = tminus(dir.path(), &["say", "note it happened", "--as", "maria", "--url", &demo.url]);
+    assert_eq!(code, Some(0));
+    assert!(demo.stop());
+    fs::rename(data.join("journal"), dir.path().join("new")).expect("moved");
+
+    let lost = "the journal has lost what it had acknowledged: there is a snapshot of ";
+    let serve = ["serve", "--config", env!("CARGO_MANIFEST_DIR"), "--listen", "127.0.0.1:0", "--data", "data"];
+    let both = || [refused(dir.path(), "data"), error_of(&tminus(dir.path(), &serve).2).to_owned()];
+    for error in both() {
+        assert!(error.contains(lost) && error.contains("the journal ends before") && error.contains(RESTORE), "{error}");
+    }
+    assert!(!data.join("journal").exists(), "nothing stands in the place of the one that is missing");
+    copy(&dir.path().join("old"), &data.join("journal"));
+    for error in both() {
+        assert!(error.contains(lost) && error.contains("the journal ends before"), "{error}");
+    }
+    // The right one is started on; and the old one, once somebody decided that.
+    fs::rename(data.join("journal"), dir.path().join("older")).expect("moved");
+    copy(&dir.path().join("new"), &data.join("journal"));
+    drop(demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts"));
+    fs::remove_dir_all(data.join("journal")).expect("removed");
+    copy(&dir.path().join("old"), &data.join("journal"));
+    fs::remove_dir_all(data.join("snapshots")).expect("removed");
+    drop(demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts"));
+}
+
+#[cfg(unix)]
+#[test]
+fn snapshots_of_another_version_are_said_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    journal(&data);
+    assert!(demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts").stop());
+    let mut count = 0;
+    for entry in fs::read_dir(data.join("snapshots")).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        let text = fs::read_to_string(&path).expect("text");
+        let older = text.replacen(concat!("\"program\":\"", env!("CARGO_PKG_VERSION")), "\"program\":\"0.0.9", 1);
+        assert_ne!(older, text);
+        fs::write(&path, older).expect("written");
+        count += 1;
+    }
+    assert!(count > 1);
+    fs::remove_file(data.join("log")).expect("removed");
+    drop(demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts"));
+    let log = fs::read_to_string(data.join("log")).expect("a log");
+    assert_eq!(log.matches("of version 0.0.9, and this is format").count(), 1, "{log}");
+    assert!(!log.contains("is not used"), "{log}");
+}

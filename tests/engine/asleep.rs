@@ -58,7 +58,7 @@ async fn until_reminded(stage: &Stage, id: &RolloutId) {
 async fn until_written_down(stage: &Stage) {
     let stream = StreamName::new("rollout/1");
     for _ in 0..2000 {
-        if at_rest(&stage.snapshots, stage.journal.as_ref(), &stream).await.is_some() {
+        if at_rest(&stage.snapshots, stage.journal.as_ref(), &stream).await.unwrap().is_some() {
             return;
         }
         tokio::time::sleep(Duration::from_millis(50)).await;

@@ -15,7 +15,7 @@ use tminus::engine::journal::chain::ChainHash;
 use tminus::engine::journal::memory::{Fault, MemoryJournal};
 use tminus::engine::journal::{Append, AppendError, Cut, Journal, NewRecord, ReadError, Record, StreamName};
 use tminus::engine::ports::{Belongs, Courier, Found, HouseRooms, RoomError, RoomInfo, Sent};
-use tminus::engine::snapshots::{NoSnapshots, SnapshotFolder, SnapshotStore};
+use tminus::engine::snapshots::{Lost, NoSnapshots, SnapshotFolder, SnapshotStore};
 use tminus::gateway::chat::local::LocalRooms;
 use tokio::sync::watch;
 use tokio::time::{Instant, timeout};
@@ -222,6 +222,10 @@ impl SnapshotStore for Stuck {
         Err(io::Error::other("no disk"))
     }
 
+    fn streams(&self, _: &str) -> io::Result<Vec<StreamName>> {
+        Ok(Vec::new())
+    }
+
     fn keep_only(&self, _: &str, _: &BTreeSet<StreamName>) -> io::Result<()> {
         Ok(())
     }
@@ -277,4 +281,24 @@ async fn at_the_end_a_room_is_written_down_if_that_spares_something_and_those_th
     rooms.close().await;
     let _rooms = open(journal, &["calm"], store).await;
     assert_eq!(there(), ["rollout+1.snapshot"].map(str::to_owned).into());
+}
+
+#[tokio::test]
+async fn rooms_do_not_open_over_a_journal_that_lost_what_was_said_in_them() {
+    let dir = TempDir::new().unwrap();
+    let store = Arc::new(SnapshotFolder::open(dir.path()).unwrap());
+    let journal = Arc::new(MemoryJournal::new());
+    let rooms = open(journal.clone(), &["busy"], store.clone()).await;
+    for _ in 0..64 {
+        rooms.say("busy", &PersonId::new("maria"), "x", None).await.unwrap();
+    }
+    rooms.close().await;
+    // Also where the room is not configured any more, whose snapshot would only be removed.
+    for rooms in [&["busy"][..], &["calm"]] {
+        let infos = rooms.iter().map(|id| info(id)).collect();
+        let opened = LocalRooms::open_with(infos, Arc::new(MemoryJournal::new()), clock(), store.clone()).await;
+        let lost = Lost { stream: StreamName::new("room/busy"), sequence: 64, is_other: false };
+        assert_eq!(opened.err(), Some(RoomError::Lost(lost)), "{rooms:?}");
+        assert!(dir.path().join("room+busy.snapshot").exists());
+    }
 }

@@ -260,6 +260,14 @@ impl Stage {
         self.outbox = outbox;
     }
 
+    /// What a process says that does not start on this journal and these snapshots.
+    pub async fn refused(&self) -> String {
+        let (dispatch, _) = mpsc::channel(1);
+        let clock = Arc::new(self.clock.clone());
+        let opened = Conductor::open_with(self.plan.clone(), self.journal.clone(), clock, dispatch, self.snapshots.clone()).await;
+        opened.err().expect("it does not start").to_string()
+    }
+
     /// Waits until so many rollouts rest.
     pub async fn until_asleep(&self, count: u32) {
         for _ in 0..2000 {

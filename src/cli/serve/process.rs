@@ -1,5 +1,6 @@
 //! A process from its start to its end, in whatever manner it runs.
 
+use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,9 +12,10 @@ use chrono::TimeDelta;
 use crate::cli::folder;
 use crate::engine::clock::SystemClock;
 use crate::engine::files::{self, Readers};
+use crate::engine::journal::memory::MemoryJournal;
 use crate::engine::journal::sled::{SledJournal, SledOptions};
 use crate::engine::scratch::SledScratch;
-use crate::engine::snapshots::SnapshotFolder;
+use crate::engine::snapshots::{self, SnapshotFolder, SnapshotStore};
 use crate::gateway::action::pretend::Ledger;
 use crate::gateway::web::access::grants::Grants;
 use crate::settings::Settings;
@@ -62,6 +64,14 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
         let scheme = if settings.web.tls.is_some() && manner == Manner::Serve { "https" } else { "http" };
         let here = format!("{scheme}://{address}");
         let public_url = settings.web.public_url.as_ref().map_or_else(|| here.clone(), |url| url.as_str().to_owned());
+        let snapshots: Arc<dyn SnapshotStore> = Arc::new(
+            SnapshotFolder::open(&data.join(SNAPSHOTS_DIR))
+                .with_context(|| format!("{SNAPSHOTS_DIR} in the data folder can't be opened"))?,
+        );
+        if !data.join(JOURNAL_DIR).exists() {
+            // Where there were snapshots there was a journal, and an empty one in its place would only be in the way of a better one.
+            snapshots::check(&snapshots, &MemoryJournal::new(), "", &BTreeSet::new()).await?;
+        }
         let journal = Arc::new(SledJournal::open(&data.join(JOURNAL_DIR), &SledOptions::default())?);
         let in_folder = |name: &str| data.join(name);
         let cannot = |name: &'static str| move || format!("{name} in the data folder can't be opened");
@@ -74,7 +84,7 @@ pub(in crate::cli) fn play(process: Process) -> anyhow::Result<()> {
             scratch: Arc::new(SledScratch::open(&in_folder(SCRATCH_DIR))?),
             grants: Grants::open(&in_folder(ACCESS_DIR)).with_context(cannot(ACCESS_DIR))?,
             ledger: Ledger::open(&in_folder(PRETENDED_FILE)).with_context(cannot(PRETENDED_FILE))?,
-            snapshots: Arc::new(SnapshotFolder::open(&in_folder(SNAPSHOTS_DIR)).with_context(cannot(SNAPSHOTS_DIR))?),
+            snapshots,
             data: data.clone(),
             propose_window,
             public_url: Some(public_url.clone()),

@@ -15,7 +15,7 @@ use crate::domain::rollout::command::RolloutId;
 use crate::domain::runbook::model::Venue;
 use crate::engine::clock::RolloutClock;
 use crate::engine::journal::chain::hex;
-use crate::engine::snapshots::{Rest, at_rest};
+use crate::engine::snapshots::{Lost, Rest, at_rest};
 
 use super::{Message, Plan, Shared, stream_of};
 
@@ -78,12 +78,12 @@ impl Drop for Counted<'_> {
 }
 
 /// How a rollout rests that is open at a start; nothing where it has to be read to know.
-pub(super) async fn found_at_rest(shared: &Shared, id: &RolloutId, number: u32) -> Option<(Rest, u64)> {
-    let (rest, sequence) = at_rest(&shared.store, shared.journal.as_ref(), &stream_of(number)).await?;
+pub(super) async fn found_at_rest(shared: &Shared, id: &RolloutId, number: u32) -> Result<Option<(Rest, u64)>, Lost> {
+    let found = at_rest(&shared.store, shared.journal.as_ref(), &stream_of(number)).await?;
     let holds_it = |environment: &String| {
         shared.registry().environments.get(environment).is_some_and(|known| known.holder.as_ref() == Some(id))
     };
-    (rest.plan == shared.mark && rest.holds.as_ref().is_none_or(holds_it)).then_some((rest, sequence))
+    Ok(found.filter(|(rest, _)| rest.plan == shared.mark && rest.holds.as_ref().is_none_or(holds_it)))
 }
 
 /// What of a plan decides when a rollout has to be woken, and what its card shows.

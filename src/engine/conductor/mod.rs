@@ -49,7 +49,7 @@ use super::journal::chain::hex;
 use super::journal::{AppendError, Journal, ReadError, StreamName};
 use super::outbox::Dispatch;
 use super::ports::{Clock, Projection};
-use super::snapshots::{self, Keeper, NoSnapshots, Rest, SnapshotStore};
+use super::snapshots::{self, Keeper, Lost, NoSnapshots, Rest, SnapshotStore};
 
 use self::shared_runbooks::SharedRunbooks;
 
@@ -278,7 +278,9 @@ impl Conductor {
     ) -> Result<Self, RegistryError> {
         let (registry, snapshot_at) = registry::load(journal.as_ref(), clock.as_ref(), &store).await?;
         let open: Vec<(RolloutId, u32)> = registry.open().map(|(id, known)| (id.clone(), known.number)).collect();
-        tidy(&store, &open).await;
+        // Those of what is over: a crash may have come before they were forgotten.
+        let kept = open.iter().map(|(_, number)| stream_of(*number)).collect();
+        snapshots::tidy(&store, journal.as_ref(), ROLLOUTS, kept).await?;
         let snapshots = Keeper::start(store.clone(), journal.clone());
         let (registry_inbox, registry_messages) = mpsc::channel(INBOX_MAX);
         let shared = Arc::new(Shared {
@@ -767,31 +769,21 @@ enum Found {
 }
 
 async fn find(shared: &Shared, id: RolloutId, number: u32) -> Result<Found, RegistryError> {
-    if let Some((rest, sequence)) = asleep::found_at_rest(shared, &id, number).await {
+    if let Some((rest, sequence)) = asleep::found_at_rest(shared, &id, number).await? {
         return Ok(Found::Asleep { id, number, rest, sequence });
     }
-    let (state, snapshot_at) = take_up(shared, id, number).await?;
+    let known = snapshots::take(&shared.store, shared.journal.as_ref(), &stream_of(number)).await?;
+    let (state, snapshot_at) = take_up(shared, id, number, known).await?;
     Ok(Found::Awake { state: Box::new(state), snapshot_at })
 }
 
-/// Reads what an open rollout had become, with the sequence of its snapshot.
-async fn take_up(shared: &Shared, id: RolloutId, number: u32) -> Result<(State, u64), RegistryError> {
-    let known = snapshots::take::<State>(&shared.store, shared.journal.as_ref(), &stream_of(number)).await;
+/// Reads what an open rollout had become since its snapshot, with the sequence of that.
+async fn take_up(shared: &Shared, id: RolloutId, number: u32, known: Option<State>) -> Result<(State, u64), RegistryError> {
     let snapshot_at = known.as_ref().map_or(0, |state| state.sequence);
     let mut state = load_after(shared.journal.as_ref(), number, known, u64::MAX).await?;
     state.forget_commands_before(shared.clock.now() - TimeDelta::hours(RECENT_HOURS_MAX));
     tracing::info!(rollout.id = %id, sequence = state.sequence, snapshot_at, "Took up {id} where it was");
     Ok((state, snapshot_at))
-}
-
-/// Forgets the snapshots of what is over: a crash may have come before.
-async fn tidy(store: &Arc<dyn SnapshotStore>, open: &[(RolloutId, u32)]) {
-    let kept = open.iter().map(|(_, number)| stream_of(*number)).collect();
-    let store = store.clone();
-    let tidied = tokio::task::spawn_blocking(move || store.keep_only(ROLLOUTS, &kept)).await;
-    if let Err(error) = tidied.map_err(std::io::Error::other).and_then(|tidied| tidied) {
-        tracing::warn!("Old snapshots can't be removed: {error}");
-    }
 }
 
 /// The stream of a rollout.
@@ -862,6 +854,12 @@ fn rejected(error: &AppendError) -> Rejected {
         // A failed sync leaves open what the disk holds.
         AppendError::Poisoned(_) | AppendError::Unknown(_) => Rejected::FateUnknown(error.to_string()),
         AppendError::Conflict { .. } | AppendError::Invalid(_) => Rejected::NotRecorded(error.to_string()),
+    }
+}
+
+impl From<Lost> for RegistryError {
+    fn from(lost: Lost) -> Self {
+        Self::Lost(lost)
     }
 }
 

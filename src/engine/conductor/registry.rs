@@ -16,7 +16,7 @@ use crate::domain::rollout::event::{DeliveryOutcome, Parent};
 use crate::domain::runbook::model::Outcome;
 use crate::engine::journal::{Append, AppendError, Journal, NewRecord, StreamName};
 use crate::engine::ports::Clock;
-use crate::engine::snapshots::{self, SNAPSHOT_EVENTS, SnapshotStore};
+use crate::engine::snapshots::{self, Lost, SNAPSHOT_EVENTS, SnapshotStore};
 
 use super::start::{Starting, begin, read_child_values};
 use super::{Message as RolloutMessage, READ_RECORDS_MAX, Rejected, Request, Shared, rejected, rollout};
@@ -30,6 +30,9 @@ pub enum RegistryError {
     /// The journal did not answer.
     #[error("{0}")]
     Journal(String),
+    /// The journal is not the one any more that snapshots were made of.
+    #[error("{0}")]
+    Lost(Lost),
     /// The journal did not take the first entry.
     #[error("the registry could not be founded: {0}")]
     NotFounded(AppendError),
@@ -79,9 +82,13 @@ pub(super) async fn load(
     clock: &dyn Clock,
     store: &Arc<dyn SnapshotStore>,
 ) -> Result<(Registry, u64), RegistryError> {
-    let known: Registry = snapshots::take(store, journal, &stream()).await.unwrap_or_default();
+    let known: Registry = snapshots::take(store, journal, &stream()).await?.unwrap_or_default();
     let snapshot_at = known.sequence;
     let mut registry = replay_after(journal, known).await?;
+    if registry.house.is_none() {
+        // Nothing is written into an empty journal that was not always empty.
+        snapshots::check(store, journal, "", &BTreeSet::new()).await?;
+    }
     while registry.house.is_none() {
         let founded = RegistryEvent::Founded { house: fastrand::u16(..) };
         let entry = Entry::new(&CommandId("found".to_owned()), None, clock.now(), founded);

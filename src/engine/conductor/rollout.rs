@@ -24,7 +24,7 @@ use crate::engine::clock::RolloutClock;
 use crate::engine::journal::{Append, AppendError, NewRecord};
 use crate::engine::outbox::Dispatch;
 use crate::engine::ports::{LogLine, Projection};
-use crate::engine::snapshots::{Rest, SNAPSHOT_EVENTS};
+use crate::engine::snapshots::{self, Rest, SNAPSHOT_EVENTS};
 
 use super::asleep::Asleep;
 use super::{
@@ -226,7 +226,13 @@ impl Conducted {
     async fn woken(asleep: Asleep) -> Option<Self> {
         let Asleep { shared, id, number, clock, shift, overriding, taken_up_at, shown, rested, until: _, refresh } = asleep;
         let (mut state, snapshot_at) = loop {
-            match take_up(&shared, id.clone(), number).await {
+            let known = snapshots::take(&shared.store, shared.journal.as_ref(), &stream_of(number)).await;
+            // The start has seen that the journal is the right one; somebody meddled with the snapshots since.
+            let known = known.unwrap_or_else(|lost| {
+                tracing::error!(rollout.id = %id, "The snapshot of {id} is not used: it is ahead of {}, or of another journal", lost.stream);
+                None
+            });
+            match take_up(&shared, id.clone(), number, known).await {
                 Ok(taken_up) => break taken_up,
                 Err(error) => tracing::error!(rollout.id = %id, "{id} can't be read, which is tried again: {error}"),
             }

@@ -61,6 +61,16 @@ impl SnapshotStore for SnapshotFolder {
         files::replace(&path, &new_path, snapshot, Readers::Owner)
     }
 
+    fn streams(&self, prefix: &str) -> io::Result<Vec<StreamName>> {
+        let mut streams = Vec::new();
+        for entry in fs::read_dir(&self.dir)? {
+            let name = entry?.file_name();
+            let stream = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).map(|name| name.replace('+', "/"));
+            streams.extend(stream.and_then(|name| StreamName::parse(&name)).filter(|name| name.as_str().starts_with(prefix)));
+        }
+        Ok(streams)
+    }
+
     fn keep_only(&self, prefix: &str, streams: &BTreeSet<StreamName>) -> io::Result<()> {
         let kept: BTreeSet<String> = streams.iter().map(file_name).collect();
         let prefix = prefix.replace('/', "+");

@@ -2,12 +2,17 @@
 //!
 //! A snapshot is a cache, never a truth. It is taken only when everything fits: its form and the program that wrote it, its
 //! stream, its own checksum, and the hash of the journal's chain at its sequence. So a torn or damaged one, one of another
-//! stream, one of a newer program, or one that is ahead of a journal which lost its end is passed over with a line in the log,
-//! and the stream is read from its beginning as if there were none.
+//! stream, or one of a newer program is passed over with a line in the log, and the stream is read from its beginning as if
+//! there were none.
+//!
+//! It is a witness, too. It is made only of what was durable in the journal, so no crash leaves one that is ahead of it. One that
+//! is whole, and is ahead of the journal or of other records than it has, says that the journal lost what had been acknowledged:
+//! an old copy was put back, or it was removed. Then nothing starts ([`Lost`]), because what is lost could be done a second time.
+//! Those that a start would not read are asked before they are removed.
 //!
 //! ```text
-//! line 1   {"format":1,"program":"0.1.0","stream":"rollout/12","sequence":512,"chain":"9f…","content":"4b…"}
-//! line 2   the state, as JSON; `content` is its SHA-256, together with `rest`
+//! line 1   {"format":5,"program":"0.1.0","stream":"rollout/12","sequence":512,"chain":"9f…","content":"4b…"}
+//! line 2   the state, as JSON; `content` is the SHA-256 of line 1 without it, and of line 2
 //! ```
 //!
 //! Of a rollout at rest, line 1 has `rest` too: when it has to be woken. A start goes by that where nothing came after it, and
@@ -20,7 +25,7 @@ mod keeper;
 
 use std::collections::BTreeSet;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 
 use chrono::{DateTime, Utc};
 use serde::de::DeserializeOwned;
@@ -32,14 +37,14 @@ use crate::domain::registry::Registry;
 use crate::domain::rollout::state::State;
 
 use super::journal::chain::{ChainHash, hex};
-use super::journal::{Journal, StreamName};
+use super::journal::{Journal, RESTORE, ReadError, StreamName};
 
 pub use self::folder::SnapshotFolder;
 pub use self::keeper::Keeper;
 
 /// The form of what is written down. It has to rise whenever the form of [`State`], of [`Registry`] or of the index of a room of
 /// our own changes, or what an event means to them: a test compares the form with the one that this number stood for.
-pub const SNAPSHOT_FORMAT: u32 = 4;
+pub const SNAPSHOT_FORMAT: u32 = 5;
 /// A change of the program may change what an event means to the state, so each begins anew.
 const PROGRAM: &str = env!("CARGO_PKG_VERSION");
 /// After how many new events a stream is written down again: reading so many takes some milliseconds.
@@ -60,6 +65,12 @@ pub trait SnapshotStore: Send + Sync + 'static {
     /// # Errors
     /// When it can't be written; the one before stands then.
     fn write(&self, stream: &StreamName, snapshot: &[u8]) -> io::Result<()>;
+
+    /// The streams whose names begin so and of which there is one.
+    ///
+    /// # Errors
+    /// When they can't be listed.
+    fn streams(&self, prefix: &str) -> io::Result<Vec<StreamName>>;
 
     /// Of the streams whose names begin so, forgets all but those of these.
     ///
@@ -85,6 +96,10 @@ impl SnapshotStore for NoSnapshots {
 
     fn write(&self, _stream: &StreamName, _snapshot: &[u8]) -> io::Result<()> {
         Ok(())
+    }
+
+    fn streams(&self, _prefix: &str) -> io::Result<Vec<StreamName>> {
+        Ok(Vec::new())
     }
 
     fn keep_only(&self, _prefix: &str, _streams: &BTreeSet<StreamName>) -> io::Result<()> {
@@ -131,6 +146,65 @@ pub struct Rest {
     pub holds: Option<String>,
 }
 
+/// The journal is not the one any more that a snapshot was made of: what had been acknowledged is not in it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the journal has lost what it had acknowledged: {}. What is lost may be done a second time, so nothing was started. Put the \
+     journal back that was there, or restore. {}. To go on with what this journal has, remove the folder snapshots/ beside it and \
+     start again", self.found(), RESTORE
+)]
+pub struct Lost {
+    /// The stream.
+    pub stream: StreamName,
+    /// Up to which of its records the snapshot goes.
+    pub sequence: u64,
+    /// Whether there is another record in that place, or none.
+    pub is_other: bool,
+}
+
+impl Lost {
+    fn found(&self) -> String {
+        let Self { stream, sequence, is_other } = self;
+        if *is_other {
+            format!("there is a snapshot of {stream} at {sequence}, and the journal has other events there")
+        } else {
+            format!("there is a snapshot of {stream} at {sequence}, and the journal ends before")
+        }
+    }
+}
+
+/// Why a snapshot is not started from.
+enum Unfit {
+    /// It is no snapshot, or not a whole one, or can't be compared.
+    Unusable(String),
+    /// It is of another program or form, as all are after an upgrade.
+    Outdated(String),
+    /// It is a good one, and the journal does not have what it was made of.
+    Lost(Lost),
+}
+
+impl From<&str> for Unfit {
+    fn from(why: &str) -> Self {
+        Self::Unusable(why.to_owned())
+    }
+}
+
+impl From<ReadError> for Unfit {
+    fn from(error: ReadError) -> Self {
+        Self::Unusable(error.to_string())
+    }
+}
+
+impl Unfit {
+    fn said(self) -> String {
+        match self {
+            Self::Unusable(why) => why,
+            Self::Outdated(of) => format!("it is {of}"),
+            Self::Lost(lost) => lost.to_string(),
+        }
+    }
+}
+
 /// The first line of a snapshot.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Header {
@@ -139,7 +213,7 @@ struct Header {
     stream: StreamName,
     sequence: u64,
     chain: String,
-    /// The hash of what follows, and of `rest`.
+    /// The hash of what follows, and of this line without it.
     content: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rest: Option<Rest>,
@@ -164,15 +238,16 @@ pub fn encode_at_rest<T: Snapshotted>(
     rest: Option<Rest>,
 ) -> serde_json::Result<Vec<u8>> {
     let content = serde_json::to_vec(state)?;
-    let header = Header {
+    let mut header = Header {
         format: SNAPSHOT_FORMAT,
         program: PROGRAM.to_owned(),
         stream: stream.clone(),
         sequence: state.sequence(),
         chain: hex(chain),
-        content: hash_of(rest.as_ref(), &content)?,
+        content: String::new(),
         rest,
     };
+    header.content = hash_of(&header, &content)?;
     let mut bytes = serde_json::to_vec(&header)?;
     bytes.push(b'\n');
     bytes.extend(content);
@@ -185,83 +260,173 @@ pub fn encode_at_rest<T: Snapshotted>(
 /// # Errors
 /// Why it can't be used, in words that follow its name.
 pub fn decode<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, String), String> {
+    decoded(stream, bytes).map_err(Unfit::said)
+}
+
+fn decoded<T: Snapshotted>(stream: &StreamName, bytes: &[u8]) -> Result<(T, String), Unfit> {
     let (header, content) = open(stream, bytes)?;
-    let state: T = serde_json::from_slice(content).map_err(|error| format!("its content is no state: {error}"))?;
+    let no_state = |error: serde_json::Error| Unfit::Unusable(format!("its content is no state: {error}"));
+    let state: T = serde_json::from_slice(content).map_err(no_state)?;
     if state.sequence() != header.sequence {
-        return Err("its content is of another sequence".to_owned());
+        return Err("its content is of another sequence".into());
     }
     Ok((state, header.chain))
 }
 
 /// The first line, and what follows it, if both are what was written about this stream by this program.
-fn open<'b>(stream: &StreamName, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), String> {
+fn open<'b>(stream: &StreamName, bytes: &'b [u8]) -> Result<(Header, &'b [u8]), Unfit> {
     let mut lines = bytes.splitn(2, |byte| *byte == b'\n');
     let (first, content) = (lines.next().unwrap_or_default(), lines.next().ok_or("it was cut off")?);
     let header: Header = serde_json::from_slice(first).map_err(|_| "its first line is not that of a snapshot")?;
     if (header.format, header.program.as_str()) != (SNAPSHOT_FORMAT, PROGRAM) {
-        return Err(format!("it is of format {} of version {}", header.format, header.program));
+        return Err(Unfit::Outdated(format!("of format {} of version {}", header.format, header.program)));
     }
     if header.stream != *stream {
-        return Err(format!("it is of {}", header.stream));
+        return Err(Unfit::Unusable(format!("it is of {}", header.stream)));
     }
-    if hash_of(header.rest.as_ref(), content).ok().as_ref() != Some(&header.content) {
-        return Err("its content is not what was written".to_owned());
+    let written = Header { content: String::new(), ..header };
+    let content_hash = hash_of(&written, content).ok();
+    let header = Header { content: header.content, ..written };
+    if content_hash.as_ref() != Some(&header.content) {
+        return Err("its content is not what was written".into());
     }
     Ok((header, content))
 }
 
-fn hash_of(rest: Option<&Rest>, content: &[u8]) -> serde_json::Result<String> {
+/// Of the header without it, so that no damage makes it say of the journal what is not so.
+fn hash_of(header: &Header, content: &[u8]) -> serde_json::Result<String> {
     let mut hash = Sha256::new();
-    if let Some(rest) = rest {
-        hash.update(serde_json::to_vec(rest)?);
-    }
+    hash.update(serde_json::to_vec(header)?);
     hash.update(content);
     Ok(hex(hash.finalize()))
 }
 
-/// How a stream rests, with the sequence at which it does: if its snapshot says so, and nothing came after that in the journal.
-pub async fn at_rest(store: &Arc<dyn SnapshotStore>, journal: &dyn Journal, stream: &StreamName) -> Option<(Rest, u64)> {
-    let (store, of) = (store.clone(), stream.clone());
-    let reading = move || {
-        let bytes = store.read(&of).ok()??;
-        let (header, _) = open(&of, &bytes).ok()?;
-        Some((header.rest?, header.sequence, header.chain))
-    };
-    // What can't be read or used is found out by whoever reads it for its state, and said there.
-    let (rest, sequence, chain) = tokio::task::spawn_blocking(reading).await.ok()??;
-    let there = journal.chain(stream, sequence).await.ok()??;
-    let is_last = journal.head(stream).await.ok()? == sequence;
-    (is_last && hex(there) == chain).then_some((rest, sequence))
+/// Sees that the journal has the very records that a good snapshot was made of.
+async fn compare(journal: &dyn Journal, stream: &StreamName, sequence: u64, chain: &str) -> Result<(), Unfit> {
+    let lost = |is_other| Unfit::Lost(Lost { stream: stream.clone(), sequence, is_other });
+    match journal.chain(stream, sequence).await? {
+        Some(there) if hex(there) == chain => Ok(()),
+        Some(_) => Err(lost(true)),
+        None => Err(lost(false)),
+    }
 }
 
-/// The latest snapshot of a stream, if there is one that fits the journal.
-pub async fn take<T: Snapshotted>(store: &Arc<dyn SnapshotStore>, journal: &dyn Journal, stream: &StreamName) -> Option<T> {
-    match fitting(store, journal, stream).await {
-        Ok(found) => found,
-        Err(why) => {
-            metrics::counter!("tminus_snapshots_ignored_total").increment(1);
-            tracing::warn!("The snapshot of {stream} is not used: {why}; all of {stream} is read");
-            None
-        }
+/// Reads a snapshot aside: a disk can be slow. Nothing where there is none.
+async fn read<T: Send + 'static>(
+    store: &Arc<dyn SnapshotStore>,
+    stream: &StreamName,
+    take: impl FnOnce(&StreamName, &[u8]) -> Result<T, Unfit> + Send + 'static,
+) -> Result<Option<T>, Unfit> {
+    let (store, of) = (store.clone(), stream.clone());
+    let reading = move || match store.read(&of).map_err(|error| Unfit::Unusable(error.to_string()))? {
+        Some(bytes) => take(&of, &bytes).map(Some),
+        None => Ok(None),
+    };
+    tokio::task::spawn_blocking(reading).await.map_err(|error| Unfit::Unusable(error.to_string()))?
+}
+
+/// How a stream rests, with the sequence at which it does: if its snapshot says so, and nothing came after that in the journal.
+///
+/// # Errors
+/// [`Lost`], which stops a start.
+pub async fn at_rest(
+    store: &Arc<dyn SnapshotStore>,
+    journal: &dyn Journal,
+    stream: &StreamName,
+) -> Result<Option<(Rest, u64)>, Lost> {
+    let found = read(store, stream, |of, bytes| Ok(open(of, bytes)?.0)).await;
+    // What can't be read or used is found out by whoever reads it for its state, and said there.
+    let Ok(Some(Header { rest: Some(rest), sequence, chain, .. })) = found else { return Ok(None) };
+    match compare(journal, stream, sequence, &chain).await {
+        Ok(()) => {}
+        Err(Unfit::Lost(lost)) => return Err(lost),
+        Err(_) => return Ok(None),
     }
+    let is_last = journal.head(stream).await.is_ok_and(|head| head == sequence);
+    Ok(is_last.then_some((rest, sequence)))
+}
+
+/// The latest snapshot of a stream, if there is one that can be used.
+///
+/// # Errors
+/// [`Lost`], which stops a start.
+pub async fn take<T: Snapshotted>(
+    store: &Arc<dyn SnapshotStore>,
+    journal: &dyn Journal,
+    stream: &StreamName,
+) -> Result<Option<T>, Lost> {
+    /// After an upgrade all are outdated: that is said once.
+    static SAID: Once = Once::new();
+    let why = match fitting(store, journal, stream).await {
+        Ok(found) => return Ok(found),
+        Err(Unfit::Lost(lost)) => return Err(lost),
+        Err(why) => why,
+    };
+    metrics::counter!("tminus_snapshots_ignored_total").increment(1);
+    match why {
+        Unfit::Outdated(of) => SAID.call_once(|| {
+            tracing::info!(
+                "There are snapshots {of}, and this is format {SNAPSHOT_FORMAT} of version {PROGRAM}: this once, everything is \
+                 read from the journal"
+            );
+        }),
+        why => tracing::warn!("The snapshot of {stream} is not used: {}; all of {stream} is read", why.said()),
+    }
+    Ok(None)
 }
 
 async fn fitting<T: Snapshotted>(
     store: &Arc<dyn SnapshotStore>,
     journal: &dyn Journal,
     stream: &StreamName,
-) -> Result<Option<T>, String> {
-    let (store, of) = (store.clone(), stream.clone());
-    let reading = move || match store.read(&of).map_err(|error| error.to_string())? {
-        Some(bytes) => decode::<T>(&of, &bytes).map(Some),
-        None => Ok(None),
-    };
-    let read = tokio::task::spawn_blocking(reading).await.map_err(|error| error.to_string())?;
-    let Some((state, chain)) = read? else { return Ok(None) };
-    match journal.chain(stream, state.sequence()).await {
-        Ok(Some(there)) if hex(there) == chain => Ok(Some(state)),
-        Ok(Some(_)) => Err(format!("the journal has other records up to {}", state.sequence())),
-        Ok(None) => Err(format!("the journal does not reach {}", state.sequence())),
-        Err(error) => Err(error.to_string()),
+) -> Result<Option<T>, Unfit> {
+    let Some((state, chain)) = read(store, stream, decoded::<T>).await? else { return Ok(None) };
+    compare(journal, stream, state.sequence(), &chain).await?;
+    Ok(Some(state))
+}
+
+/// Sees that of the streams whose names begin so the journal has what their snapshots were made of; but for those that somebody
+/// takes, who sees it then.
+///
+/// # Errors
+/// [`Lost`], which stops a start.
+pub async fn check(
+    store: &Arc<dyn SnapshotStore>,
+    journal: &dyn Journal,
+    prefix: &'static str,
+    taken: &BTreeSet<StreamName>,
+) -> Result<(), Lost> {
+    let listed = store.clone();
+    let listed = tokio::task::spawn_blocking(move || listed.streams(prefix)).await;
+    let streams = listed.map_err(io::Error::other).and_then(|listed| listed).unwrap_or_else(|error| {
+        tracing::warn!("Snapshots can't be listed: {error}");
+        Vec::new()
+    });
+    for stream in streams.iter().filter(|stream| !taken.contains(*stream)) {
+        // What is no good snapshot is no witness.
+        let Ok(Some(header)) = read(store, stream, |of, bytes| Ok(open(of, bytes)?.0)).await else { continue };
+        if let Err(Unfit::Lost(lost)) = compare(journal, stream, header.sequence, &header.chain).await {
+            return Err(lost);
+        }
     }
+    Ok(())
+}
+
+/// Forgets the snapshots of the streams whose names begin so, but for these: of rollouts that are over, of rooms that are no more.
+///
+/// # Errors
+/// [`Lost`], which stops a start: then none is forgotten.
+pub async fn tidy(
+    store: &Arc<dyn SnapshotStore>,
+    journal: &dyn Journal,
+    prefix: &'static str,
+    kept: BTreeSet<StreamName>,
+) -> Result<(), Lost> {
+    check(store, journal, prefix, &kept).await?;
+    let store = store.clone();
+    let tidied = tokio::task::spawn_blocking(move || store.keep_only(prefix, &kept)).await;
+    if let Err(error) = tidied.map_err(io::Error::other).and_then(|tidied| tidied) {
+        tracing::warn!("Old snapshots can't be removed: {error}");
+    }
+    Ok(())
 }

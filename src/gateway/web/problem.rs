@@ -70,7 +70,9 @@ impl From<RoomError> for Problem {
             RoomError::ListensOnly(_) => {
                 Self::new(StatusCode::FORBIDDEN, format!("{error}. Say it in a room that hosts a rollout."))
             }
-            RoomError::Store(_) | RoomError::Unclear(_) => Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string()),
+            RoomError::Lost(_) | RoomError::Store(_) | RoomError::Unclear(_) => {
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, error.to_string())
+            }
         }
     }
 }

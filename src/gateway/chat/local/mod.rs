@@ -10,7 +10,7 @@ mod recent;
 mod rendering;
 mod transcript;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,9 +20,9 @@ use tokio::sync::{Mutex, MutexGuard, watch};
 
 use crate::domain::people::PersonId;
 use crate::domain::rollout::command::RolloutId;
-use crate::engine::journal::{Journal, StreamName};
+use crate::engine::journal::Journal;
 use crate::engine::ports::{Author, Belongs, Clock, HouseRooms, RoomError, RoomInfo, RoomMessage};
-use crate::engine::snapshots::{Keeper, NoSnapshots, SnapshotStore};
+use crate::engine::snapshots::{self, Keeper, NoSnapshots, SnapshotStore};
 
 use self::transcript::{Limits, Post, ROOMS, RoomEvent, Transcript};
 
@@ -63,7 +63,7 @@ impl LocalRooms {
     /// Opens the rooms and reads all that ever happened in them.
     ///
     /// # Errors
-    /// When the journal can't be read.
+    /// When the journal can't be read, or is not the one any more that snapshots were made of.
     pub async fn open(infos: Vec<RoomInfo>, journal: Arc<dyn Journal>, clock: Arc<dyn Clock>) -> Result<Self, RoomError> {
         Self::open_with(infos, journal, clock, Arc::new(NoSnapshots)).await
     }
@@ -72,14 +72,15 @@ impl LocalRooms {
     /// rooms that are no more are removed, their streams stay.
     ///
     /// # Errors
-    /// When the journal can't be read.
+    /// When the journal can't be read, or is not the one any more that snapshots were made of.
     pub async fn open_with(
         infos: Vec<RoomInfo>,
         journal: Arc<dyn Journal>,
         clock: Arc<dyn Clock>,
         store: Arc<dyn SnapshotStore>,
     ) -> Result<Self, RoomError> {
-        tidy(&store, infos.iter().map(|info| Transcript::stream_of(&info.id)).collect()).await;
+        let kept = infos.iter().map(|info| Transcript::stream_of(&info.id)).collect();
+        snapshots::tidy(&store, journal.as_ref(), ROOMS, kept).await.map_err(RoomError::Lost)?;
         let opened = stream::iter(infos).map(|info| open(info, journal.as_ref(), &store)).buffered(OPENED_AT_ONCE);
         let rooms = opened.try_collect().await?;
         let snapshots = Keeper::start(store, journal.clone());
@@ -208,15 +209,6 @@ async fn open(info: RoomInfo, journal: &dyn Journal, store: &Arc<dyn SnapshotSto
     let limits = if info.hosts { Limits::HOSTING } else { Limits::LISTENING };
     let transcript = Transcript::load(journal, store, &info.id, limits).await?;
     Ok((info.id.clone(), Room { info, turn: Arc::default(), transcript: Arc::new(Mutex::new(transcript)) }))
-}
-
-/// Forgets the snapshots of rooms that are not configured any more.
-async fn tidy(store: &Arc<dyn SnapshotStore>, kept: BTreeSet<StreamName>) {
-    let store = store.clone();
-    let tidied = tokio::task::spawn_blocking(move || store.keep_only(ROOMS, &kept)).await;
-    if let Err(error) = tidied.map_err(std::io::Error::other).and_then(|tidied| tidied) {
-        tracing::warn!("Old snapshots of rooms can't be removed: {error}");
-    }
 }
 
 #[async_trait]

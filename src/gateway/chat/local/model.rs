@@ -135,6 +135,10 @@ impl SnapshotStore for Memory {
         Ok(())
     }
 
+    fn streams(&self, _: &str) -> io::Result<Vec<StreamName>> {
+        Ok(Vec::new())
+    }
+
     fn keep_only(&self, _: &str, _: &BTreeSet<StreamName>) -> io::Result<()> {
         Ok(())
     }

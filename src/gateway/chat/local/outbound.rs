@@ -63,7 +63,7 @@ impl Courier for LocalRooms {
             Ok(message) => Sent::Delivered { reference: message.to_string() },
             Err(error @ (RoomError::Unknown(_) | RoomError::ListensOnly(_))) => Sent::Never { why: error.to_string() },
             Err(error @ RoomError::Unclear(_)) => Sent::Unclear { why: error.to_string() },
-            Err(error @ RoomError::Store(_)) => Sent::TryAgain { after: None, why: error.to_string() },
+            Err(error @ (RoomError::Store(_) | RoomError::Lost(_))) => Sent::TryAgain { after: None, why: error.to_string() },
         }
     }
 

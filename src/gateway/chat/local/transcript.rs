@@ -213,7 +213,7 @@ impl Transcript {
         limits: Limits,
     ) -> Result<Self, RoomError> {
         let stream = Self::stream_of(room);
-        let index: Index = snapshots::take(store, journal, &stream).await.unwrap_or_default();
+        let index: Index = snapshots::take(store, journal, &stream).await.map_err(RoomError::Lost)?.unwrap_or_default();
         let mut transcript = Self {
             room: room.to_owned(),
             stream,
