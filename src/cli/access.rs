@@ -24,10 +24,10 @@ use super::{demo, folder, say_out};
 #[derive(Debug, clap::Args)]
 struct Place {
     /// The data folder of the T-minus that is meant
-    #[arg(long, value_name = "DIR", env = "TMINUS_DATA", default_value = demo::DATA_DEFAULT)]
+    #[arg(long, global = true, value_name = "DIR", env = "TMINUS_DATA", default_value = demo::DATA_DEFAULT)]
     data: PathBuf,
     /// A folder with config/ to read people from, instead of what is built in
-    #[arg(long, value_name = "DIR", env = "TMINUS_CONFIG")]
+    #[arg(long, global = true, value_name = "DIR", env = "TMINUS_CONFIG")]
     config: Option<PathBuf>,
 }
 

@@ -1,6 +1,6 @@
 //! `tminus check`: everything that is wrong with a configuration, at once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::domain::problem::Severity;
@@ -15,14 +15,12 @@ pub(super) struct Args {
 }
 
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
-    let here = Path::new(".");
     let files = match &args.dir {
         Some(dir) => Files::read(dir)?,
-        None if here.join("config").is_dir() => Files::read(here)?,
-        None => {
+        None => Files::here()?.unwrap_or_else(|| {
             println!("There is no config/ here, so this is about the configuration that is built in.\n");
             Files::embedded()
-        }
+        }),
     };
     let checked = files.check();
     for problem in &checked.problems {

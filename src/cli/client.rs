@@ -1,5 +1,6 @@
 //! A client of a running T-minus: what `say`, `token`, `print` and `report` ask over the API.
 
+use std::error::Error;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use futures_util::stream::{Stream, try_unfold};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, RequestBuilder, StatusCode, Url};
+use rustls::CertificateError;
 use serde_json::Value;
 
 use crate::engine::journal::ReadError;
@@ -102,8 +104,10 @@ impl Api {
             Some(token) => request.header(AUTHORIZATION, token),
             None => request,
         };
-        let answer =
-            request.send().await.with_context(|| format!("{} does not answer; --url says where T-minus runs", self.url))?;
+        let answer = request.send().await.map_err(|error| match untrusted(&self.url, &error) {
+            Some(says) => anyhow!(says),
+            None => anyhow!(error).context(format!("{} does not answer; --url says where T-minus runs", self.url)),
+        })?;
         let status = answer.status();
         if !status.is_success() {
             bail!(problem(status, &read(answer).await?));
@@ -148,6 +152,9 @@ impl Api {
                 None => request(),
             };
             let sent = request.send().await;
+            if let Some(says) = sent.as_ref().err().and_then(|error| untrusted(&self.url, error)) {
+                bail!(says);
+            }
             arrived |= !sent.as_ref().is_err_and(reqwest::Error::is_connect);
             match heard(sent).await {
                 Heard::Answer(text) => return Ok(text),
@@ -185,6 +192,39 @@ fn bearer(text: &str) -> anyhow::Result<HeaderValue> {
     let mut value = HeaderValue::try_from(format!("Bearer {token}"))?;
     value.set_sensitive(true);
     Ok(value)
+}
+
+/// What is wrong with the certificate of whoever answered, if that is why nothing was asked.
+fn untrusted(url: &Url, error: &reqwest::Error) -> Option<String> {
+    let why = certificate_error(error)?;
+    let help = match &why {
+        CertificateError::UnknownIssuer => {
+            "this machine does not know who signed it. SSL_CERT_FILE names the certificate of an authority that it may trust; one \
+             that a server signed itself is not taken"
+                .to_owned()
+        }
+        CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
+            "it is for another name. --url (TMINUS_URL) has to be what `web.public_url` says".to_owned()
+        }
+        CertificateError::Expired | CertificateError::ExpiredContext { .. } => "it has expired. Renew it".to_owned(),
+        CertificateError::NotValidYet | CertificateError::NotValidYetContext { .. } => {
+            "it is not valid yet. Is the clock of this machine right?".to_owned()
+        }
+        other => other.to_string(),
+    };
+    Some(format!("{url} answers, and its certificate is not trusted: {help}. Nothing was asked"))
+}
+
+fn certificate_error(error: &(dyn Error + 'static)) -> Option<CertificateError> {
+    if let Some(rustls::Error::InvalidCertificate(why)) = error.downcast_ref() {
+        return Some(why.clone());
+    }
+    // What an error of the system holds is not its source, but passed over.
+    let held = error.downcast_ref::<std::io::Error>().and_then(std::io::Error::get_ref);
+    match held {
+        Some(held) => certificate_error(held),
+        None => certificate_error(error.source()?),
+    }
 }
 
 async fn heard(sent: reqwest::Result<reqwest::Response>) -> Heard {

@@ -9,7 +9,13 @@ use anyhow::{Context as _, bail};
 use crate::engine::files;
 use crate::engine::journal::sled::{OpenError, SledJournal, SledOptions};
 
+use super::demo::DATA_DEFAULT;
 use super::serve::{ACCESS_DIR, COMMANDS_DIR, JOURNAL_DIR, SCRATCH_DIR, SNAPSHOTS_DIR};
+
+/// The data folder where none is named: that of the service, where the environment says which, or else the demo's.
+pub(super) fn data_default() -> PathBuf {
+    std::env::var_os("TMINUS_DATA").filter(|named| !named.is_empty()).unwrap_or_else(|| DATA_DEFAULT.into()).into()
+}
 
 /// What is said where the data folder has to be named.
 pub(super) const NAME_IT: &str = "Name the data folder with --data DIR.";

@@ -23,8 +23,7 @@ use crate::engine::journal::{ReadError, StreamName};
 use crate::engine::ports::Clock as _;
 
 use super::client::{Api, Where};
-use super::demo::DATA_DEFAULT;
-use super::folder::{self, NAME_IT, journal_dir};
+use super::folder::{self, NAME_IT, data_default, journal_dir};
 use super::serve::{JOURNAL_DIR, SNAPSHOTS_DIR};
 
 /// The longest report that is read, in bytes: that of a rollout of a thousand steps is far below it.
@@ -46,8 +45,8 @@ pub(super) enum Command {
 /// What is verified, and by what.
 #[derive(Debug, clap::Args)]
 pub(super) struct VerifyArgs {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
+    /// The data folder; the environment variable `TMINUS_DATA` names another one
+    #[arg(long, value_name = "DIR", default_value_os_t = data_default())]
     data: PathBuf,
     /// An export, instead of a data folder
     #[arg(long, value_name = "FILE", conflicts_with = "data")]
@@ -60,8 +59,8 @@ pub(super) struct VerifyArgs {
 /// What is exported, and where to.
 #[derive(Debug, clap::Args)]
 pub(super) struct ExportArgs {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
+    /// The data folder; the environment variable `TMINUS_DATA` names another one
+    #[arg(long, value_name = "DIR", default_value_os_t = data_default())]
     data: PathBuf,
     /// The file; without it, standard output
     #[arg(long, short, value_name = "FILE")]
@@ -105,8 +104,8 @@ pub(super) struct ImportArgs {
 /// What is kept, and where.
 #[derive(Debug, clap::Args)]
 pub(super) struct BackupArgs {
-    /// The data folder
-    #[arg(long, value_name = "DIR", default_value = DATA_DEFAULT)]
+    /// The data folder; the environment variable `TMINUS_DATA` names another one
+    #[arg(long, value_name = "DIR", default_value_os_t = data_default())]
     data: PathBuf,
     /// The folder of backups, for this installation alone; it is made when it is not there
     #[arg(long, value_name = "DIR")]
@@ -313,6 +312,13 @@ fn held_against(proof: &Proof, verified: &Verified) -> Result<String, String> {
 }
 
 fn export(args: &ExportArgs) -> anyhow::Result<ExitCode> {
+    if let Some(dir) = args.output.as_ref().filter(|file| file.is_dir()) {
+        anyhow::bail!(
+            "{} is a folder. Nothing was written; name a file, such as {}",
+            dir.display(),
+            dir.join("journal.jsonl").display()
+        );
+    }
     if let Some(file) = args.output.as_ref().filter(|file| file.exists() && !args.force) {
         anyhow::bail!(
             "{} is there already. Nothing was written; name another file, or replace this one with --force.",

@@ -26,10 +26,11 @@ struct Which {
     /// Where T-minus runs; without it, the data folder is read
     #[arg(long, value_name = "URL")]
     url: Option<String>,
-    /// The data folder. While a process works on it, ask that one with --url
-    #[arg(long, value_name = "DIR", default_value = super::demo::DATA_DEFAULT, conflicts_with = "url")]
+    /// The data folder; the environment variable `TMINUS_DATA` names another one. While a process works on it, ask that one with --url
+    #[arg(long, value_name = "DIR", default_value_os_t = folder::data_default(), conflicts_with = "url")]
     data: PathBuf,
-    /// A folder with config/ to read people's names from, instead of what is built in
+    /// A folder with config/ to read people's names from; without it, the one that the environment variable `TMINUS_CONFIG` names, or
+    /// what is built in
     #[arg(long, value_name = "DIR", conflicts_with = "url")]
     config: Option<PathBuf>,
 }
@@ -54,7 +55,9 @@ pub(super) struct PrintArgs {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let format = if args.json { "json" } else { "markdown" };
     let text = args.which.written(format, &|state, people, proof| {
-        let report = Report { journal: Some(proof.clone()), ..report(state, people) };
+        // Only the next start learns what became of what was under way.
+        let recorded_until = state.ended.is_none().then_some(state.last_at);
+        let report = Report { journal: Some(proof.clone()), recorded_until, ..report(state, people) };
         Ok(if args.json { serde_json::to_string_pretty(&report)? } else { report.markdown(state.runbook.timezone) })
     })?;
     say_out(text.trim_end())?;
@@ -84,8 +87,9 @@ impl Which {
     }
 
     fn read_folder(&self, data: &Path, write: Write<'_>) -> anyhow::Result<String> {
-        let files = match &self.config {
-            Some(dir) => Files::read(dir)?,
+        let named = || std::env::var_os("TMINUS_CONFIG").filter(|named| !named.is_empty()).map(PathBuf::from);
+        let files = match self.config.clone().or_else(named) {
+            Some(dir) => Files::read(&dir)?,
             None => Files::embedded(),
         };
         let people = files.settings()?.people;

@@ -59,6 +59,9 @@ pub struct Report {
     pub inputs: Vec<(String, String)>,
     /// The checklist.
     pub phases: Vec<PhaseReport>,
+    /// Until when it was recorded, where nobody was there any more to see what became of what was under way.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded_until: Option<DateTime<Utc>>,
     /// How far the journal was of which it was made, where that is known.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<Proof>,
@@ -124,6 +127,7 @@ pub fn report(state: &State, people: &Directory) -> Report {
         deliveries: writer.deliveries(),
         inputs: writer.inputs(),
         phases: (0..state.phases.len()).map(|phase| writer.phase(phase)).collect(),
+        recorded_until: None,
         journal: None,
     }
 }
@@ -411,6 +415,13 @@ impl Report {
         text.push_str(&format!("- Started: {}\n", write_time(self.started, zone)));
         if let Some(ended) = self.ended {
             text.push_str(&format!("- Ended: {}, after {}\n", write_time(ended, zone), say_between(self.started, ended)));
+        }
+        if let Some(until) = self.recorded_until {
+            text.push_str(&format!(
+                "- Recorded until: {}. T-minus did not run when this was written: what is open or running below may have ended \
+                 since, which its next start finds out\n",
+                write_time(until, zone)
+            ));
         }
         if let Some(starts) = self.window_starts {
             let length = self.window_seconds.map(|seconds| format!(" for {}", say_seconds(seconds))).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The files of a configuration: what is built in, or what stands in a folder. What can't be read is a problem among the others.
 
 use std::collections::BTreeMap;
+use std::io::ErrorKind::NotADirectory;
 use std::io::Read;
 use std::path::Path;
 
@@ -50,6 +51,7 @@ impl Files {
     /// # Errors
     /// When there is no configuration in the folder.
     pub fn read(dir: &Path) -> anyhow::Result<Self> {
+        is_there(&dir.join("config"))?;
         let (config, messages) = if dir.join("config").is_dir() {
             (dir.join("config"), dir.join("messages"))
         } else {
@@ -63,7 +65,7 @@ impl Files {
         let mut files = Self::default();
         for name in [PEOPLE, TMINUS] {
             let path = config.join(name.trim_start_matches("config/"));
-            if path.exists() {
+            if is_there(&path)? {
                 files.add(name, &path);
             }
         }
@@ -73,6 +75,15 @@ impl Files {
             anyhow::bail!("{} holds no configuration: no people.yaml, no tminus.yaml, no runbooks", dir.display());
         }
         Ok(files)
+    }
+
+    /// What stands in the current folder, where that holds `config/`: who works on a configuration stands in it.
+    ///
+    /// # Errors
+    /// When there is no configuration in it.
+    pub fn here() -> anyhow::Result<Option<Self>> {
+        let here = Path::new(".");
+        if is_there(&here.join("config"))? { Self::read(here).map(Some) } else { Ok(None) }
     }
 
     /// Some texts, for tests and simulations.
@@ -116,15 +127,13 @@ impl Files {
 
     /// Adds the files with an ending; one with an ending that only looks like it would be missed by somebody.
     fn add_dir(&mut self, dir: &Path, prefix: &str, ending: &str, similar: &str) {
-        if !dir.exists() {
-            return;
-        }
         let unreadable = |error: &std::io::Error| {
             let what = format!("the folder can't be read: {error}");
             Problem::error(prefix.trim_end_matches('/'), Place::default(), what)
         };
         let entries = match std::fs::read_dir(dir).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
             Err(error) => {
                 self.problems.push(unreadable(&error));
                 return;
@@ -148,6 +157,12 @@ impl Files {
             }
         }
     }
+}
+
+/// Whether something is there. Who may not look is not told that nothing is.
+fn is_there(path: &Path) -> anyhow::Result<bool> {
+    let looked = path.try_exists().or_else(|error| if error.kind() == NotADirectory { Ok(false) } else { Err(error) });
+    looked.with_context(|| format!("{} can't be looked at; let this user read the folder", path.display()))
 }
 
 fn collect(dir: &Dir<'_>, prefix: &str, texts: &mut BTreeMap<String, String>) {
@@ -232,5 +247,23 @@ error: a runbook needs `phases`, at least one
         let dir = tempfile::tempdir().expect("a folder");
         let error = Files::read(dir.path()).expect_err("nothing there").to_string();
         assert!(error.contains("holds no configuration"), "{error}");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_may_not_be_looked_at_is_not_called_empty() {
+        use std::os::unix::fs::symlink;
+        // A link that leads to itself can't be looked at by anybody, also not by who may do everything.
+        let dir = tempfile::tempdir().expect("a folder");
+        symlink("config", dir.path().join("config")).expect("a link");
+        let error = Files::read(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("config can't be looked at; let this user read the folder"), "{error}");
+        let dir = tempfile::tempdir().expect("a folder");
+        symlink("people.yaml", dir.path().join("people.yaml")).expect("a link");
+        let error = Files::read(dir.path()).unwrap_err().to_string();
+        assert!(error.ends_with("people.yaml can't be looked at; let this user read the folder"), "{error}");
+        // Where there is nothing, that is said.
+        let dir = tempfile::tempdir().expect("a folder");
+        assert!(Files::read(dir.path()).unwrap_err().to_string().contains("holds no configuration"));
     }
 }

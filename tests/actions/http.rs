@@ -340,7 +340,7 @@ async fn a_secret_goes_along_and_does_not_come_back() {
     let folder = TempDir::new().unwrap();
     let other = server("").await;
     let first = server(&format!("{}/headers", other.url)).await;
-    let system = http(&[&first.url, &other.url]).with_secrets(vec![secret(&folder, "Bearer hunter2-hunter2\n")]).unwrap();
+    let system = http(&[&first.url, &other.url]).with_secrets(vec![secret(&folder, "Bearer hunter2-hunter2\n")]);
     let ask = |number, path: &str| request(number, json!({ "url": format!("{}{path}", first.url), "follow": true }));
     let outputs = succeeded(start_and_end(&system, &ask(2, "/headers")).await);
     assert_eq!(first.seen.header(0, "authorization").as_deref(), Some("Bearer hunter2-hunter2"));
@@ -367,15 +367,16 @@ async fn a_secret_goes_along_and_does_not_come_back() {
 async fn a_runbook_has_no_say_in_what_lets_t_minus_in() {
     let folder = TempDir::new().unwrap();
     let server = server("").await;
-    let system = http(&[&server.url]).with_secrets(vec![secret(&folder, "hunter2-hunter2")]).unwrap();
+    let system = http(&[&server.url]).with_secrets(vec![secret(&folder, "hunter2-hunter2")]);
     let why = refused(&system, json!({ "url": server.url, "headers": { "authorization": "mine" } })).await;
     assert!(why.contains("comes from the settings of this system"), "{why}");
     let none = SecretHeader::new("X-Token", Secret::Env("TMINUS_TEST_IS_NOT_SET".into())).unwrap();
-    let why = http(&[&server.url]).with_secrets(vec![none]).err().unwrap();
+    let why = http(&[&server.url]).with_secrets(vec![none]).check_secrets().unwrap_err();
     assert_eq!(why, "the header `x-token`: the environment variable TMINUS_TEST_IS_NOT_SET is not set");
     // Cargo sets this one for every test.
     let known = SecretHeader::new("X-Token", Secret::Env("CARGO_MANIFEST_DIR".into())).unwrap();
-    let system = http(&[&server.url]).with_secrets(vec![known]).unwrap();
+    let system = http(&[&server.url]).with_secrets(vec![known]);
+    system.check_secrets().unwrap();
     succeeded(start_and_end(&system, &request(1, json!({ "url": server.url }))).await);
     assert_eq!(server.seen.header(0, "x-token").as_deref(), Some(env!("CARGO_MANIFEST_DIR")));
 }

@@ -105,8 +105,11 @@ async fn what_is_configured_is_built() {
     let unset =
         "systems: { web: { kind: http, allow: ['https://x.example'], headers: { X-Key: { env: TMINUS_TEST_IS_NOT_SET } } } }";
     let settings = Files::of([("config/tminus.yaml".to_owned(), unset.to_owned())]).settings().unwrap();
-    let problem = executors(&settings, &Ledger::in_memory(), data.path()).err().unwrap();
-    assert!(format!("{problem:#}").contains("the header `x-key`: the environment variable TMINUS_TEST_IS_NOT_SET is not set"));
+    // What asks it fails, and says why; the rest of T-minus has no part in it.
+    let built = executors(&settings, &Ledger::in_memory(), data.path()).unwrap();
+    let asked = built["web"].start(&action(4, "request", json!({ "url": "https://x.example/" })), now()).await;
+    let Err(StartError::Refused { why }) = asked else { panic!("{asked:?}") };
+    assert!(why.contains("the header `x-key`: the environment variable TMINUS_TEST_IS_NOT_SET is not set"), "{why}");
 
     let missing = "systems: { host: { kind: command, allow: [./x], cwd: /nowhere/at/all } }";
     let settings = Files::of([("config/tminus.yaml".to_owned(), missing.to_owned())]).settings().unwrap();

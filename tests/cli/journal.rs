@@ -240,3 +240,34 @@ fn what_runs_keeps_backups_itself_and_counts_them() {
     let log = fs::read_to_string(data.join("log")).expect("a log");
     assert!(log.contains("A backup was made and tried out: "), "{log}");
 }
+
+#[test]
+fn an_export_into_a_folder_is_told_to_name_a_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    play(&dir.path().join("data"), &["start 4.3"]);
+    fs::create_dir(dir.path().join("out")).expect("a folder");
+    for args in [&["-o", "out"][..], &["-o", "out", "--force"]] {
+        let (code, _, error) = tminus(dir.path(), &[&["journal", "export", "--data", "data"], args].concat());
+        let expected = "error: out is a folder. Nothing was written; name a file, such as out/journal.jsonl\n";
+        assert_eq!((code, error.as_str()), (Some(1), expected));
+    }
+}
+
+#[test]
+fn a_report_of_what_does_not_run_says_until_when_it_was_recorded() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let data = dir.path().join("data");
+    play(&data, &["start 4.3"]);
+    let report = |more: &[&str]| {
+        let (code, said, error) = tminus(dir.path(), &[&["report", "andromeda-staging-4.3", "--data", "data"], more].concat());
+        assert_eq!(code, Some(0), "{error}");
+        said
+    };
+    let said = report(&[]);
+    assert!(said.contains("- Recorded until: ") && said.contains("T-minus did not run when this was written"), "{said}");
+    assert!(report(&["--json"]).contains("\"recorded_until\": \""));
+    // A running one knows.
+    let demo = demo::Demo::start(&data, "127.0.0.1:0").expect("the demo starts");
+    let (_, said, _) = tminus(dir.path(), &["report", "andromeda-staging-4.3", "--url", &demo.url]);
+    assert!(said.contains("still open") && !said.contains("Recorded until"), "{said}");
+}

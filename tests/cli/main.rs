@@ -74,3 +74,57 @@ fn whoever_has_read_enough_may_go() {
     let Output { status, stderr, .. } = child.wait_with_output().expect("it ends");
     assert_eq!((status.code(), String::from_utf8_lossy(&stderr).as_ref()), (Some(0), ""));
 }
+
+#[test]
+fn options_of_the_place_stand_before_or_after_what_is_done_there() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::create_dir(dir.path().join("data")).expect("a folder");
+    let place = ["--data", "data", "--config", env!("CARGO_MANIFEST_DIR")];
+    let said = "error: tom has no link, log-in or token; `tminus access` lists who has\n";
+    for args in [[&["access"][..], &place, &["revoke", "tom"]].concat(), [&["access", "revoke", "tom"][..], &place].concat()] {
+        let (code, _, error) = tminus(dir.path(), &args);
+        assert_eq!((code, error.as_str()), (Some(1), said), "{args:?}");
+    }
+}
+
+#[test]
+fn the_environment_names_the_data_folder_also_to_what_reads_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for args in [
+        &["report", "x"][..],
+        &["print", "x"],
+        &["journal", "verify"],
+        &["journal", "export"],
+        &["journal", "backup", "--to", "b"],
+    ] {
+        let run = |more: &[&str]| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_tminus"));
+            command.args(args).args(more).current_dir(dir.path()).env("TMINUS_DATA", "elsewhere");
+            String::from_utf8(command.output().expect("it runs").stderr).expect("UTF-8")
+        };
+        assert!(run(&[]).contains("elsewhere holds no journal"), "{args:?}: {}", run(&[]));
+        assert!(run(&["--data", "here"]).contains("here holds no journal"), "{args:?}: {}", run(&["--data", "here"]));
+        // Somebody who names another place than a folder means that one.
+        if !args.contains(&"verify") {
+            let said = run(&["--url", "http://127.0.0.1:1"]);
+            assert!(said.contains("http://127.0.0.1:1/ does not answer"), "{args:?}: {said}");
+        }
+    }
+}
+
+#[test]
+fn who_stands_in_a_configuration_simulates_what_it_says() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("answers"), "\n\nmaria Maria Keller\n\n").expect("written");
+    let answers = std::fs::File::open(dir.path().join("answers")).expect("a file");
+    let init = Command::new(env!("CARGO_BIN_EXE_tminus")).args(["init", "house"]).current_dir(dir.path()).stdin(answers).output();
+    let init = init.expect("it runs");
+    assert!(init.status.success(), "{init:?}");
+    let house = dir.path().join("house");
+    let (code, said, error) = tminus(&house, &["simulate", "first", "1.0"]);
+    assert_eq!(code, Some(0), "{error}");
+    assert!(said.contains("Release 1.0"), "{said}");
+    let (code, _, error) = tminus(dir.path(), &["simulate", "first", "1.0"]);
+    assert_eq!(code, Some(1));
+    assert!(error.contains("there is no runbook `first`"), "{error}");
+}

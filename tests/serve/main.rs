@@ -191,6 +191,13 @@ fn it_does_not_start_where_nobody_could_use_it_or_others_could_listen() {
     let (code, _, error) = House::new().tminus(&["serve", "--listen", "0.0.0.0:0"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("does not know where it is reached"), "{error}");
+    // Encrypted or not: a link to all addresses leads nowhere.
+    for (web, listen) in [("allow_http: true", "0.0.0.0:0"), ("tls: { certificate: no.pem, key: no.key }", "[::]:0")] {
+        let house = House::with(&format!("rooms: {{ rollouts: {{ local: true }} }}\nweb: {{ {web} }}\n"));
+        let (code, _, error) = house.tminus(&["serve", "--listen", listen]);
+        assert_eq!(code, Some(1));
+        assert!(error.contains(&format!("listen on {listen} and does not know where it is reached")), "{error}");
+    }
     let house = House::with("rooms: { rollouts: { local: true } }\nweb: { tls: { certificate: no.pem, key: no.key } }\n");
     let (code, _, error) = house.tminus(&["serve", "--listen", "127.0.0.1:0"]);
     assert_eq!(code, Some(1));

@@ -36,4 +36,11 @@ fn with_a_certificate_everything_is_encrypted_and_the_cookie_is_bound_to_it() {
     assert!(stranger.get(format!("{}/healthz", serving.url)).send().is_err());
     let in_clear = stranger.get(format!("{}/healthz", serving.url.replace("https", "http"))).send();
     assert!(in_clear.is_err());
+    // Nor does the command line, which says why.
+    for args in [&["say", "status", "--as", "ana"][..], &["report", "hello"], &["journal", "export"]] {
+        let (code, _, error) = house.tminus(&[args, &["--url", &serving.url]].concat());
+        assert!(code != Some(0) && !error.contains("does not answer"), "{args:?}: {error}");
+        assert!(error.contains("its certificate is not trusted: this machine does not know who signed it"), "{args:?}: {error}");
+        assert!(error.contains("SSL_CERT_FILE"), "{args:?}: {error}");
+    }
 }

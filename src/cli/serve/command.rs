@@ -47,32 +47,33 @@ fn can_serve(settings: &Settings, listen: Option<SocketAddr>) -> anyhow::Result<
         );
     }
     let web = &settings.web;
+    let listens = listen.or(web.listen).filter(|address| !address.ip().is_loopback());
+    if web.public_url.is_none()
+        && let Some(address) = listens
+    {
+        let knows = "and does not know where it is reached, so links could not be made. Write `web: { public_url: https://… }` in \
+                     config/tminus.yaml";
+        // An address of this machine is one that a link can name; all of them at once are none.
+        if address.ip().is_unspecified() || !(web.allow_http || web.tls.is_some()) {
+            bail!("T-minus is to listen on {address} {knows}");
+        }
+    }
     if web.allow_http || web.tls.is_some() {
         return Ok(());
     }
-    match &web.public_url {
-        Some(url) if url.is_https() => Ok(()),
+    match (&web.public_url, listens) {
         // Where it is reached says nothing of who else reaches it.
-        Some(url) if url.is_loopback() => match listen.or(web.listen) {
-            Some(address) if !address.ip().is_loopback() => bail!(
-                "T-minus is to listen on {address}, which a network reaches, and log-ins would cross it unencrypted: `web.public_url` is \
-                 {}. Listen on 127.0.0.1, give it `tls`, or put it behind a proxy that has a certificate and write `https://…`; \
-                 `allow_http: true` allows it all the same",
-                url.as_str()
-            ),
-            _ => Ok(()),
-        },
-        Some(url) => bail!(
+        (Some(url), Some(address)) if url.is_loopback() => bail!(
+            "T-minus is to listen on {address}, which a network reaches, and log-ins would cross it unencrypted: `web.public_url` is \
+             {}. Listen on 127.0.0.1, give it `tls`, or put it behind a proxy that has a certificate and write `https://…`; \
+             `allow_http: true` allows it all the same",
+            url.as_str()
+        ),
+        (Some(url), _) if !url.is_https() && !url.is_loopback() => bail!(
             "`web.public_url` is {}: log-ins would cross the network unencrypted. Give it `tls`, or put it behind a proxy that has a \
              certificate and write `https://…`; `allow_http: true` allows it all the same",
             url.as_str()
         ),
-        None => match listen.or(web.listen) {
-            Some(address) if !address.ip().is_loopback() => bail!(
-                "T-minus is to listen on {address} and does not know where it is reached, so links could not be made. Write \
-                 `web: {{ public_url: https://… }}` in config/tminus.yaml"
-            ),
-            _ => Ok(()),
-        },
+        _ => Ok(()),
     }
 }

@@ -38,8 +38,16 @@ pub fn executors(settings: &Settings, ledger: &Arc<Ledger>, data: &Path) -> anyh
             Means::Pretend { scripts } => Arc::new(Pretend::new(ledger.clone(), system.kind, scripts.clone())),
             Means::Http { allow, headers, timeout } => {
                 let http = Http::new(allow.clone(), timeout.unwrap_or(http::TIMEOUT_DEFAULT));
-                let http = http.and_then(|http| http.with_secrets(headers.clone()));
-                Arc::new(http.map_err(anyhow::Error::msg).with_context(|| format!("the system `{name}` can't be used"))?)
+                let http = http.map_err(anyhow::Error::msg).with_context(|| format!("the system `{name}` can't be used"))?;
+                let http = http.with_secrets(headers.clone());
+                // The other systems, and all that people do, have no part in it; a rollout under way goes on.
+                if let Err(why) = http.check_secrets() {
+                    tracing::error!(
+                        "The system `{name}` can't be asked: {why}. Until that is put right, which counts at once for a file and \
+                         after a restart for a variable, whatever asks it fails"
+                    );
+                }
+                Arc::new(http)
             }
             Means::Command(programs) => {
                 let folder = data.join(COMMANDS_DIR);

@@ -67,7 +67,7 @@ pub(super) struct Args {
     /// A YAML file with what people and systems do where it is not the usual: `cutover: no-go`
     #[arg(long, value_name = "FILE")]
     answers: Option<PathBuf>,
-    /// A folder with config/ and messages/ to use instead of what is built in
+    /// A folder with config/ and messages/; the current one if it has them, or else what is built in
     #[arg(long, value_name = "DIR")]
     config: Option<PathBuf>,
     /// How it is written
@@ -86,7 +86,7 @@ enum Format {
 pub(super) fn run(args: &Args) -> anyhow::Result<ExitCode> {
     let files = match &args.config {
         Some(dir) => Files::read(dir)?,
-        None => Files::embedded(),
+        None => Files::here()?.unwrap_or_else(Files::embedded),
     };
     let settings = files.settings()?;
     let runbook = find(&settings, &args.runbook)?;

@@ -325,9 +325,17 @@ impl Http {
     ///
     /// # Errors
     /// When one of the secrets can't be read: better at the start than in the night.
-    pub fn with_secrets(self, secrets: Vec<SecretHeader>) -> Result<Self, String> {
-        secret::insert(&secrets, &mut HeaderMap::new())?;
-        Ok(Self { secrets: secrets.into(), ..self })
+    #[must_use]
+    pub fn with_secrets(self, secrets: Vec<SecretHeader>) -> Self {
+        Self { secrets: secrets.into(), ..self }
+    }
+
+    /// Whether its secrets can be read now. What can't may be put right at any time: they are read anew for every request.
+    ///
+    /// # Errors
+    /// A sentence that names the first one that can't.
+    pub fn check_secrets(&self) -> Result<(), String> {
+        secret::insert(&self.secrets, &mut HeaderMap::new()).map(drop)
     }
 
     /// Puts the secrets in, as they are now. Files are read aside: a disk can be slow.
