@@ -41,6 +41,11 @@ await scenario(async ({ open }) => {
 
   // The tests are a checklist with a card of its own.
   await jumpUntil(page, 'Done: Open the start page');
+  // What waits for whoever looks stands first; for others the rollout does.
+  await page.waitForFunction(() => document.querySelector('#pinned .card h2').innerText.startsWith('Blue side tests'));
+  const others = await open('sam');
+  assert.match(await others.locator('#pinned .card h2').first().innerText(), /^Promote Changeset/);
+  await others.close();
   for (const test of ['Open the start page', 'See that it says', 'Log in and walk', 'Look through the logs']) {
     await press(page, `Done: ${test}`);
     await button(page, `Done: ${test}`).waitFor({ state: 'hidden' });
@@ -81,4 +86,7 @@ await scenario(async ({ open }) => {
   const full = await open('sam', { path: '/rollouts/andromeda-staging-4.3' });
   await full.locator('#step-cutover').getByText('Decided: GO').waitFor();
   assert.equal(await full.locator('.announcement').count(), 2);
+  // A phase that is open is under way: whether it waits, its steps say.
+  await full.locator('.full-phase.open header').getByText(/^under way · .*open since/).waitFor();
+  assert.equal(await full.locator('.full-phase header').getByText('waiting').count(), 0);
 });

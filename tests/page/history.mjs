@@ -69,6 +69,9 @@ await scenario(async ({ open }) => {
   await page.locator('.history-filter').getByRole('link', { name: /^minimal/ }).click();
   await page.getByRole('heading', { name: 'Steps of minimal' }).waitFor();
   assert.equal(await page.locator('.history-filter [aria-current="page"]').innerText(), 'minimal 6');
+  // How many there are is read on the ground of what is chosen, too.
+  const [chosen, count] = await page.evaluate(() => ['', ' small'].map((part) => getComputedStyle(document.querySelector(`.history-filter [aria-current="page"]${part}`)).color));
+  assert.equal(count, chosen);
   const unknown = await fetch(`${process.env.DEMO}/history?runbook=minimax`, { headers: { accept: 'text/html' } });
   assert.equal(unknown.status, 404);
   assert.match(await unknown.text(), /Did you mean `minimal`/);

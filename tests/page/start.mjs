@@ -8,8 +8,12 @@ await scenario(async ({ open }) => {
 
   await say(page, '/rollout strat 4.3');
   await answer(page, 'Did you mean start?', '.refused');
+  const box = page.locator('#box');
+  assert.equal(await box.getAttribute('placeholder'), '/rollout start 4.3');
   await startRollout(page);
   await answer(page, 'Started', '.done');
+  assert.equal(await page.locator('#answers .note').count(), 1, 'only the latest answer takes room');
+  assert.equal(await box.getAttribute('placeholder'), '/rollout status, or a word to the others');
   assert.equal(await page.locator('#box').inputValue(), '', 'what was sent is not left in the box');
 
   await page.getByRole('button', { name: 'Jump to next' }).click();

@@ -293,7 +293,7 @@ struct Wanted {
 
 async fn rollouts_page(web: &Web, viewer: &Viewer, before: Option<&str>) -> Result<Html<String>, Problem> {
     let people = web.conductor.people().people().map(|person| (person.id.to_string(), person.name.clone())).collect();
-    let shell = shell(web, viewer, "rollouts", None).await?;
+    let shell = shell(web, viewer, "/rollouts", None).await?;
     let (mut rollouts, open_in_all) = match before {
         None => newest(web, false, None, LISTED_OPEN_MAX).await?,
         Some(_) => (Vec::new(), 0),
@@ -336,7 +336,7 @@ async fn rollout(State(web): State<Web>, Path(id): Path<String>, viewer: Viewer)
 
 async fn rollout_page(web: &Web, id: &str, viewer: &Viewer) -> Result<Html<String>, Problem> {
     let rollout = rollout_view(web, id).await?;
-    let shell = shell(web, viewer, id, ClockLine::of(&rollout)).await?;
+    let shell = shell(web, viewer, &format!("/rollouts/{id}"), ClockLine::of(&rollout)).await?;
     let (timeline, compared) = (pictures(web, id).await?, compared(web, id).await?);
     render("rollout.html", &RolloutPage { shell, rollout, timeline, compared })
 }

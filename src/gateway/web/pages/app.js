@@ -83,7 +83,6 @@ async function pending(button, work) {
 
 // --- Answers: for the one who asked, until they are put away. ---
 
-const NOTES_MAX = 2;
 
 function note(kind, title, content) {
   const words = make('div', { className: 'note-words' });
@@ -96,8 +95,8 @@ function note(kind, title, content) {
 }
 
 function tell(shown, where = byId('answers')) {
-  where.prepend(shown);
-  while (where.children.length > NOTES_MAX) where.lastElementChild.remove();
+  // The latest alone: what was answered before would take the room from the conversation.
+  where.replaceChildren(shown);
 }
 
 function tellAnswer(told, where) {
@@ -233,6 +232,7 @@ document.addEventListener('click', (event) => {
 
 // --- Writing. ---
 
+const phone = matchMedia('(max-width: 719px)');
 const composer = byId('composer');
 const box = byId('box');
 
@@ -240,7 +240,16 @@ let last = '';
 
 async function say(text) {
   const { room } = composer.dataset;
-  heard(await send(`/api/rooms/${encodeURIComponent(room)}/messages`, { text }), room);
+  const told = await send(`/api/rooms/${encodeURIComponent(room)}/messages`, { text });
+  heard(told, room);
+  return told;
+}
+
+// A word to the others is answered by standing there: what was answered before goes, and on a phone one is taken to it.
+function showNewest() {
+  byId('answers').replaceChildren();
+  const hidden = byId('conversation').getBoundingClientRect().bottom - composer.parentElement.getBoundingClientRect().top;
+  if (phone.matches) scrollBy(0, hidden);
 }
 
 // What was told; and what is asked first, or may be said after.
@@ -266,9 +275,10 @@ composer?.addEventListener('submit', async (event) => {
   if (!text || !connected) return;
   try {
     await pending(composer.querySelector('button'), async () => {
-      await say(text);
+      const told = await say(text);
       last = text;
       if (box.value.trim() === text) box.value = '';
+      if (told.answer == null) showNewest();
     });
   } catch (error) {
     tellError(error);
@@ -368,6 +378,8 @@ function take(page) {
     morph(region, document.importNode(fresh, true));
     region.dispatchEvent(new Event('fresh'));
   }
+  // What is being written there stays as it is.
+  if (box) box.placeholder = byId('pinned').dataset.hint;
   enable();
   // The pressed button is gone: go on from the card, not from the top of the page.
   if (focused && !focused.isConnected) document.querySelector('[data-refocus]')?.focus({ preventScroll: true });
@@ -411,6 +423,6 @@ const TICK_MS = 30_000;
 setInterval(() => { if (connected && !document.hidden && document.querySelector('[data-ticks]')) refresh(); }, TICK_MS);
 
 // On a small screen everything is one column, and a long log would stand between the card and what people say.
-if (matchMedia('(max-width: 719px)').matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });
+if (phone.matches) document.querySelectorAll('details.log').forEach((log) => { log.open = false; });
 document.querySelectorAll('[data-stick]').forEach(stick);
 follow();

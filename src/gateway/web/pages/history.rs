@@ -70,7 +70,7 @@ async fn history_page(web: &Web, viewer: &Viewer, asked: &Asked) -> Result<Html<
     let history = of(web, asked).await?;
     let most = history.months.iter().map(Month::all).max().unwrap_or(1).max(1);
     let page = HistoryPage {
-        shell: shell(web, viewer, "history", None).await?,
+        shell: shell(web, viewer, "/history", None).await?,
         months: history.months.iter().map(|month| month_row(month, most)).collect(),
         steps: history.steps.iter().map(step_row).collect(),
         slowest: slowest(&history),

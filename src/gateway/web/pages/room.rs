@@ -67,25 +67,30 @@ struct Read {
     earlier: u64,
     messages: Vec<RoomMessage>,
     cards: Vec<Posted>,
+    /// The card that stays when everything is over.
+    last: Option<Posted>,
     seen: BTreeMap<RolloutId, Seen>,
 }
 
 /// The page of a room.
 pub(super) async fn page(web: &Web, info: &RoomInfo, viewer: &Viewer) -> Result<Html<String>, Problem> {
-    let Read { earlier, messages, cards, seen } = read(web, info).await?;
-    let pinned = pinned(&cards, |id| Some(seen.get(id)?.rollout.status == "open"));
+    let Read { earlier, messages, cards, last, seen } = read(web, info).await?;
+    let pinned = pinned(&cards, last.as_ref(), |id| Some(seen.get(id)?.rollout.status == "open"));
     let looking = person(web, viewer);
     let view =
         |card: &&Posted| Some(card_view(&info.id, card.message, seen.get(&card.rollout)?, looking.map(|person| &person.id)));
     let zone = looking.and_then(|person| person.timezone).unwrap_or(Tz::UTC);
     let rollout = pinned.last().and_then(|card| seen.get(&card.rollout)).map(|seen| &seen.rollout);
     let clock = rollout.filter(|_| pinned.len() == 1).and_then(ClockLine::of);
+    let mut cards: Vec<CardView> = pinned.iter().filter_map(view).collect();
+    // Whoever looks finds first where they are awaited; a checklist stands behind the rollout to which it belongs otherwise.
+    cards.sort_by_key(|card| !card.sections.iter().any(|section| section.mine));
     let page = RoomPage {
-        shell: shell(web, viewer, &info.id, clock).await?,
+        shell: shell(web, viewer, &format!("/rooms/{}", info.id), clock).await?,
         room: info,
         earlier,
         items: items(web, &messages, &pinned, &seen, zone),
-        pinned: pinned.iter().filter_map(view).collect(),
+        pinned: cards,
         rollout,
         hint: hint(web, &info.id),
     };
@@ -107,13 +112,16 @@ async fn read(web: &Web, info: &RoomInfo) -> Result<Read, Problem> {
         };
         here.iter().filter_map(known).collect()
     });
+    let last = web.conductor.with_registry(|registry| {
+        last_of(&cards, |id| registry.rollouts.get(id).and_then(|rollout| rollout.parent.as_ref())).cloned()
+    });
     let mut seen = BTreeMap::new();
-    for id in looked_at(known, cards.last().map(|card| &card.rollout)) {
+    for id in looked_at(known, last.as_ref().map(|card| &card.rollout)) {
         if let Some(rollout) = see(web, &id).await? {
             seen.insert(id, rollout);
         }
     }
-    Ok(Read { earlier, messages, cards, seen })
+    Ok(Read { earlier, messages, cards, last, seen })
 }
 
 /// Which rollouts are looked at: all that are open, the newest of those that are over, and the one whose card was posted last,
@@ -128,11 +136,23 @@ fn looked_at(mut known: Vec<Known>, posted_last: Option<&RolloutId>) -> Vec<Roll
     known.into_iter().map(|rollout| rollout.id).collect()
 }
 
+/// The card that stays when everything is over: the last one, or that of the rollout whose checklist it is.
+fn last_of<'c, 'r>(cards: &'c [Posted], parent_of: impl Fn(&RolloutId) -> Option<&'r RolloutId>) -> Option<&'c Posted> {
+    let mut last = cards.last()?;
+    // Its card was posted before, so this ends.
+    while let Some(parent) = parent_of(&last.rollout)
+        && let Some(card) = cards.iter().rfind(|card| card.rollout == *parent && card.message < last.message)
+    {
+        last = card;
+    }
+    Some(last)
+}
+
 /// The cards that stay in view: those of open rollouts, or else the last one, until the next rollout begins. What nobody could
 /// look at stays where it was posted.
-fn pinned(cards: &[Posted], is_open: impl Fn(&RolloutId) -> Option<bool>) -> Vec<&Posted> {
+fn pinned<'c>(cards: &'c [Posted], last: Option<&'c Posted>, is_open: impl Fn(&RolloutId) -> Option<bool>) -> Vec<&'c Posted> {
     let open: Vec<&Posted> = cards.iter().filter(|card| is_open(&card.rollout) == Some(true)).collect();
-    if open.is_empty() { cards.last().filter(|card| is_open(&card.rollout).is_some()).into_iter().collect() } else { open }
+    if open.is_empty() { last.filter(|card| is_open(&card.rollout).is_some()).into_iter().collect() } else { open }
 }
 
 /// The card as the page shows it: every button with the step it belongs to.
@@ -392,14 +412,31 @@ mod tests {
         let cards = [posted(1, "2"), posted(9, "1")];
         let rollouts =
             || [(1, true), (2, true), (3, true), (4, true), (5, true), (6, false)].map(|(n, over)| known(n, over)).into();
-        let seen = looked_at(rollouts(), cards.last().map(|card| &card.rollout));
+        let seen = looked_at(rollouts(), last_of(&cards, |_| None).map(|card| &card.rollout));
         assert_eq!(seen.iter().map(|id| id.0.as_str()).collect::<Vec<_>>(), ["6", "5", "4", "3", "1"]);
         let seen = looked_at(rollouts(), None);
         assert_eq!(seen.iter().map(|id| id.0.as_str()).collect::<Vec<_>>(), ["6", "5", "4", "3"]);
-        assert_eq!(pinned(&cards, |_| Some(false)), [&cards[1]]);
-        assert_eq!(pinned(&cards, |id| Some(id.0 == "2")), [&cards[0]]);
-        assert!(pinned(&cards, |_| None).is_empty());
-        assert!(pinned(&[], |_| Some(true)).is_empty());
+        assert_eq!(pinned(&cards, cards.last(), |_| Some(false)), [&cards[1]]);
+        assert_eq!(pinned(&cards, cards.last(), |id| Some(id.0 == "2")), [&cards[0]]);
+        assert!(pinned(&cards, cards.last(), |_| None).is_empty());
+        assert!(pinned(&[], None, |_| Some(true)).is_empty());
+    }
+
+    #[test]
+    fn when_all_is_over_the_rollout_s_own_card_stays_and_not_that_of_its_checklist() {
+        let posted = |message: u64, rollout: &str| Posted { message, rollout: RolloutId(rollout.to_owned()) };
+        let (root, middle) = (RolloutId("root".to_owned()), RolloutId("middle".to_owned()));
+        let parent_of = |id: &RolloutId| match id.0.as_str() {
+            "leaf" => Some(&middle),
+            "middle" => Some(&root),
+            _ => None,
+        };
+        let cards = [posted(1, "other"), posted(2, "root"), posted(5, "middle"), posted(7, "leaf")];
+        assert_eq!(last_of(&cards, parent_of), Some(&cards[1]));
+        // Where the rollout itself has no card, the checklist's is all there is.
+        assert_eq!(last_of(&cards[3..], parent_of), Some(&cards[3]));
+        assert_eq!(last_of(&cards[..1], parent_of), Some(&cards[0]));
+        assert_eq!(last_of(&[], parent_of), None);
     }
 
     #[test]
