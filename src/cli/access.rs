@@ -123,7 +123,8 @@ pub(super) fn access(args: &AccessArgs) -> anyhow::Result<ExitCode> {
         }
         Some(AccessCommand::Revoke { person, .. }) => {
             let holder = person.as_ref().map_or(Holder::Wall, |person| Holder::Person(PersonId::new(person)));
-            match grants.revoke(&holder)? {
+            telemetry::start_logging()?;
+            match grants.revoke(&holder, Some(&typed_by()))? {
                 0 => bail!("{holder} has no link, log-in or token; `tminus access` lists who has"),
                 count => println!("{count} taken back. Whoever is logged in by it is out with the next click."),
             }

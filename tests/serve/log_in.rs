@@ -69,7 +69,9 @@ fn a_personal_link_logs_one_browser_in_once() {
     for stale in [link.as_str(), "https://x/log-in/tmi_0", "https://x/log-in/tms_0"] {
         let answer = other.log_in(stale);
         assert_eq!(answer.status(), 410, "{stale}");
-        assert!(answer.text().expect("a page").contains("This link does not work any more"), "{stale}");
+        let page = answer.text().expect("a page");
+        assert!(page.contains("This link does not work any more"), "{stale}");
+        assert!(page.contains("<code>tminus invite</code> gives them out"), "{page}");
     }
     assert_eq!(other.get("/api/me").status(), 401);
     // Who acts is who logged in, whatever the body says.
@@ -179,12 +181,19 @@ fn operators_let_people_in_and_out_and_others_do_not() {
     assert!(log.contains("A new invite for ana, given out by maria") && log.contains("A new token for maria"), "{log}");
 
     // From the command line, while it runs: out at once, and everywhere.
-    let (code, said, _) = house.tminus(&["access", "revoke", "ana"]);
+    let (code, said, error) = house.tminus(&["access", "revoke", "ana"]);
     assert_eq!((code, said.as_str()), (Some(0), "2 taken back. Whoever is logged in by it is out with the next click."));
+    assert!(error.contains("All that lets ana in was taken back by user ") && error.contains("at the command line: 2"), "{error}");
     assert_eq!((ana.get("/api/me").status().as_u16(), phone.get("/api/me").status().as_u16()), (401, 401));
     let (code, _, error) = house.tminus(&["access", "revoke", "ana"]);
     assert_eq!(code, Some(1));
     assert!(error.contains("ana has no link, log-in or token"), "{error}");
+    // Over the API; who did it stands in the log.
+    house.given(&["invite", "ana"]);
+    let deleted = maria.client.delete(format!("{}/api/access/people/ana", serving.url)).header("origin", &serving.url);
+    assert_eq!(told(maria.send(deleted))["revoked"], 1);
+    let log = std::fs::read_to_string(house.data().join("log")).expect("a log");
+    assert!(log.contains("All that lets ana in was taken back by maria: 1"), "{log}");
     let answer = maria.send(maria.request("/api/access/people/maria").header("origin", &serving.url));
     assert_eq!(answer.status(), 405, "taking back is a DELETE");
     assert_eq!(house.tminus(&["access"]).1.lines().count(), 2);

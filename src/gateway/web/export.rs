@@ -35,7 +35,7 @@ pub(super) fn routes() -> Router<Web> {
 
 /// All of the journal as of now. Whoever reads it sees at its last line whether it is whole.
 async fn export(State(web): State<Web>, visitor: Visitor) -> Result<Response, Problem> {
-    visitor.operator()?;
+    let by = visitor.operator()?.map(ToString::to_string);
     let Ok(place) = web.exports.clone().try_acquire_owned() else {
         let says = "Another export is under way. Each reads all of the journal; ask again when it is done.";
         return Err(Problem::new(StatusCode::TOO_MANY_REQUESTS, says).retry_after(10));
@@ -43,6 +43,9 @@ async fn export(State(web): State<Web>, visitor: Visitor) -> Result<Response, Pr
     let now = web.conductor.now();
     let begun = Exporter::begin(web.journal.clone(), now).await;
     let exporter = begun.map_err(|error| Problem::new(StatusCode::SERVICE_UNAVAILABLE, format!("{error}.")))?;
+    // It says everything that anybody said.
+    let by = by.as_deref().unwrap_or("nobody who is named");
+    tracing::info!(exported_by = by, "The journal is taken along by {by}");
     let pieces = chunks(exporter).inspect_err(|error| tracing::error!("An export broke off: {error}"));
     let name = format!("attachment; filename=\"{}\"", file_name(now));
     let headers = [

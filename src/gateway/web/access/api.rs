@@ -146,7 +146,9 @@ fn lasts(said: Option<&str>, kind: GrantKind) -> Result<chrono::TimeDelta, Probl
 pub fn check_lasts(seconds: i64, kind: GrantKind) -> Result<chrono::TimeDelta, String> {
     let max = kind.lasts_max().num_seconds();
     if !(60..=max).contains(&seconds) {
-        return Err(format!("a {} lasts at least {} and at most {}", kind.name(), say_seconds(60), say_seconds(max)));
+        let article = if kind == GrantKind::Invite { "an" } else { "a" };
+        let (name, min, max) = (kind.name(), say_seconds(60), say_seconds(max));
+        return Err(format!("{article} {name} lasts at least {min} and at most {max}"));
     }
     Ok(chrono::TimeDelta::seconds(seconds))
 }
@@ -187,11 +189,12 @@ struct Revoked {
 /// Also of somebody who is not configured any more.
 async fn revoke(State(web): State<Web>, visitor: Visitor, Path(person): Path<String>) -> Result<axum::Json<Revoked>, Problem> {
     visitor.operator()?;
-    let holder = Holder::Person(PersonId::new(person));
-    Ok(axum::Json(Revoked { revoked: web.access.with_grants(move |grants| grants.revoke(&holder)).await? }))
+    let (holder, by) = (Holder::Person(PersonId::new(person)), by(&visitor));
+    Ok(axum::Json(Revoked { revoked: web.access.with_grants(move |grants| grants.revoke(&holder, by.as_deref())).await? }))
 }
 
 async fn revoke_walls(State(web): State<Web>, visitor: Visitor) -> Result<axum::Json<Revoked>, Problem> {
     visitor.operator()?;
-    Ok(axum::Json(Revoked { revoked: web.access.with_grants(|grants| grants.revoke(&Holder::Wall)).await? }))
+    let by = by(&visitor);
+    Ok(axum::Json(Revoked { revoked: web.access.with_grants(move |grants| grants.revoke(&Holder::Wall, by.as_deref())).await? }))
 }

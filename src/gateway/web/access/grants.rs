@@ -168,8 +168,16 @@ pub enum GrantError {
     #[error("there are no random numbers: {0}")]
     NoChance(getrandom::Error),
     /// The folder could not be used.
-    #[error("log-ins can't be read or written: {0}")]
-    Store(#[from] io::Error),
+    #[error(
+        "log-ins can't be read or written: {0}. Their folder, `access` in the data folder, has to be T-minus' own, on a disk that has room"
+    )]
+    Store(io::Error),
+}
+
+impl From<io::Error> for GrantError {
+    fn from(error: io::Error) -> Self {
+        Self::Store(error)
+    }
 }
 
 /// The grants in a folder.
@@ -249,12 +257,18 @@ impl Grants {
         Ok(was_there.then_some(grant))
     }
 
-    /// Takes back everything that somebody holds, and says how much that was.
+    /// Takes back everything that somebody holds, logs who did it, and says how much that was.
     ///
     /// # Errors
     /// See [`GrantError`].
-    pub fn revoke(&self, holder: &Holder) -> Result<usize, GrantError> {
-        self.remove_where(|grant| grant.holder == *holder)
+    pub fn revoke(&self, holder: &Holder, by: Option<&str>) -> Result<usize, GrantError> {
+        let count = self.remove_where(|grant| grant.holder == *holder)?;
+        if count == 0 {
+            return Ok(0);
+        }
+        let by = by.unwrap_or("nobody who is named");
+        tracing::info!(%holder, count, revoked_by = by, "All that lets {holder} in was taken back by {by}: {count}");
+        Ok(count)
     }
 
     /// Removes what has expired, and says how much that was.
@@ -403,7 +417,7 @@ mod tests {
         grants.issue(GrantKind::Invite, Holder::Wall, TimeDelta::days(1), now()).unwrap();
         assert_eq!(grants.sweep(short.grant.expires_at).unwrap(), 1);
         assert_eq!(grants.list(now()).unwrap().len(), 3);
-        assert_eq!(grants.revoke(&maria()).unwrap(), 1);
+        assert_eq!(grants.revoke(&maria(), None).unwrap(), 1);
         assert_eq!(grants.find(GrantKind::Session, &long.secret, now()).unwrap(), None);
         assert_eq!(grants.find(GrantKind::Session, &sams.secret, now()).unwrap().map(|grant| grant.holder), Some(sam));
     }
@@ -460,7 +474,7 @@ mod tests {
         assert!(grants.issue(GrantKind::Session, maria(), TimeDelta::hours(1), now()).is_ok());
         assert_eq!(grants.list(now()).unwrap().len(), 2);
         assert_eq!(grants.sweep(now()).unwrap(), 0);
-        assert_eq!(grants.revoke(&maria()).unwrap(), 2);
+        assert_eq!(grants.revoke(&maria(), None).unwrap(), 2);
         assert_eq!(grants.find(GrantKind::Token, &secret, now()).unwrap(), None);
     }
 
