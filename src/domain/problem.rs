@@ -135,6 +135,24 @@ pub fn did_you_mean<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, k)| k)
 }
 
+/// The names in `known` that are nearest to `word`, however far they are; of `Europe/Berlin`, its last part counts as well as the whole.
+#[must_use]
+pub fn nearest<'a>(word: &str, known: &[&'a str], count: usize) -> Vec<&'a str> {
+    if word.len() > WORD_BYTES_MAX {
+        return known.iter().take(count).copied().collect();
+    }
+    let word = word.to_lowercase();
+    let similar = |name: &str| {
+        let name = name.to_lowercase();
+        let last = name.rsplit('/').next().unwrap_or_default();
+        strsim::jaro_winkler(&word, &name).max(strsim::jaro_winkler(&word, last))
+    };
+    let mut found: Vec<(f64, &str)> = known.iter().map(|name| (similar(name), *name)).collect();
+    // The sort is stable, so equals stay in their order.
+    found.sort_by(|a, b| b.0.total_cmp(&a.0));
+    found.into_iter().take(count).map(|(_, name)| name).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -168,5 +186,13 @@ mod tests {
         let long = "a".repeat(WORD_BYTES_MAX + 1);
         assert_eq!(did_you_mean(&long, [long.as_str()]), None);
         assert_eq!(did_you_mean("start", [long.as_str(), "start"]), Some("start"));
+    }
+
+    #[test]
+    fn of_many_only_the_nearest_are_said() {
+        let zones: Vec<&str> = chrono_tz::TZ_VARIANTS.iter().map(|zone| zone.name()).collect();
+        assert_eq!(nearest("berlin", &zones, 4)[0], "Europe/Berlin");
+        assert_eq!(nearest("New_York", &zones, 1), ["America/New_York"]);
+        assert_eq!(nearest("", &["a", "b"], 3), ["a", "b"]);
     }
 }

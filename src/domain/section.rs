@@ -4,11 +4,16 @@ use std::cell::{Cell, RefCell};
 use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
-use super::problem::{Place, Problem, Severity, did_you_mean};
+use super::problem::{Place, Problem, Severity, did_you_mean, nearest};
 use super::yaml::{Node, Value};
 
 /// How many errors of one file are said: nobody mends more of them at once.
 const ERRORS_MAX: usize = 200;
+
+/// How many known names are said where none is near.
+const KNOWN_SAID_MAX: usize = 40;
+/// How many of more than these are said.
+const KNOWN_NEAR_MAX: usize = 4;
 
 /// The problems of one file, as they are found.
 #[derive(Debug)]
@@ -64,6 +69,11 @@ impl Report {
         let help = match did_you_mean(name, known.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),
             None if known.is_empty() => format!("no {what} is defined"),
+            // Of hundreds, nobody reads the list.
+            None if known.len() > KNOWN_SAID_MAX => {
+                let near = nearest(name, &known, KNOWN_NEAR_MAX);
+                format!("{} are known; the nearest are {}", known.len(), near.join(", "))
+            }
             None => format!("known: {}", known.join(", ")),
         };
         self.note(problem.help(help));

@@ -142,31 +142,34 @@ async fn other_environments_and_what_is_held_already_know_nothing_of_a_freeze() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_holds_an_environment_and_who_waits_is_seen_by_everybody() {
-    let app = shop("").await;
+    // Everything is said in the zone of the rollout.
+    let zoned = SHOP.replacen("environment:", "timezone: Europe/Berlin\nenvironment:", 1);
+    let files = Files::embedded().with("config/runbooks/shop.yaml", &zoned);
+    let app = App::start_with(files.with("messages/shop.md", "The shop is being changed.")).await;
     app.says("maria", "/rollout start shop 1 at 2026-11-25 10:00").await;
     app.says("maria", "/rollout start shop 2 at 2026-11-25 10:00").await;
     assert_eq!(app.says("maria", "/rollout shop-1 lock").await, "Asking for shop/production now, before its time.");
     app.eventually("the first to hold it", || async {
-        app.card_of("shop-1").await.contains("Holds shop/production since 12:00 UTC").then_some(())
+        app.card_of("shop-1").await.contains("Holds shop/production since 13:00 CET").then_some(())
     })
     .await;
     app.says("maria", "/rollout shop-2 lock").await;
     app.eventually("the second to be in line", || async {
         let card = app.card_of("shop-2").await;
-        card.contains("Waits for shop/production: held by `shop-1` since 12:00 UTC, 1st in line").then_some(())
+        card.contains("Waits for shop/production: held by `shop-1` since 13:00 CET, 1st in line").then_some(())
     })
     .await;
     app.eventually("the first to show who waits", || async {
-        app.card_of("shop-1").await.contains("Holds shop/production since 12:00 UTC; in line: `shop-2`").then_some(())
+        app.card_of("shop-1").await.contains("Holds shop/production since 13:00 CET; in line: `shop-2`").then_some(())
     })
     .await;
     let status = app.says("ana", "/rollout shop-2 status").await;
-    assert!(status.contains("Waits for shop/production: held by `shop-1` since 12:00 UTC, 1st in line."), "{status}");
+    assert!(status.contains("Waits for shop/production: held by `shop-1` since 13:00 CET, 1st in line."), "{status}");
     let list = app.says("ana", "/rollout list").await;
     assert_eq!(
         list,
-        "Open rollouts:\n- **shop-1**: Shop 1. Holds shop/production since 2026-11-20 12:00 UTC; in line: `shop-2`\n\
-         - **shop-2**: Shop 2. Waits for shop/production: held by `shop-1` since 2026-11-20 12:00 UTC, 1st in line"
+        "Open rollouts:\n- **shop-1**: Shop 1. Holds shop/production since 2026-11-20 13:00 CET; in line: `shop-2`\n\
+         - **shop-2**: Shop 2. Waits for shop/production: held by `shop-1` since 2026-11-20 13:00 CET, 1st in line"
     );
     assert_eq!(app.says("ana", "/rollout shop-1 unlock").await, "Only Maria can give the environment back before its time.");
     assert_eq!(
@@ -174,7 +177,7 @@ async fn who_holds_an_environment_and_who_waits_is_seen_by_everybody() {
         "Giving shop/production up; it is asked for again when its time comes."
     );
     app.eventually("the second to hold it", || async {
-        app.card_of("shop-2").await.contains("Holds shop/production since 12:00 UTC").then_some(())
+        app.card_of("shop-2").await.contains("Holds shop/production since 13:00 CET").then_some(())
     })
     .await;
     // It may be taken again: it waits now.

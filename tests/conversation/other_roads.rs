@@ -21,7 +21,12 @@ async fn a_no_go_is_announced_and_nothing_is_switched() {
     assert_eq!(told["form"]["fields"][0]["label"], "Why is it a NO-GO?");
     let command = told["form"]["command"].as_str().expect("a command");
     let message = json!({ "person": "raj", "text": command, "fields": { "reason": "latency doubled" } });
-    app.post(&format!("/api/rooms/{ROOM}/messages"), &message, None).await;
+    let (_, told) = app.post(&format!("/api/rooms/{ROOM}/messages"), &message, None).await;
+    assert_eq!(
+        told["answer"],
+        "Your vote on “Are we GO on updating the Staging stack?” is NO-GO. Still to vote: Ana and Li. NO-GO is final at 08:13 EST unless \
+         a vote changes."
+    );
     app.card_says("NO-GO by Raj, 08:12 EST (latency doubled)").await;
     app.jumps_until_logged("**NO-GO** on").await;
     app.logged("result: **NO-GO**").await;

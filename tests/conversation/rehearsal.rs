@@ -61,7 +61,8 @@ async fn a_rehearsal_goes_through_everything_and_nothing_leaves_its_room() {
     assert_eq!(moved, "It is 10:00 EST for shop-1-rehearsal now.");
     assert_eq!(
         app.says("maria", "/rollout shop-1 advance 36h").await,
-        "shop-1 is no rehearsal: its clock is not moved from a room."
+        "shop-1 is no rehearsal: its clock is not moved from a room. The page of this demo moves it, with **Jump to next**, and so does \
+         `POST /api/clock/advance`."
     );
     app.eventually("the announcement's words in the room", || async {
         let messages = app.get(&format!("/api/rooms/{ROOM}/messages")).await;

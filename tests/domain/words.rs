@@ -1,11 +1,12 @@
 //! What T-minus says by itself, and what a team says instead.
 
 use chrono::TimeDelta;
+use tminus::domain::conversation::voice::Voice;
 use tminus::domain::rollout::command::CommandBody;
 use tminus::domain::runbook::model::Runbook;
 use tminus::settings::Files;
 
-use crate::support::{Table, done};
+use crate::support::{Table, answer, done};
 
 const YAML: &str = "
 runbook: test
@@ -54,6 +55,27 @@ fn stakeholders_hear_where_it_is_what_was_done_and_what_is_next() {
     table.passes(TimeDelta::minutes(30));
     let said = table.outside_does_its_part();
     assert!(said.len() == 1 && !said[0].contains("Since the last update"), "{said:?}");
+}
+
+#[test]
+fn a_phase_whose_questions_are_open_does_not_come_by_itself() {
+    const ASKS: &str = "
+runbook: test
+people: { owner: maria }
+inputs: { stack: { needed-by: prepare }, window: { type: window } }
+phases:
+  - { phase: one, steps: [{ task: First, id: first }] }
+  - { phase: prepare, title: Change Preparation, at: T-1h, steps: [{ task: Then, id: then }] }
+";
+    let next = |table: &Table| Voice { state: &table.state, people: &table.people, now: table.now }.next_by_itself();
+    let mut table = Table::of(ASKS, &[("window", "2026-11-20 18:00")]);
+    table.does("maria", done("first", &[]));
+    assert_eq!(table.open(), ["prepare_inputs"]);
+    let asked = next(&table).expect("something");
+    assert!(asked.contains("17:00 UTC “Change Preparation”, once “") && asked.contains("” is answered (in "), "{asked}");
+    table.does("maria", answer("prepare_inputs", &[("stack", "blue-17")]));
+    let known = next(&table).expect("something");
+    assert!(known.contains("17:00 UTC “Change Preparation” (in "), "{known}");
 }
 
 #[test]

@@ -30,7 +30,11 @@ fn an_operator_takes_the_journal_along_while_it_serves_and_it_goes_on_elsewhere(
     let (code, _, error) = export(&marias);
     assert_eq!(code, Some(0), "{error}");
     let log = fs::read_to_string(house.data().join("log")).expect("a log");
-    assert_eq!(log.matches("The journal is taken along by maria").count(), 1, "who did it is logged, and who could not is not: {log}");
+    assert_eq!(
+        log.matches("The journal is taken along by maria").count(),
+        1,
+        "who did it is logged, and who could not is not: {log}"
+    );
     let (code, said, _) = house.tminus(&["journal", "verify", "--file", &file]);
     assert_eq!(code, Some(0), "{said}");
 

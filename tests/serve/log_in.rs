@@ -183,7 +183,10 @@ fn operators_let_people_in_and_out_and_others_do_not() {
     // From the command line, while it runs: out at once, and everywhere.
     let (code, said, error) = house.tminus(&["access", "revoke", "ana"]);
     assert_eq!((code, said.as_str()), (Some(0), "2 taken back. Whoever is logged in by it is out with the next click."));
-    assert!(error.contains("All that lets ana in was taken back by user ") && error.contains("at the command line: 2"), "{error}");
+    assert!(
+        error.contains("All that lets ana in was taken back by user ") && error.contains("at the command line: 2"),
+        "{error}"
+    );
     assert_eq!((ana.get("/api/me").status().as_u16(), phone.get("/api/me").status().as_u16()), (401, 401));
     let (code, _, error) = house.tminus(&["access", "revoke", "ana"]);
     assert_eq!(code, Some(1));

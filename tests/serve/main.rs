@@ -282,3 +282,18 @@ fn a_data_folder_is_its_owners_alone() {
     assert!(log.contains("can look into the data folder"), "{log}");
     drop(serving);
 }
+
+#[test]
+fn a_room_that_is_called_like_a_page_is_not_that_page() {
+    let house = House::with("rooms: { rollouts: { local: true }, history: { local: true } }\n");
+    let serving = house.serve();
+    let mut maria = Browser::at(&serving.url);
+    assert_eq!(maria.log_in(&house.given(&["invite", "maria"])).status(), 303);
+    for path in ["/rooms/rollouts", "/rooms/history", "/rollouts", "/history"] {
+        let page = maria.get(path).text().expect("a page");
+        let current =
+            page.split("<a ").filter(|link| link.split('>').next().is_some_and(|start| start.contains("aria-current=\"page\"")));
+        let current: Vec<&str> = current.filter_map(|link| link.split('"').nth(1)).filter(|to| !to.contains('?')).collect();
+        assert_eq!(current, [path]);
+    }
+}

@@ -47,6 +47,12 @@ pub(super) fn unreached(settings: &Settings) -> Vec<String> {
     let rooms = settings.rooms.iter().filter(|(_, places)| !places.local);
     let rooms =
         rooms.map(|(name, _)| format!("The room {name} is not `local`, and no other platform is connected; it hosts nothing"));
+    let halves = settings.rooms.iter().filter(|(_, places)| places.local).filter_map(|(name, places)| {
+        let platforms: Vec<&str> = places.platforms().filter(|one| *one != Platform::Local).map(Platform::title).collect();
+        let others = platforms.join(" and ");
+        let says = || format!("The room {name} is hosted here alone; not connected: {others}. Who is there sees nothing of it");
+        (!others.is_empty()).then(says)
+    });
     let is_off = |address: &Address| address.platform != Platform::Local;
     let addresses = settings.announced_to().into_iter().filter(is_off);
     let addresses = addresses.map(|address| {
@@ -55,7 +61,7 @@ pub(super) fn unreached(settings: &Settings) -> Vec<String> {
             address.platform.title()
         )
     });
-    rooms.chain(addresses).collect()
+    rooms.chain(halves).chain(addresses).collect()
 }
 
 const fn local(room: String) -> Venue {
@@ -77,4 +83,23 @@ pub(super) fn routes(
     let addresses = addresses.map(|address| ((address.platform, address.name), route())).collect();
     let venues = infos.iter().map(|room| (local(room.id.clone()), route())).collect();
     Routes { addresses, people: Some(route()), venues, executors, rehearsals }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::settings::Files;
+
+    #[test]
+    fn what_is_not_connected_is_said_of_each_room() {
+        let yaml = "rooms: { here: { local: true }, both: { local: true, slack: C1, telegram: -100 }, away: { slack: C2 } }\n";
+        let settings = Files::of([("config/tminus.yaml".to_owned(), yaml.to_owned())]).settings().unwrap();
+        assert_eq!(
+            unreached(&settings),
+            [
+                "The room away is not `local`, and no other platform is connected; it hosts nothing",
+                "The room both is hosted here alone; not connected: Slack and Telegram. Who is there sees nothing of it",
+            ]
+        );
+    }
 }

@@ -7,7 +7,7 @@ use crate::domain::message::card::{FormField, whole_roster};
 use crate::domain::message::template::{self, Landing, escape_markdown};
 use crate::domain::people::{Directory, PersonId, list_names};
 use crate::domain::problem::did_you_mean;
-use crate::domain::registry::{Line, Registry};
+use crate::domain::registry::{Line, Registered, Registry};
 use crate::domain::report::Report;
 use crate::domain::rollout::command::{Refusal, RefusalKind, RolloutId, StepRef};
 use crate::domain::rollout::effect::Recipient;
@@ -59,6 +59,7 @@ impl Answer {
 pub fn answer(state: &State, people: &Directory, now: DateTime<Utc>, person: Option<&PersonId>, events: &[Recorded]) -> Answer {
     let voice = Voice { state, people, now };
     let mut says: Vec<String> = events.iter().filter_map(|recorded| said_to_actor(&voice, recorded, person)).collect();
+    says.extend(still_settles(&voice, events));
     if says.is_empty() {
         says.push("Nothing changed.".to_owned());
     }
@@ -70,6 +71,18 @@ pub fn answer(state: &State, people: &Directory, now: DateTime<Utc>, person: Opt
         says.push("`/rollout abort REASON` cancels it.".to_owned());
     }
     Answer { asks: asked_after(state, person, events), ..Answer::of(says.join(" "), Some(state.id.clone())) }
+}
+
+/// When a decision becomes final to which somebody added a vote or a reason: it was settling before, so no event says so.
+fn still_settles(voice: &Voice<'_>, events: &[Recorded]) -> Option<String> {
+    let step = events.iter().find_map(|recorded| match recorded.event {
+        Event::VoteCast { step, .. } => Some(step),
+        _ => None,
+    })?;
+    let is_said =
+        |recorded: &Recorded| matches!(recorded.event, Event::DecisionSettling { .. } | Event::DecisionUnsettled { .. });
+    let (choice, until) = voice.state.steps.get(step)?.settling.filter(|_| !events.iter().any(is_said))?;
+    Some(format!("{} is final at {} unless a vote changes.", choice.title(), voice.time(until)))
 }
 
 /// A no-go counts at once; why is asked after.
@@ -387,13 +400,15 @@ pub fn report(report: &Report, zone: Tz) -> Answer {
     Answer::of(report.markdown(zone), Some(RolloutId(report.id.clone())))
 }
 
-/// The answer to `list`.
+/// The answer to `list`, with the zone in which each rollout's times are said.
 #[must_use]
-pub fn list(registry: &Registry) -> Answer {
-    let environment = |id: &RolloutId| in_list(registry, id).map(|line| format!(". {line}")).unwrap_or_default();
+pub fn list(registry: &Registry, zone_of: &dyn Fn(&Registered) -> Tz) -> Answer {
+    let environment = |id: &RolloutId, rollout: &Registered| {
+        in_list(registry, id, zone_of(rollout)).map(|line| format!(". {line}")).unwrap_or_default()
+    };
     let open: Vec<String> = registry
         .open()
-        .map(|(id, rollout)| format!("- **{id}**: {}{}", escape_markdown(&rollout.title), environment(id)))
+        .map(|(id, rollout)| format!("- **{id}**: {}{}", escape_markdown(&rollout.title), environment(id, rollout)))
         .collect();
     let text = if open.is_empty() {
         "No rollout is open. `/rollout start` begins one.".to_owned()

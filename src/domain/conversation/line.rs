@@ -1,6 +1,7 @@
 //! Who holds an environment and who waits for it, in words.
 
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 
 use crate::domain::message::template::escape_markdown;
 use crate::domain::registry::{Line, Registry};
@@ -20,10 +21,10 @@ pub fn line_of(voice: &Voice<'_>, line: &Line) -> Option<String> {
 }
 
 /// What stands beside a rollout in the list of all: whether it holds an environment, or waits for one.
-pub(super) fn in_list(registry: &Registry, id: &RolloutId) -> Option<String> {
+pub(super) fn in_list(registry: &Registry, id: &RolloutId, zone: Tz) -> Option<String> {
     let is_in = |line: &Line| line.holder.as_ref() == Some(id) || line.waiting.contains(id);
     let line = registry.environments.keys().filter_map(|name| registry.line(name)).find(is_in)?;
-    said(&line, id, &|at| write_time(at, chrono_tz::Tz::UTC))
+    said(&line, id, &|at| write_time(at, zone))
 }
 
 fn said(line: &Line, own: &RolloutId, time: &dyn Fn(DateTime<Utc>) -> String) -> Option<String> {
@@ -78,7 +79,7 @@ mod tests {
         let since = "2026-11-20T12:00:00Z".parse().ok();
         let line =
             Line { environment: "andromeda/staging".to_owned(), holder: Some(id("a")), since, waiting: vec![id("b"), id("c")] };
-        let time = |at: DateTime<Utc>| write_time(at, chrono_tz::Tz::UTC);
+        let time = |at: DateTime<Utc>| write_time(at, Tz::UTC);
         for (own, expected) in [
             ("a", "Holds andromeda/staging since 2026-11-20 12:00 UTC; in line: `b`, `c`"),
             ("b", "Waits for andromeda/staging: held by `a` since 2026-11-20 12:00 UTC, 1st in line (also `c`)"),

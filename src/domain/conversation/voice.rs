@@ -134,7 +134,12 @@ impl Voice<'_> {
                 .filter(|after| !self.state.phases[**after].is_settled())
                 .map(|after| self.phase(*after))
                 .collect();
-            if before.is_empty() && due > self.now {
+            let intake = self.state.runbook.phases[phase].intake;
+            let intake = intake.filter(|intake| self.state.steps.get(*intake).is_some_and(|step| !step.status.is_settled()));
+            if let (true, true, Some(intake)) = (before.is_empty(), due > self.now, intake) {
+                // Time alone does not open it, so nothing waits for the clock.
+                coming.push((due, format!("{}, once {} is answered", self.phase(phase), self.step(intake))));
+            } else if before.is_empty() && due > self.now {
                 coming.push((due, self.phase(phase)));
             } else if before.is_empty() {
                 // Its time has come; what it waits for is said as a person's turn.

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use chrono::TimeDelta;
+use chrono_tz::Tz;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::domain::conversation::answer::{self, Answer};
@@ -12,7 +13,7 @@ use crate::domain::conversation::grammar::{self, Ask};
 use crate::domain::people::{Directory, PersonId};
 use crate::domain::registry::Registered;
 use crate::domain::rollout::command::{Actor, CommandBody, CommandId, Refusal, RefusalKind, RolloutId, StepRef};
-use crate::domain::rollout::event::{Choice, Fate};
+use crate::domain::rollout::event::{Choice, ClockKind, Fate};
 use crate::domain::rollout::state::{RECENT_HOURS_MAX, State};
 use crate::domain::time::parse_duration;
 
@@ -80,7 +81,12 @@ impl Conductor {
                 typed.extend(said.fields.clone());
                 self.start(&said, actor, &words, typed, at, rehearsal).await
             }
-            Ask::List => Ok(answer::list(&self.shared.registry())),
+            Ask::List => {
+                // The zone of the runbook as it is now: none has to be woken for it.
+                let runbook_of = |rollout: &Registered| self.shared.plan.runbooks.get(&rollout.runbook);
+                let zone_of = |rollout: &Registered| runbook_of(rollout).map_or(Tz::UTC, |runbook| runbook.timezone);
+                Ok(answer::list(&self.shared.registry(), &zone_of))
+            }
             Ask::Help { about } => self.help(understood.rollout, &said.room, about).await,
             Ask::Status => {
                 let id = self.meant(understood.rollout, &said.room, true)?;
@@ -148,7 +154,13 @@ impl Conductor {
     async fn rehearse(&self, id: &RolloutId, said: &Said, actor: Actor, by: Option<&str>) -> Result<Answer, Rejected> {
         let rehearses = self.look(id, |state, _, _| state.rehearsal).await?.ok_or_else(|| no_such(id))?;
         if !rehearses {
-            let says = format!("{id} is no rehearsal: its clock is not moved from a room.");
+            let help = match self.shared.plan.clock {
+                ClockKind::Shifted => {
+                    " The page of this demo moves it, with **Jump to next**, and so does `POST /api/clock/advance`."
+                }
+                ClockKind::Real => "",
+            };
+            let says = format!("{id} is no rehearsal: its clock is not moved from a room.{help}");
             return Err(Refusal::new(RefusalKind::NotAllowed, says).into());
         }
         let advance = match by {

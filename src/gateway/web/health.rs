@@ -23,7 +23,7 @@ async fn ready(State(web): State<Web>) -> Response {
         None => "ready\n".into_response(),
         Some(why) => Problem::new(
             StatusCode::SERVICE_UNAVAILABLE,
-            format!("The journal stopped accepting: {why}. Restart, and see `tminus journal verify`."),
+            format!("The journal stopped accepting: {why}. See that its disk has room and can be written to, then restart; `tminus journal verify` says whether all is there."),
         )
         .into_response(),
     }

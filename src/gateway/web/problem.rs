@@ -106,9 +106,20 @@ where
     async fn from_request(request: axum::extract::Request, state: &S) -> Result<Self, Problem> {
         match axum::Json::<T>::from_request(request, state).await {
             Ok(axum::Json(value)) => Ok(Self(value)),
-            Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
+            Err(rejection) => Err(Problem::new(rejection.status(), without_types(&rejection.body_text()))),
         }
     }
+}
+
+/// What was expected, without what it is called in here: `expected struct SayBody with 3 elements` is an object.
+fn without_types(says: &str) -> String {
+    let Some((before, after)) = says.split_once("struct ") else { return says.to_owned() };
+    let after = after.trim_start_matches(|c: char| c.is_alphanumeric() || c == '_');
+    let after = after.strip_prefix(" with ").map_or(after, |counted| {
+        let counted = counted.trim_start_matches(|c: char| c.is_ascii_digit());
+        counted.strip_prefix(" elements").or_else(|| counted.strip_prefix(" element")).unwrap_or(counted)
+    });
+    format!("{before}an object{after}")
 }
 
 /// Takes what follows the `?` of an address, with errors that say what was wrong.
@@ -144,5 +155,18 @@ where
             Ok(axum::extract::Path(value)) => Ok(Self(value)),
             Err(rejection) => Err(Problem::new(rejection.status(), rejection.body_text())),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_sends_something_else_is_told_in_words_of_json() {
+        let says = "invalid length 0, expected struct SayBody with 3 elements at line 1 column 2";
+        assert_eq!(without_types(says), "invalid length 0, expected an object at line 1 column 2");
+        assert_eq!(without_types("invalid type: null, expected struct A_b1"), "invalid type: null, expected an object");
+        assert_eq!(without_types("missing field `text`"), "missing field `text`");
     }
 }

@@ -73,7 +73,7 @@ fn entries(bytes: &[u8]) {
         assert_eq!(Entry::decode(&entry.encode()), Ok(entry.clone()), "an entry does not read back");
         registry.evolve(&entry);
     }
-    drop(tminus::domain::conversation::answer::list(&registry));
+    drop(tminus::domain::conversation::answer::list(&registry, &|_| "UTC".parse().expect("a zone")));
     let _ = registry.next_number();
 }
 

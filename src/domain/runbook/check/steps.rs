@@ -376,7 +376,10 @@ impl Checker<'_> {
         let kind = configured.or_else(|| Kind::named(system));
         let found = kind.map(|kind| (kind, kind.operation(operation)));
         if let Some((kind, None)) = found {
-            self.report.unknown(main.place, &format!("operation of {system}"), operation, kind.operations.iter().map(|o| o.name));
+            // What a command is called is up to the runbook.
+            let known: Vec<String> = kind.operations.iter().map(|known| known.name.replace('*', "NAME")).collect();
+            let what = format!("operation of {system}");
+            self.report.unknown(main.place, &what, operation, known.iter().map(String::as_str));
             return None;
         }
         let found = found.and_then(|(_, operation)| operation);

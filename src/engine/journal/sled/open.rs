@@ -345,10 +345,7 @@ pub(super) fn open_store(dir: &Path, cache_bytes: u64) -> Result<Store, OpenErro
         Some(Ok(Ok(store))) => Ok(store),
         Some(Ok(Err(::sled::Error::Io(error)))) => Err(OpenError::io(&dir, error)),
         Some(Ok(Err(::sled::Error::Unsupported(what)))) => Err(OpenError::Foreign { dir, what }),
-        Some(Ok(Err(error))) => {
-            let what = error.to_string();
-            Err(OpenError::Damaged { dir, what })
-        }
+        Some(Ok(Err(error))) => Err(store_damaged(&dir, &error)),
         Some(Err(panic)) => {
             let what = format!("the store panicked: {}", panic_text(&*panic));
             Err(OpenError::Damaged { dir, what })
@@ -571,7 +568,16 @@ fn commit_damaged(dir: &Path, number: u64, what: &str) -> OpenError {
 }
 
 fn store_damaged(dir: &Path, error: &::sled::Error) -> OpenError {
-    OpenError::Damaged { dir: dir.to_owned(), what: error.to_string() }
+    OpenError::Damaged { dir: dir.to_owned(), what: said(error) }
+}
+
+/// What the store says, without what it leaves open.
+fn said(error: &::sled::Error) -> String {
+    match error {
+        ::sled::Error::Corruption { at: Some(at), .. } => format!("its file is corrupt at {at}"),
+        ::sled::Error::Corruption { at: None, .. } => "its file is corrupt".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// Makes the names of a new store's files durable, and its settings, which the store does not sync itself.
