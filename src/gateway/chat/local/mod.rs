@@ -47,7 +47,7 @@ struct Room {
     info: RoomInfo,
     /// Who has it writes there.
     turn: Arc<Mutex<()>>,
-    /// Never held while the disk is waited for: who looks sees what stands there, also while somebody writes.
+    /// Not held while something is being written: who looks sees what stood there before.
     transcript: Arc<Mutex<Transcript>>,
 }
 
